@@ -1,0 +1,147 @@
+"""What crosses between the device and the augmentation service: version 1 of the protocol.
+
+A request is one JSON body; the answer to it is a stream of JSON lines. Unknown fields are refused on both sides.
+Nothing here knows a database id: a record travels under a reference that means nothing to the service.
+"""
+
+from typing import Annotated, Literal
+
+import pydantic
+
+PROTOCOL = "1"
+
+MAX_RECORDS = 2_000
+MAX_TEXT = 20_000
+"""Longest input or output, in characters."""
+MAX_BODY = 64 * 1024 * 1024
+"""Largest request body, in bytes."""
+
+PromptForm = Literal["auto", "paper", "rewrite", "examples"]
+"""How the model is asked; "auto" lets the service choose the form that suits its model."""
+AnswerKind = Literal["text", "label", "rating"]
+FailureReason = Literal["empty", "too long", "unusable answer", "time limit", "model error"]
+
+
+class Schema(pydantic.BaseModel):
+    """A message: immutable, unknown fields refused."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+class SharedRecord(Schema):
+    """One record that the person chose to share."""
+
+    reference: Annotated[str, pydantic.Field(pattern=r"^[0-9a-f]{16}$")]
+    input: Annotated[str, pydantic.Field(max_length=MAX_TEXT)]
+    output: Annotated[str, pydantic.Field(max_length=MAX_TEXT)]
+
+
+class AugmentRequest(Schema):
+    """Asks for k synthetic pairs for each record."""
+
+    protocol: Literal["1"] = "1"
+    records: Annotated[tuple[SharedRecord, ...], pydantic.Field(min_length=1, max_length=MAX_RECORDS)]
+    answer: AnswerKind = "text"
+    """Label and rating answers are drawn from those of the shared records."""
+    k: Annotated[int, pydantic.Field(ge=1, le=20)] = 5
+    prompt: PromptForm = "auto"
+    temperature: Annotated[float, pydantic.Field(ge=0.0, le=2.0)] = 0.7
+    seed: Annotated[int, pydantic.Field(ge=0, lt=2**31)] = 0
+
+
+class PairScores(Schema):
+    """The four scores of a pair, x being the record's input."""
+
+    entails: Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
+    """P(x entails x_syn)."""
+    entailed: Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
+    """P(x_syn entails x)."""
+    rouge_l: Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
+    """ROUGE-L F1 of x and x_syn."""
+    length_ratio: Annotated[float, pydantic.Field(ge=0.0, allow_inf_nan=False)]
+    """len(x_syn) / len(x) in characters."""
+
+
+class PairLine(Schema):
+    """A synthetic pair, as soon as it is scored."""
+
+    type: Literal["pair"] = "pair"
+    reference: str
+    number: Annotated[int, pydantic.Field(ge=1, le=20)]
+    """j, 1 to k."""
+    input: Annotated[str, pydantic.Field(min_length=1, max_length=MAX_TEXT)]
+    output: Annotated[str, pydantic.Field(min_length=1, max_length=MAX_TEXT)]
+    model: Annotated[str, pydantic.Field(max_length=200)]
+    prompt: PromptForm
+    """The form that was used; never "auto"."""
+    seed: int
+    scores: PairScores
+
+
+class FailureLine(Schema):
+    """A sample that came to nothing, or with number 0 a record that did."""
+
+    type: Literal["failure"] = "failure"
+    reference: str
+    number: Annotated[int, pydantic.Field(ge=0, le=20)]
+    reason: FailureReason
+
+
+class RecordLine(Schema):
+    """Ends a record: all its pairs and failures have been sent; a client need not ask for it again."""
+
+    type: Literal["record"] = "record"
+    reference: str
+
+
+class SummaryLine(Schema):
+    """Ends the stream."""
+
+    type: Literal["summary"] = "summary"
+    records: int
+    pairs: int
+    failures: int
+    generated_tokens: int
+    seconds: float
+
+
+Line = Annotated[PairLine | FailureLine | RecordLine | SummaryLine, pydantic.Field(discriminator="type")]
+LINE: pydantic.TypeAdapter[PairLine | FailureLine | RecordLine | SummaryLine] = pydantic.TypeAdapter(Line)
+
+
+class ModelDescription(Schema):
+    """The model that writes the pairs."""
+
+    name: str
+    embedded: bool
+    """The small model that comes with the install; it writes weak pairs."""
+    prompt: PromptForm
+    """What "auto" means for this model."""
+
+
+class Capabilities(Schema):
+    """What this service can do."""
+
+    protocol: Literal["1"] = "1"
+    models: tuple[ModelDescription, ...]
+    scorer: str
+    """Name of the NLI model."""
+    max_records: int = MAX_RECORDS
+    max_text: int = MAX_TEXT
+
+
+class Health(Schema):
+    """The service answers."""
+
+    status: Literal["ready", "loading"]
+
+
+class Problem(Schema):
+    """An error body; it never repeats what was sent."""
+
+    error: str
+    """One sentence."""
+
+
+SKIP_HEADER = "X-Cdcda-Skip"
+"""References that need not be done again, separated by commas: how a client resumes with the very bytes approved."""
