@@ -1,10 +1,10 @@
 """What can go wrong in the store; every message is one sentence that a person can act on.
 
-    StoreError
-        StoreNotReadable    the file is no store of ours, is damaged, or cannot be opened
-        StoreTooNew         the file was written by a newer version of the program
-        StoreFull           the disk is full; nothing of the change was kept
-        NotFound            no record, pair, adapter or job has that id
+StoreError
+    StoreNotReadable    the file is no store of ours, is damaged, or cannot be opened
+    StoreTooNew         the file was written by a newer version of the program
+    StoreFull           the disk is full; nothing of the change was kept
+    NotFound            no record, pair, adapter or job has that id
 """
 
 
@@ -24,5 +24,13 @@ class StoreFull(StoreError):
     """The disk is full; nothing of the change was kept."""
 
 
+class StoreBusy(StoreError):
+    """Another process kept the file locked for too long; nothing of the change was kept."""
+
+
 class NotFound(StoreError):
     """No record, pair, adapter or job has that id."""
+
+
+class AlreadyStored(StoreError):
+    """Another record has exactly that content."""

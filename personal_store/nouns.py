@@ -24,7 +24,7 @@ class NewRecord:
     input: str
     output: str
     created_at: str | None
-    """When the person wrote it, where the source says so."""
+    """When the person wrote it, where the source says so: ISO 8601 in UTC, a date alone will do."""
     source: str
     """The file, or "written here"."""
 
@@ -56,6 +56,7 @@ class RecordQuery:
     task: str | None = None
     shared: bool | None = None
     order: Literal["newest", "oldest", "imported"] = "newest"
+    """By when they were written (imported, where that is unknown), or in the order of the imported files."""
     offset: int = 0
     limit: int = 50
 
@@ -74,6 +75,29 @@ class AddOutcome:
 
     added: tuple[int, ...]
     duplicates: int
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordCounts:
+    """How many records there are."""
+
+    total: int
+    shared: int
+    by_task: Mapping[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Forgotten:
+    """What went with a record that was deleted."""
+
+    record_id: int
+    pairs: int
+    """How many synthetic pairs were made from it."""
+    adapters: tuple[int, ...]
+    """Adapters that learned from it; they are stale now."""
+    erased: bool
+    """No trace of the text is left in the files. False: another process was reading; the last to close the store
+    erases it."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The one check: format, lint, types, import contracts, tests. Continuous integration runs this and nothing else.
 
-    python tests/check.py            everything, the slow real tests too
-    python tests/check.py --quick    without the slow ones, a few minutes
+python tests/check.py            everything, the slow real tests too
+python tests/check.py --quick    without the slow ones, a few minutes
 """
 
 import argparse
@@ -27,7 +27,9 @@ def run(command: tuple[str, ...]) -> bool:
     """Run one tool of this environment in the project's root; true when it found nothing."""
     started = time.monotonic()
     print(f"--- {' '.join(command)}", flush=True)
-    code = subprocess.run([TOOLS / command[0], *command[1:]], cwd=ROOT, env=os.environ | {"HF_HUB_OFFLINE": "1"}).returncode
+    code = subprocess.run(
+        [TOOLS / command[0], *command[1:]], cwd=ROOT, env=os.environ | {"HF_HUB_OFFLINE": "1"}
+    ).returncode
     print(f"--- exit {code} after {time.monotonic() - started:.0f} s", flush=True)
     return code == 0
 
@@ -37,7 +39,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="leave the slow tests out")
     options = parser.parse_args()
-    clean = all([run(command) for command in STATIC])
+    clean = min([run(command) for command in STATIC])
     tests = [TOOLS / "python", "-m", "pytest", *([] if options.quick else ["-m", "slow or not slow", "--durations=15"])]
     passed = subprocess.run(tests, cwd=ROOT, env=os.environ | {"HF_HUB_OFFLINE": "1"}).returncode == 0
     if not clean:

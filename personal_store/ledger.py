@@ -1,0 +1,62 @@
+"""The ledger of what left the computer, or tried to. It can only grow; each line carries the hash of the one before.
+
+The database itself refuses a change or a deletion; `broken_line` finds one that was made behind its back.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from personal_store.nouns import Upload
+from personal_store.store import Row, Store, ids_json, now
+
+START = "0" * 64
+"""Stands for the hash of the line before the first."""
+
+
+def _line_hash(line: Row) -> str:
+    """SHA-256 (hex) of a line without its own hash: its fields in the order of `Upload`, as JSON."""
+    fields: list[Any] = [line[name] for name in ("id", "sent_at", "destination", "record_ids", "bytes", "sha256")]
+    return hashlib.sha256(json.dumps([*fields, line["outcome"], line["previous_hash"]]).encode()).hexdigest()
+
+
+def _upload(row: Row) -> Upload:
+    return Upload(**{**row, "record_ids": tuple(json.loads(row["record_ids"]))})
+
+
+def append_upload(
+    store: Store, destination: str, record_ids: Iterable[int], bytes: int, sha256: str, outcome: str
+) -> Upload:
+    """Write a line at the ledger's end; `outcome` is "sent", or why it did not leave."""
+    with store.change():
+        last = store.row("SELECT id, line_hash FROM uploads ORDER BY id DESC LIMIT 1") or {"id": 0, "line_hash": START}
+        line = {
+            "id": last["id"] + 1,
+            "sent_at": now(),
+            "destination": destination,
+            "record_ids": ids_json(record_ids),
+            "bytes": bytes,
+            "sha256": sha256,
+            "outcome": outcome,
+            "previous_hash": last["line_hash"],
+        }
+        return _upload(store.insert("uploads", {**line, "line_hash": _line_hash(line)}))
+
+
+def uploads(store: Store) -> tuple[Upload, ...]:
+    """Every line, the first one first."""
+    return tuple(map(_upload, store.rows("SELECT * FROM uploads ORDER BY id")))
+
+
+def broken_line(store: Store) -> int | None:
+    """Number of the first line that is missing or was changed, None when the ledger is whole.
+
+    Lines missing at the very end leave no trace in the lines that are left.
+    """
+    previous = START
+    for number, row in enumerate(store.rows("SELECT * FROM uploads ORDER BY id"), start=1):
+        if row["id"] != number or row["previous_hash"] != previous or row["line_hash"] != _line_hash(row):
+            return number
+        previous = row["line_hash"]
+    return None

@@ -1,0 +1,115 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from personal_store.decisions import decide, decisions
+from personal_store.errors import NotFound
+from personal_store.jobs import create_job
+from personal_store.ledger import append_upload, broken_line, uploads
+from personal_store.migrations import backup_path
+from personal_store.nouns import NewPair, NewRecord, Record, RecordQuery, Scores
+from personal_store.pairs import add_pair, find_pairs, finish_record, finished_records
+from personal_store.records import add_records, find_records, forget_record, get_records, update_record
+from personal_store.store import Store, open_store
+from personal_store.training import add_adapter, get_adapter, get_training_set, save_training_set
+
+Add = Callable[..., Record]
+AddSynthetic = Callable[..., int]
+
+
+def raw(path: Path) -> bytes:
+    """Everything that lies in the data folder, the log and copies too."""
+    return b"".join(file.read_bytes() for file in path.parent.iterdir()).lower()
+
+
+def fill(store: Store) -> tuple[int, list[str]]:
+    """Many records around one that is edited, augmented and decided on; its id and words that only it has."""
+    others = [NewRecord("chat", f"plain {number} " + "and more " * 200, "text", None, "f") for number in range(200)]
+    (id,) = add_records(store, [NewRecord("chat", "qzfirstxj " + "long " * 3_000, "wvansweryk", None, "f")]).added
+    add_records(store, others)
+    update_record(store, id, input="jxseconduq and " + "short " * 10)
+    job = create_job(store, "augment", {}).id
+    pair = add_pair(store, NewPair(id, job, 1, "pqsyntheticzv", "kymadewx", "m", 0, Scores(0.5, 0.5, 0.5, 1.0)))
+    finish_record(store, job, id)
+    decide(store, pair, "edited", output="vveditedqq")
+    return id, ["qzfirstxj", "wvansweryk", "jxseconduq", "pqsyntheticzv", "kymadewx", "vveditedqq"]
+
+
+def test_nothing_of_a_forgotten_record_is_left_in_any_file(store: Store, path: Path) -> None:
+    id, words = fill(store)
+    backup_path(path, 1).write_bytes(b"an old copy with jxseconduq")
+    assert all(word.encode() in raw(path) for word in ("jxseconduq", "pqsyntheticzv", "vveditedqq"))
+    forgotten = forget_record(store, id)
+    assert forgotten.erased
+    assert [word for word in words if word[2:].encode() in raw(path)] == []
+    assert find_records(store, RecordQuery(text="plain")).total == 200
+
+
+def test_a_reader_delays_the_erasure_until_the_last_store_is_closed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("personal_store.store.BUSY_SECONDS", 0.1)
+    with open_store(path) as store, open_store(path) as reader:
+        id, words = fill(store)
+        reader.run("BEGIN")
+        reader.rows("SELECT count(*) FROM records")
+        assert not forget_record(store, id).erased
+    assert [word for word in words if word[2:].encode() in raw(path)] == []
+
+
+def test_pairs_decisions_and_progress_go_along(store: Store, add: Add, add_synthetic: AddSynthetic) -> None:
+    gone, kept = add("gone"), add("kept")
+    job = create_job(store, "augment", {}).id
+    for record in (gone, kept):
+        decide(store, add_synthetic(record.id, job_id=job), "accepted")
+        finish_record(store, job, record.id)
+    forgotten = forget_record(store, gone.id)
+    assert (forgotten.record_id, forgotten.pairs) == (gone.id, 1)
+    assert [pair.record_id for pair in find_pairs(store)] == [kept.id]
+    assert len(decisions(store)) == 1
+    assert finished_records(store, job) == {kept.id}
+
+
+def test_adapters_that_learned_from_it_become_stale(store: Store, add: Add, add_synthetic: AddSynthetic) -> None:
+    record, other = add("a"), add("b")
+    pair = add_synthetic(record.id)
+    job = create_job(store, "train", {}).id
+
+    def adapter(name: str, records: list[int], pairs: list[int], held_out: list[int]) -> int:
+        training_set = save_training_set(store, records, pairs, held_out, 0, "hash")
+        return add_adapter(store, name, name, "base", training_set.id, job, {}).id
+
+    by_record = adapter("by record", [record.id], [], [])
+    by_pair = adapter("by pair", [other.id], [pair], [])
+    held_out = adapter("held out", [other.id], [], [record.id])
+    assert forget_record(store, record.id).adapters == (by_record, by_pair)
+    assert [get_adapter(store, id).stale for id in (by_record, by_pair, held_out)] == [True, True, False]
+    assert get_training_set(store, get_adapter(store, by_record).training_set_id).record_ids == (record.id,)
+    # Trained while the record was being deleted.
+    assert get_adapter(store, adapter("late", [record.id], [], [])).stale
+
+
+def test_the_ledger_keeps_the_id_and_the_id_never_comes_back(store: Store, add: Add) -> None:
+    record = add("a")
+    append_upload(store, "http://127.0.0.1", [record.id], 10, "ab", "sent")
+    forget_record(store, record.id)
+    assert uploads(store)[0].record_ids == (record.id,)
+    assert broken_line(store) is None
+    assert add("a").id > record.id
+
+
+def test_nothing_of_a_forgotten_record_comes_back_from_a_running_job(
+    store: Store, add: Add, add_synthetic: AddSynthetic
+) -> None:
+    record = add("a")
+    job = create_job(store, "augment", {}).id
+    forget_record(store, record.id)
+    with pytest.raises(NotFound):
+        add_synthetic(record.id, job_id=job)
+    with pytest.raises(NotFound):
+        finish_record(store, job, record.id)
+    with pytest.raises(NotFound):
+        forget_record(store, record.id)
+    with pytest.raises(NotFound):
+        get_records(store, [record.id])
