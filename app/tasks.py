@@ -34,23 +34,69 @@ class Task:
 
 
 TASKS: tuple[Task, ...] = (
-    Task("chat", "Chat", "{input}", input_columns=("prompt", "question", "instruction", "input"),
-         output_columns=("answer", "response", "reply", "output")),
-    Task("title", "Title", "Generate a title for the following abstract of a paper: {input}", lamp="LaMP_5",
-         input_columns=("abstract", "summary", "body", "text", "content"), output_columns=("title", "name")),
-    Task("headline", "Headline", "Generate a headline for the following article: {input}", lamp="LaMP_4",
-         input_columns=("article", "text", "body", "content"), output_columns=("headline", "title")),
-    Task("paraphrase", "Paraphrase",
-         "Paraphrase the following tweet without any explanation before or after it: {input}", lamp="LaMP_7",
-         input_columns=("neutral", "plain", "draft", "input"), output_columns=("tweet", "post", "text", "output")),
-    Task("tag", "Tag", "Which tag does this relate to? Just answer with the tag name without further explanation."
-         " description: {input}", answer="label", metric="accuracy", lamp="LaMP_2",
-         input_columns=("description", "quote", "text"), output_columns=("tag", "label", "category", "fresh")),
-    Task("rating", "Rating", "What is the score of the following review on a scale of 1 to 5? just answer with 1, 2,"
-         " 3, 4, or 5 without further explanation. review: {input}", answer="rating", metric="mae", lamp="LaMP_3",
-         input_columns=("review", "text", "comment"), output_columns=("score", "rating", "stars")),
-    Task("citation", "Citation", "{input}", answer="label", metric="accuracy", lamp="LaMP_1",
-         input_columns=("question", "abstract"), output_columns=("reference", "answer", "title")),
+    Task(
+        "chat",
+        "Chat",
+        "{input}",
+        input_columns=("prompt", "question", "instruction", "input"),
+        output_columns=("answer", "response", "reply", "output"),
+    ),
+    Task(
+        "title",
+        "Title",
+        "Generate a title for the following abstract of a paper: {input}",
+        lamp="LaMP_5",
+        input_columns=("abstract", "summary", "body", "text", "content"),
+        output_columns=("title", "name"),
+    ),
+    Task(
+        "headline",
+        "Headline",
+        "Generate a headline for the following article: {input}",
+        lamp="LaMP_4",
+        input_columns=("article", "text", "body", "content"),
+        output_columns=("headline", "title"),
+    ),
+    Task(
+        "paraphrase",
+        "Paraphrase",
+        "Paraphrase the following tweet without any explanation before or after it: {input}",
+        lamp="LaMP_7",
+        input_columns=("neutral", "plain", "draft", "input"),
+        output_columns=("tweet", "post", "text", "output"),
+    ),
+    Task(
+        "tag",
+        "Tag",
+        "Which tag does this relate to? Just answer with the tag name without further explanation."
+        " description: {input}",
+        answer="label",
+        metric="accuracy",
+        lamp="LaMP_2",
+        input_columns=("description", "quote", "text"),
+        output_columns=("tag", "label", "category", "fresh"),
+    ),
+    Task(
+        "rating",
+        "Rating",
+        "What is the score of the following review on a scale of 1 to 5? just answer with 1, 2,"
+        " 3, 4, or 5 without further explanation. review: {input}",
+        answer="rating",
+        metric="mae",
+        lamp="LaMP_3",
+        input_columns=("review", "text", "comment"),
+        output_columns=("score", "rating", "stars"),
+    ),
+    Task(
+        "citation",
+        "Citation",
+        "{input}",
+        answer="label",
+        metric="accuracy",
+        lamp="LaMP_1",
+        input_columns=("question", "abstract"),
+        output_columns=("reference", "answer", "title"),
+    ),
 )
 
 LAMP_WITHOUT_DATA = "LaMP_6"

@@ -1,0 +1,174 @@
+"""cdcda-app: the program in the browser, on this computer alone.
+
+    cdcda-app [--port 7860] [--data-dir DIR] [--cloud-url URL] [--cloud-model FILE] [--no-browser]
+
+It starts the augmentation service itself unless --cloud-url names one, opens the page, and ends both on Ctrl-C. Nothing
+heavy is imported before the arguments are read: `cdcda-app --help` answers at once.
+"""
+
+import argparse
+import concurrent.futures
+import contextlib
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import webbrowser
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from app.errors import SHOWN, PortInUse
+
+if TYPE_CHECKING:
+    from app.pipeline.local_service import CloudAddress, LocalService
+    from app.pipeline.workspace import Workspace
+
+HOST = "127.0.0.1"
+PORT = 7860
+TOKEN = "CDCDA_CLOUD_TOKEN"
+STOP_SECONDS = 20.0
+"""How long jobs have to save before the program ends without them."""
+
+
+def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line, checked."""
+    parser = argparse.ArgumentParser(
+        prog="cdcda-app", description="A small language model on your own computer learns to write the way you do."
+    )
+    parser.add_argument(
+        "--port", type=int, default=PORT, help="the page's port, 0 for a free one (default: %(default)s)"
+    )
+    parser.add_argument("--data-dir", metavar="DIR", help="where your data lies (default: $CDCDA_DATA_DIR or ~/.cdcda)")
+    parser.add_argument(
+        "--cloud-url", metavar="URL", help="augmentation service to use instead of one on this computer"
+    )
+    parser.add_argument("--cloud-token", metavar="TOKEN", help=f"its token (default: ${TOKEN})")
+    parser.add_argument("--cloud-model", metavar="FILE", help="GGUF model for the service on this computer")
+    parser.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
+    options = parser.parse_args(arguments)
+    if not 0 <= options.port <= 65535:
+        parser.error(f"--port takes a number from 0 to 65535, not {options.port}")
+    if options.cloud_url and not options.cloud_url.startswith(("http://", "https://")):
+        parser.error(f"--cloud-url takes an address with http:// or https://, not {options.cloud_url}")
+    return options
+
+
+def claim_port(port: int) -> int:
+    """The port, or a free one for 0; raises PortInUse when somebody listens there."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise PortInUse(
+                f"Port {port} should be free for the page but is not ({error.strerror});"
+                " end the program that uses it, or choose another with --port."
+            ) from None
+        return int(probe.getsockname()[1])
+
+
+def _private_uploads() -> str:
+    """A folder of this run alone for files that the browser sends; the system's temporary folder is open to others."""
+    folder = tempfile.mkdtemp(prefix="cdcda-")
+    os.environ["GRADIO_TEMP_DIR"] = folder
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    return folder
+
+
+def _start_service(options: argparse.Namespace, workspace: "Workspace") -> "tuple[CloudAddress, LocalService | None]":
+    from app.pipeline.local_service import CloudAddress, start_local_service
+
+    if options.cloud_url:
+        return CloudAddress(options.cloud_url.rstrip("/"), options.cloud_token or os.environ.get(TOKEN, "")), None
+    service = start_local_service(workspace, options.cloud_model)
+    return service.address, service
+
+
+def _stop_jobs() -> None:
+    """End the workers that this run started; each saves first, and can be resumed."""
+    from app.pipeline import jobs
+
+    jobs.end_workers(STOP_SECONDS)
+
+
+@contextlib.contextmanager
+def _until_signal() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set; a second one does not interrupt the tidying up."""
+    asked = threading.Event()
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(kind, lambda *_: asked.set()) for kind in kinds]
+    try:
+        yield asked
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)
+
+
+def _open_page(options: argparse.Namespace, port: int, workspace: "Workspace", service: Any) -> Any:
+    """Build and launch the page; the service may still be starting on the other thread while Gradio is imported."""
+    from app.pipeline.generation import Writer
+    from app.ui.page import build_ui, launch_options
+    from app.ui.services import Services
+
+    address, own = service.result()
+    services = Services(workspace, address, Writer(workspace), own.address if own else None)
+    page = build_ui(services)
+    page.launch(server_name=HOST, server_port=port, prevent_thread_lock=True, inbrowser=False, **launch_options())
+    return page, services
+
+
+def serve(options: argparse.Namespace, asked: threading.Event) -> None:
+    """Show the page until a signal asks to end; raises AppError where it cannot be shown."""
+    from app.pipeline.workspace import open_workspace
+
+    port, workspace = claim_port(options.port), open_workspace(options.data_dir)
+    # A store that cannot be read is said here, once, rather than by every part of the page.
+    workspace.store().close()
+    uploads = _private_uploads()
+    with contextlib.ExitStack() as tidy, concurrent.futures.ThreadPoolExecutor(1) as other_thread:
+        tidy.callback(_remove, uploads)
+        service = other_thread.submit(_start_service, options, workspace)
+        tidy.callback(_close_service, service)
+        page, services = _open_page(options, port, workspace, service)
+        tidy.callback(services.writer.close)
+        tidy.callback(_stop_jobs)
+        tidy.callback(page.close, verbose=False)
+        address = f"http://{HOST}:{port}"
+        print(f"CDCDA is ready at {address}", flush=True)
+        if not options.no_browser:
+            webbrowser.open(address)
+        asked.wait()
+        print("Stopping; what was made is kept.", flush=True)
+
+
+def _close_service(service: Any) -> None:
+    """End the service that was started, if it was."""
+    with contextlib.suppress(*SHOWN):
+        _, own = service.result()
+        if own is not None:
+            own.close()
+
+
+def _remove(folder: str) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the app; 0 after a quiet end, 1 with one sentence where it cannot run."""
+    options = read_arguments(arguments)
+    with _until_signal() as asked:
+        try:
+            serve(options, asked)
+        except SHOWN as error:
+            print(error, file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

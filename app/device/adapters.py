@@ -1,0 +1,151 @@
+"""An adapter's folder and the manifest that tells its story.
+
+The folder holds the PEFT files, the GGUF form and, written last, manifest.json: where it is, the adapter is complete.
+An adapter serves only with the base and the prompt template that it learned with.
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from app.device import checkpoints
+from app.device.catalogue import LocalModel
+from app.device.weights import file_hash, model_hash, room_on_disk
+from app.errors import AdapterRefused
+
+MANIFEST = "manifest.json"
+GGUF_ADAPTER = "adapter.gguf"
+
+_FORMAT = 1
+_VERSIONS_OF = ("torch", "transformers", "peft", "bitsandbytes", "gguf", "llama-cpp-python")
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What an adapter is, what it learned from and how, and how well it did."""
+
+    base: str
+    """Name of the base model."""
+    base_hash: str
+    """weights.model_hash of the base: SHA-256 (hex)."""
+    quantisation: str
+    """How the base's weights were held in training: "nf4" or "none"."""
+    template_hash: str
+    """rendering.template_hash of what turned texts into tokens: SHA-256 (hex)."""
+    task: str
+    training_set: int
+    """Its id in the store."""
+    training_set_hash: str
+    examples: int
+    """Records and pairs learned from."""
+    held_out: int
+    """Records kept aside to score it."""
+    settings: Mapping[str, Any]
+    """finetuning.FineTuning as it was resolved."""
+    seed: int
+    created_at: str
+    """ISO 8601, UTC."""
+    final_loss: float
+    """Mean training loss of the last epoch, nats per completion token."""
+    held_out_loss: float | None
+    base_held_out_loss: float | None
+    best_epoch: int
+    losses: tuple[float, ...]
+    """One a step."""
+    held_out_losses: tuple[float, ...]
+    """One an epoch."""
+    tokens_per_second: float
+    peak_memory_mb: float
+    seconds: float
+    device: str
+    scores: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What base and adapter got on the held-out records, by metric; empty where nothing was held out."""
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Of the libraries that made it; `finish` fills it in."""
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """SHA-256 (hex) by file name; `finish` fills it in."""
+    format: int = _FORMAT
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in _VERSIONS_OF}
+
+
+def finish(folder: Path, manifest: Manifest) -> Manifest:
+    """Writes the manifest with the hashes of the folder's files: from now on the adapter is complete.
+
+    The training's checkpoint goes, it is needed no longer. Raises DiskFull.
+    """
+    checkpoints.remove_checkpoint(folder)
+    # What a killed process was about to rename is no part of the adapter.
+    for part in folder.glob("*.part"):
+        part.unlink()
+    files = {
+        path.name: file_hash(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST
+    }
+    finished = dataclasses.replace(manifest, files=files, versions=_versions())
+    temporary = folder / f"{MANIFEST}.part"
+    try:
+        with room_on_disk(folder):
+            temporary.write_text(json.dumps(dataclasses.asdict(finished), indent=2) + "\n", "utf-8")
+            os.replace(temporary, folder / MANIFEST)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return finished
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """The manifest of a finished adapter; raises AdapterRefused."""
+    try:
+        content = json.loads((folder / MANIFEST).read_text("utf-8"))
+        if content["format"] != _FORMAT:
+            raise AdapterRefused(
+                f"The adapter {folder.name} has manifest format {content['format']} but this version reads format"
+                f" {_FORMAT}; train it again."
+            )
+        return Manifest(
+            **content | {"losses": tuple(content["losses"]), "held_out_losses": tuple(content["held_out_losses"])}
+        )
+    except FileNotFoundError as error:
+        raise AdapterRefused(
+            f"The adapter {folder.name} has no {MANIFEST}, so its training did not end; resume it or train again."
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise AdapterRefused(
+            f"The {MANIFEST} of adapter {folder.name} cannot be read; train the adapter again."
+        ) from error
+
+
+def _check_files(folder: Path, manifest: Manifest) -> None:
+    for name, expected in manifest.files.items():
+        path = folder / name
+        # A manifest that came with an imported adapter must not name files elsewhere.
+        if path.parent != folder or not path.is_file():
+            raise AdapterRefused(f"The adapter {folder.name} should hold {name} but does not; train it again.")
+        if file_hash(path) != expected:
+            raise AdapterRefused(
+                f"The file {name} of adapter {folder.name} is not the one that training wrote; train it again."
+            )
+
+
+def check_adapter(folder: Path, model: LocalModel, template_hash: str) -> Manifest:
+    """The manifest of an adapter that may be served with this base and template.
+
+    Raises AdapterRefused where it is unfinished, a file was changed, or base or template are others.
+    """
+    manifest = load_manifest(folder)
+    _check_files(folder, manifest)
+    if manifest.base_hash != model_hash(model):
+        raise AdapterRefused(
+            f"The adapter {folder.name} was trained on {manifest.base} and not on this {model.name}; choose its base"
+            " model again, or train an adapter on this one."
+        )
+    if manifest.template_hash != template_hash:
+        raise AdapterRefused(
+            f"The adapter {folder.name} learned with another prompt template than {model.name} has now; train it again."
+        )
+    return manifest

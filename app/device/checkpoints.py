@@ -1,0 +1,105 @@
+"""The state of a training run in one safetensors file, replaced in one go, so that a killed run goes on where it was.
+
+Nothing is pickled: tensors are safetensors, everything else is JSON in the file's metadata.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from app.device.weights import room_on_disk
+from app.errors import JobRefused
+
+_NAME = "checkpoint.safetensors"
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+"""AdamW's running means of the gradient and of its square."""
+
+
+@dataclasses.dataclass
+class Log:
+    """What a run remembers besides its tensors; it grows step by step."""
+
+    run: str
+    """SHA-256 (hex) of settings, base and examples: only the same run is resumed."""
+    step: int = 0
+    """Optimiser steps done."""
+    losses: list[float] = dataclasses.field(default_factory=list)
+    """Mean loss per completion token of each step."""
+    base_held_out_loss: float | None = None
+    """Of the base model, before the first step."""
+    held_out_losses: list[float] = dataclasses.field(default_factory=list)
+    """After each epoch."""
+    best_epoch: int = 0
+    """The epoch, from 1, whose adapter is kept; 0 before the first has ended."""
+    tokens: int = 0
+    """Tokens trained on, padding not counted."""
+    seconds: float = 0.0
+    """Spent in training steps, over all the runs that were resumed."""
+
+
+def _moments(name: str, parameter: Any, optimiser: Any) -> dict[str, Any]:
+    state = optimiser.state.get(parameter, {})
+    return {f"{moment} {name}": state[moment] for moment in _MOMENTS if moment in state}
+
+
+def save_checkpoint(
+    folder: Path, log: Log, parameters: Mapping[str, Any], optimiser: Any, best: Mapping[str, Any]
+) -> None:
+    """Replaces the folder's checkpoint; the one before stays whole until this one is. Raises DiskFull."""
+    from safetensors.torch import save_file
+
+    tensors = {f"adapter {name}": parameter.detach() for name, parameter in parameters.items()}
+    tensors |= {f"best {name}": tensor for name, tensor in best.items()}
+    for name, parameter in parameters.items():
+        tensors |= _moments(name, parameter, optimiser)
+    temporary = folder / f"{_NAME}.part"
+    try:
+        with room_on_disk(folder):
+            save_file(tensors, temporary, metadata={"log": json.dumps(dataclasses.asdict(log))})
+            os.replace(temporary, folder / _NAME)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read_log(file: Any) -> Log:
+    return Log(**json.loads(file.metadata()["log"]))
+
+
+def load_checkpoint(
+    folder: Path, run: str, parameters: Mapping[str, Any], optimiser: Any
+) -> tuple[Log, dict[str, Any]]:
+    """Puts the checkpoint's state into parameters and optimiser; gives its log and its best adapter.
+
+    Without a checkpoint nothing is changed and the log is that of a fresh run. Raises JobRefused for another run's.
+    """
+    import safetensors
+    import torch
+
+    path = folder / _NAME
+    if not path.is_file():
+        return Log(run), {}
+    with safetensors.safe_open(path, "pt") as file:
+        log = _read_log(file)
+        if log.run != run:
+            raise JobRefused(
+                f"The checkpoint in {folder} is of a training with other records, settings or base model, so it cannot"
+                " go on from there; start the training anew."
+            )
+        names = set(file.keys())
+        for name, parameter in parameters.items():
+            with torch.no_grad():
+                parameter.copy_(file.get_tensor(f"adapter {name}"))
+            if log.step:
+                optimiser.state[parameter] = {"step": torch.tensor(float(log.step))} | {
+                    moment: file.get_tensor(f"{moment} {name}").to(parameter.device) for moment in _MOMENTS
+                }
+        best = {name: file.get_tensor(f"best {name}") for name in parameters if f"best {name}" in names}
+    return log, best
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Removes the checkpoint, if there is one."""
+    (folder / _NAME).unlink(missing_ok=True)

@@ -1,0 +1,86 @@
+"""A PEFT adapter as the GGUF adapter that llama.cpp reads, so that a CPU serves it fast.
+
+Format: what llama.cpp's own convert_lora_to_gguf.py writes. Metadata general.type, general.architecture, adapter.type,
+adapter.lora.alpha; for each linear layer `blk.N.attn_q.weight.lora_a` [rank, in] and `.lora_b` [out, rank].
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from app.device.finetuning import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from app.device.weights import ARCHITECTURES, room_on_disk
+from app.errors import AdapterRefused
+
+_PREFIX = "base_model.model."
+"""What PEFT puts before the name that a layer has in the base."""
+_SIDES = {".lora_A.weight": ".lora_a", ".lora_B.weight": ".lora_b"}
+
+
+def _interleave(rows: Any, heads: int) -> Any:
+    """Output rows of q or k from transformers' rotary order, two halves a head, to llama.cpp's, pairs side by side."""
+    return rows.reshape(heads, 2, -1, rows.shape[1]).swapaxes(1, 2).reshape(rows.shape)
+
+
+def _rotated_heads(layer: str, config: Mapping[str, Any]) -> int:
+    """Heads whose rows llama.cpp keeps in another order in this layer, or 0. Only its llama does; qwen2 keeps ours."""
+    if config["model_type"] != "llama":
+        return 0
+    heads = int(config["num_attention_heads"])
+    if layer.endswith("q_proj"):
+        return heads
+    return int(config.get("num_key_value_heads") or heads) if layer.endswith("k_proj") else 0
+
+
+def _tensors(adapter: Path, config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Name and float32 values of every tensor of the GGUF adapter."""
+    import gguf
+    import numpy as np
+    from safetensors.numpy import load_file
+
+    architecture = gguf.MODEL_ARCH[config["model_type"].upper()]
+    names = gguf.get_tensor_name_map(architecture, config["num_hidden_layers"])
+    for name, values in sorted(load_file(adapter / ADAPTER_WEIGHTS).items()):
+        layer, side = next((name[: -len(end)], side) for end, side in _SIDES.items() if name.endswith(end))
+        layer = layer.removeprefix(_PREFIX)
+        heads = _rotated_heads(layer, config)
+        if heads and side == ".lora_b":
+            values = _interleave(values, heads)
+        yield f"{names.get_name(layer)}.weight{side}", np.ascontiguousarray(values, dtype=np.float32)
+
+
+def write_gguf_adapter(adapter: Path, prepared: Path, out: Path, precision: Literal["f16", "f32"] = "f16") -> None:
+    """Writes the PEFT adapter in folder `adapter`, trained on the base in folder `prepared`, to the file `out`.
+
+    `precision` is that of the stored values; float16 halves the file and what is read for each token. The file appears
+    whole or not at all. Raises AdapterRefused for a base that llama.cpp could not serve it with, and DiskFull.
+    """
+    import gguf
+    import numpy as np
+
+    config = json.loads((prepared / "config.json").read_text("utf-8"))
+    if config["model_type"] not in ARCHITECTURES:
+        raise AdapterRefused(
+            f"A GGUF adapter needs a base that is one of {', '.join(ARCHITECTURES)}, but {prepared.name} is a"
+            f" {config['model_type']}; train on another model."
+        )
+    alpha = json.loads((adapter / ADAPTER_CONFIG).read_text("utf-8"))["lora_alpha"]
+    temporary = out.with_name(f"{out.name}.part")
+    writer = gguf.GGUFWriter(temporary, config["model_type"])
+    writer.add_type(gguf.GGUFType.ADAPTER)
+    writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
+    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, float(alpha))
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16 if precision == "f16" else gguf.LlamaFileType.ALL_F32)
+    for name, values in _tensors(adapter, config):
+        writer.add_tensor(name, values.astype(np.float16) if precision == "f16" else values)
+    try:
+        with room_on_disk(out.parent):
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
+            writer.close()
+            os.replace(temporary, out)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,153 @@
+"""The engine for GGUF models: llama.cpp's own functions, one loaded model, a context of its own for each adapter.
+
+The base's context never sees an adapter, so base and personal answers can be read side by side from the same
+weights. Function names are those of llama.h.
+"""
+
+import codecs
+import ctypes
+from pathlib import Path
+from typing import Any
+
+from app.device.engines import Sampling
+from app.device.llama_library import last_error, library, open_model, token_bytes
+from app.device.streaming import BLOCK, Block, Decoder, Sampler, StreamingEngine, Writer
+from app.errors import AdapterRefused, BadInput
+
+ADAPTER_FILE = "adapter.gguf"
+_PENALTY_WINDOW = 64
+
+
+class LlamaDecoder:
+    """A llama.cpp context over the shared model."""
+
+    def __init__(self, model: Any, adapter: Path | None, context: int, threads: int) -> None:
+        self._llama = library()
+        # The context's graph is sized for the adapters that the model knows: the adapter has to come first.
+        self._adapter = self._load_adapter(model, adapter) if adapter else None
+        parameters = self._llama.llama_context_default_params()
+        parameters.n_ctx = context
+        parameters.n_batch = parameters.n_ubatch = BLOCK
+        parameters.n_threads = parameters.n_threads_batch = threads
+        parameters.no_perf = True
+        self.context = self._llama.llama_init_from_model(model, parameters)
+        if not self.context:
+            raise BadInput(
+                f"llama.cpp cannot set up a context of {context:,} tokens ({last_error() or 'no reason given'});"
+                " choose a shorter context or a smaller model."
+            )
+        if adapter:
+            self._lay_over(adapter)
+
+    def _load_adapter(self, model: Any, adapter: Path) -> Any:
+        loaded = self._llama.llama_adapter_lora_init(model, str(adapter).encode())
+        if not loaded:
+            raise AdapterRefused(
+                f"The adapter {adapter.parent.name} should fit this model, but llama.cpp cannot load it"
+                f" ({last_error() or 'no reason given'}); choose the model that it was trained on, or train it again."
+            )
+        return loaded
+
+    def _lay_over(self, adapter: Path) -> None:
+        pointers = (self._llama.llama_adapter_lora_p_ctypes * 1)(self._adapter)
+        scales = (ctypes.c_float * 1)(1.0)
+        if self._llama.llama_set_adapters_lora(self.context, pointers, 1, scales) != 0:
+            raise AdapterRefused(
+                f"llama.cpp cannot lay the adapter {adapter.parent.name} over the model; train it again."
+            )
+
+    def decode(self, block: Block) -> None:
+        """See Decoder."""
+        tokens = (self._llama.llama_token * len(block))(*block)
+        status = self._llama.llama_decode(self.context, self._llama.llama_batch_get_one(tokens, len(block)))
+        if status != 0:
+            raise RuntimeError(f"llama_decode returned {status} for {len(block)} tokens ({last_error()})")
+
+    def keep(self, tokens: int) -> bool:
+        """See Decoder."""
+        memory = self._llama.llama_get_memory(self.context)
+        if tokens and self._llama.llama_memory_seq_rm(memory, 0, tokens, -1):
+            return True
+        self._llama.llama_memory_clear(memory, False)
+        return tokens == 0
+
+    def close(self) -> None:
+        """See Decoder."""
+        self._llama.llama_free(self.context)
+        if self._adapter:
+            self._llama.llama_adapter_lora_free(self._adapter)
+
+
+class LlamaSampler:
+    """A chain of llama.cpp's samplers: repeat penalty, top-p, temperature, seeded draw; or the most probable token."""
+
+    def __init__(self, sampling: Sampling, vocabulary_size: int) -> None:
+        llama = self._llama = library()
+        self._chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
+        if sampling.repeat_penalty != 1.0:
+            penalty = (vocabulary_size, _PENALTY_WINDOW, sampling.repeat_penalty, 0.0, 0.0)
+            self._add(llama.llama_sampler_init_penalties(*penalty))
+        if sampling.temperature <= 0.0:
+            self._add(llama.llama_sampler_init_greedy())
+            return
+        self._add(llama.llama_sampler_init_top_p(sampling.top_p, 1))
+        self._add(llama.llama_sampler_init_temp(sampling.temperature))
+        # The largest 32-bit seed means "a random one" to llama.cpp.
+        self._add(llama.llama_sampler_init_dist(sampling.seed % 0xFFFFFFFF))
+
+    def _add(self, sampler: Any) -> None:
+        self._llama.llama_sampler_chain_add(self._chain, sampler)
+
+    def choose(self, decoder: Decoder) -> int:
+        """See Sampler."""
+        assert isinstance(decoder, LlamaDecoder)
+        return int(self._llama.llama_sampler_sample(self._chain, decoder.context, -1))
+
+    def close(self) -> None:
+        """See Sampler."""
+        self._llama.llama_sampler_free(self._chain)
+
+
+class LlamaWriter:
+    """Collects the bytes of tokens until they are whole characters."""
+
+    def __init__(self, vocabulary: Any) -> None:
+        self._vocabulary = vocabulary
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def push(self, token: int) -> str:
+        """See Writer."""
+        return self._decoder.decode(token_bytes(self._vocabulary, token, special=False))
+
+    def rest(self) -> str:
+        """See Writer."""
+        return self._decoder.decode(b"", final=True)
+
+
+class LlamaEngine(StreamingEngine):
+    """A GGUF model in llama.cpp; see app.device.engines.Engine."""
+
+    def __init__(self, path: Path, context: int, threads: int) -> None:
+        self._llama = library()
+        self._threads = threads
+        self._model = open_model(path)
+        self._vocabulary = self._llama.llama_model_get_vocab(self._model)
+        super().__init__(min(context, int(self._llama.llama_model_n_ctx_train(self._model))))
+
+    def _adapter_file(self, adapter: Path) -> Path:
+        return adapter / ADAPTER_FILE
+
+    def _open_decoder(self, adapter: Path | None) -> Decoder:
+        return LlamaDecoder(self._model, adapter, self._context, self._threads)
+
+    def _open_sampler(self, sampling: Sampling) -> Sampler:
+        return LlamaSampler(sampling, int(self._llama.llama_vocab_n_tokens(self._vocabulary)))
+
+    def _open_writer(self) -> Writer:
+        return LlamaWriter(self._vocabulary)
+
+    def _is_end(self, token: int) -> bool:
+        return bool(self._llama.llama_vocab_is_eog(self._vocabulary, token))
+
+    def _free(self) -> None:
+        self._llama.llama_model_free(self._model)

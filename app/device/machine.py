@@ -1,0 +1,162 @@
+"""What this computer can do for fine-tuning and writing: each finding is good, or says what to do about it.
+
+Nothing is guessed where it can be tried: NF4 is shown by a real forward and backward pass, llama.cpp by loading it.
+"""
+
+import dataclasses
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from app.device import catalogue, weights
+from app.device.llama_library import library
+
+_MEMORY_WANTED = 4e9
+"""Bytes; fine-tuning the embedded model takes about half of it."""
+_DISK_WANTED = 2e9
+"""Bytes; an unpacked small model and a few adapters."""
+_VECTORS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "neon", "asimd", "bf16")
+"""Names of CPU features in /proc/cpuinfo that decide the speed, on x86 and on ARM."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    good: bool
+    detail: str
+    advice: str = ""
+    """What to do about it; empty where nothing needs doing."""
+
+
+def _python() -> Finding:
+    detail = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    return Finding("Python", sys.version_info >= (3, 11), detail, "" if sys.version_info >= (3, 11) else "Use 3.11.")
+
+
+def _cpu() -> Finding:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        words = set(Path("/proc/cpuinfo").read_text("utf-8").split())
+    except OSError:
+        return Finding("CPU", True, f"{cores} cores; this system does not list the CPU's features")
+    found = [name for name in _VECTORS if name in words]
+    detail = f"{cores} cores, {', '.join(found) or 'none of the vector features that are of use'}"
+    if found:
+        return Finding("CPU", True, detail)
+    return Finding("CPU", False, detail, "Everything works but slowly; choose the smallest device model.")
+
+
+def _memory_bytes() -> int:
+    """Memory that programs may still take; where the system does not say, all there is."""
+    try:
+        for line in Path("/proc/meminfo").read_text("utf-8").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _memory() -> Finding:
+    free = _memory_bytes()
+    good = free >= _MEMORY_WANTED
+    advice = "" if good else f"Fine-tuning wants {_MEMORY_WANTED / 1e9:.0f} GB; close other programs before it."
+    return Finding("Memory", good, f"{free / 1e9:.1f} GB free", advice)
+
+
+def _disk(data_dir: Path) -> Finding:
+    there = next(folder for folder in (data_dir, *data_dir.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    good = free >= _DISK_WANTED
+    advice = "" if good else f"Models and adapters want {_DISK_WANTED / 1e9:.0f} GB; free some space."
+    return Finding("Disk", good, f"{free / 1e9:.1f} GB free for {data_dir}", advice)
+
+
+def _torch() -> Finding:
+    import torch
+
+    built_for = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU"
+    return Finding("PyTorch", True, f"{torch.__version__} built for {built_for}, {torch.get_num_threads()} threads")
+
+
+def _gpu() -> Finding:
+    import torch
+
+    device = weights.best_device()
+    if device == "cuda":
+        properties = torch.cuda.get_device_properties(0)
+        return Finding("GPU", True, f"{properties.name} with {properties.total_memory / 1e9:.0f} GB is used")
+    if device == "mps":
+        return Finding("GPU", True, weights.possible_quantisation("nf4", device)[1])
+    if shutil.which("nvidia-smi"):
+        return Finding(
+            "GPU", False, "there is an NVIDIA driver but PyTorch cannot use it", "Install a CUDA build of torch."
+        )
+    return Finding("GPU", True, "none; everything runs on the CPU")
+
+
+def _nf4() -> Finding:
+    """Quantises a small layer to NF4 and sends a gradient through it, as fine-tuning does."""
+    import bitsandbytes
+    import torch
+
+    device = weights.best_device()
+    torch.manual_seed(0)
+    dense = torch.nn.Linear(128, 64, bias=False)
+    layer = bitsandbytes.nn.Linear4bit(128, 64, bias=False, compute_dtype=torch.bfloat16, quant_type="nf4")
+    layer.load_state_dict(dense.state_dict())
+    layer.to(device)
+    given = torch.randn(8, 128, device=device, dtype=torch.bfloat16, requires_grad=True)
+    answer = layer(given)
+    answer.float().square().sum().backward()
+    exact = given.detach().float().cpu() @ dense.weight.detach().T
+    error = float((answer.detach().float().cpu() - exact).norm() / exact.norm())
+    passed = given.grad is not None and bool(torch.any(given.grad != 0))
+    # Four bits are right to about a tenth; far beyond that the kernels do not work here.
+    good = layer.weight.dtype == torch.uint8 and passed and error < 0.2
+    detail = f"forward and backward pass on {device}, {error:.0%} off the exact result"
+    return Finding("NF4", good, detail, "" if good else "Install bitsandbytes again, or train with bfloat16 weights.")
+
+
+def _llama() -> Finding:
+    llama = library()
+    features = llama.llama_print_system_info().decode().strip()
+    gpu = "with" if llama.llama_supports_gpu_offload() else "without"
+    return Finding("llama.cpp", True, f"loads, {gpu} GPU support; {features}")
+
+
+def _models(models_dir: Path) -> Finding:
+    names = [model.name for model in catalogue.installed(models_dir)]
+    if names:
+        return Finding("Models", True, ", ".join(names))
+    return Finding("Models", False, "none", "Fetch one with `cdcda models pull`, or install the program again.")
+
+
+def _try(name: str, look: Callable[[], Finding], advice: str) -> Finding:
+    """A look that may fail in any way that a library finds: the failure is the finding."""
+    try:
+        return look()
+    except Exception as error:
+        return Finding(name, False, f"failed: {str(error).strip() or type(error).__name__}", advice)
+
+
+def examine(models_dir: Path, data_dir: Path) -> tuple[Finding, ...]:
+    """Looks at everything that fine-tuning and writing need; takes some seconds, most of them to import PyTorch."""
+    again = "Install the program again."
+    looks: Sequence[tuple[str, Callable[[], Finding], str]] = (
+        ("Python", _python, ""),
+        ("CPU", _cpu, ""),
+        ("Memory", _memory, ""),
+        ("Disk", lambda: _disk(data_dir), "Choose another folder with --data-dir."),
+        ("PyTorch", _torch, again),
+        ("GPU", _gpu, again),
+        ("NF4", _nf4, "Install bitsandbytes again, or train with bfloat16 weights."),
+        ("llama.cpp", _llama, "Install llama-cpp-python again."),
+        ("Models", lambda: _models(models_dir), "Fetch one with `cdcda models pull`."),
+    )
+    return tuple(_try(name, look, advice) for name, look, advice in looks)

@@ -1,0 +1,216 @@
+"""What both engines share: which tokens are in a KV memory, and the loop that turns sampled tokens into text.
+
+Tokens are computed in blocks: a prompt in blocks of 64 from its beginning, an answer token by token. How a sum of
+floats rounds depends on how many tokens are computed together, so memory is only reused in the blocks in which it
+would be computed afresh. An answer is therefore a function of prompt, adapter, settings and seed alone: what was
+written before can make it come faster, never other.
+"""
+
+import abc
+import collections
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from app.device.engines import Account, Piece, Sampling, Stream
+from app.errors import AdapterRefused, BadInput
+
+BLOCK = 64
+"""Tokens of a prompt that are computed together: most of the speed of long batches, little to compute again."""
+
+KEPT_MEMORIES = 3
+"""KV memories kept beside the base's, one an adapter; the one that was not used for longest goes first."""
+
+Block = tuple[int, ...]
+
+
+class Decoder(Protocol):
+    """Loaded weights with one adapter or none, and a KV memory of its own."""
+
+    def decode(self, block: Block) -> None:
+        """Computes a block after what is in memory; the last token's logits can then be sampled from."""
+
+    def keep(self, tokens: int) -> bool:
+        """Forgets everything after the first tokens; False: it could only forget all, and did."""
+
+    def close(self) -> None:
+        """Frees the memory, and the adapter with it."""
+
+
+class Sampler(Protocol):
+    """Chooses tokens for one answer."""
+
+    def choose(self, decoder: Decoder) -> int:
+        """The next token, from the logits that the decoder computed last."""
+
+    def close(self) -> None:
+        """Frees what it holds."""
+
+
+class Writer(Protocol):
+    """Turns the tokens of one answer into text."""
+
+    def push(self, token: int) -> str:
+        """The characters that this token completes."""
+
+    def rest(self) -> str:
+        """What an answer that was cut inside a character leaves."""
+
+
+def in_blocks(prompt_ids: Sequence[int]) -> list[Block]:
+    """The prompt in the blocks in which it is computed."""
+    return [tuple(prompt_ids[start : start + BLOCK]) for start in range(0, len(prompt_ids), BLOCK)]
+
+
+class Memory:
+    """A decoder and the blocks that are in its KV memory."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.decoder = decoder
+        self._blocks: list[Block] = []
+        self._plan: list[Block] | None = None
+
+    def _common(self, plan: list[Block]) -> int:
+        """Leading blocks that are in memory; never the last of the plan, whose logits are needed."""
+        limit = min(len(self._blocks), len(plan) - 1)
+        return next((index for index in range(limit) if self._blocks[index] != plan[index]), limit)
+
+    def _keep(self, blocks: int) -> None:
+        kept = self._blocks[:blocks]
+        self._blocks = kept if self.decoder.keep(sum(map(len, kept))) else []
+
+    def _decode(self, block: Block) -> None:
+        try:
+            self.decoder.decode(block)
+        except BaseException:
+            # A part of the block may be in memory: nothing that is there can be trusted.
+            self._plan, self._blocks = None, []
+            self.decoder.keep(0)
+            raise
+        self._blocks.append(block)
+
+    def catch_up(self, plan: list[Block]) -> int:
+        """Brings the plan's blocks into memory, also where another answer used it meanwhile; the tokens reused."""
+        if self._plan is not plan:
+            self._keep(self._common(plan))
+            self._plan = plan
+        reused = sum(map(len, self._blocks))
+        for block in plan[len(self._blocks) :]:
+            self._decode(block)
+        return reused
+
+
+class StreamingEngine(abc.ABC):
+    """An engine over decoders: the base's, kept from the beginning, and those of the adapters used last."""
+
+    def __init__(self, context: int) -> None:
+        self._context = context
+        self._lock = threading.Lock()
+        self._closed = False
+        self._memories: collections.OrderedDict[tuple[Path, int] | None, Memory] = collections.OrderedDict()
+
+    @abc.abstractmethod
+    def _open_decoder(self, adapter: Path | None) -> Decoder:
+        """A decoder with that adapter file laid over the weights; raises AdapterRefused."""
+
+    @abc.abstractmethod
+    def _adapter_file(self, adapter: Path) -> Path:
+        """Which file of an adapter's folder this engine reads."""
+
+    @abc.abstractmethod
+    def _open_sampler(self, sampling: Sampling) -> Sampler:
+        """A sampler for one answer."""
+
+    @abc.abstractmethod
+    def _open_writer(self) -> Writer:
+        """A writer for one answer."""
+
+    @abc.abstractmethod
+    def _is_end(self, token: int) -> bool:
+        """Whether the token ends an answer."""
+
+    @abc.abstractmethod
+    def _free(self) -> None:
+        """Frees the weights; the decoders are already closed."""
+
+    def _key(self, adapter: Path | None) -> tuple[Path, int] | None:
+        """An adapter file and its time, so that one that was trained anew is read anew."""
+        if adapter is None:
+            return None
+        file = self._adapter_file(adapter)
+        if not file.is_file():
+            raise AdapterRefused(
+                f"The adapter {adapter.name} has no file {file.name}: it is unfinished or was changed; train it again."
+            )
+        return file, file.stat().st_mtime_ns
+
+    def _memory(self, key: tuple[Path, int] | None) -> Memory:
+        if self._closed:
+            raise RuntimeError("the engine is closed")
+        if key not in self._memories:
+            self._make_room()
+            self._memories[key] = Memory(self._open_decoder(key[0] if key else None))
+        self._memories.move_to_end(key)
+        return self._memories[key]
+
+    def _make_room(self) -> None:
+        adapters = [key for key in self._memories if key is not None]
+        if len(adapters) >= KEPT_MEMORIES:
+            self._memories.pop(adapters[0]).decoder.close()
+
+    def _next_token(self, key: tuple[Path, int] | None, plan: list[Block], sampler: Sampler, account: Account) -> int:
+        with self._lock:
+            memory = self._memory(key)
+            reused = memory.catch_up(plan)
+            if not account.token_ids:
+                account.reused = reused
+            return sampler.choose(memory.decoder)
+
+    def _pieces(
+        self, key: tuple[Path, int] | None, prompt_ids: Sequence[int], sampling: Sampling, account: Account
+    ) -> Iterator[Piece]:
+        """The loop of one answer. The lock is held for a token at a time and never while a piece is handed out."""
+        plan, ids = in_blocks(prompt_ids), account.token_ids
+        limit = min(sampling.max_tokens, self._context - len(prompt_ids))
+        writer, sampler = self._open_writer(), self._open_sampler(sampling)
+        try:
+            while len(ids) < limit:
+                token = self._next_token(key, plan, sampler, account)
+                if self._is_end(token):
+                    account.finish = "end"
+                    break
+                ids.append(token)
+                plan.append((token,))
+                if text := writer.push(token):
+                    yield Piece(text, len(ids))
+            account.finish = account.finish or "length"
+            if text := writer.rest():
+                yield Piece(text, len(ids))
+        finally:
+            sampler.close()
+
+    def stream(self, prompt_ids: Sequence[int], adapter: Path | None, sampling: Sampling) -> Stream:
+        """Begins an answer; see Engine."""
+        if not 0 < len(prompt_ids) < self._context:
+            raise BadInput(
+                f"The prompt has {len(prompt_ids):,} tokens but there is room for 1 to {self._context - 1:,} and an"
+                " answer; shorten the text."
+            )
+        key = self._key(adapter)
+        with self._lock:
+            self._memory(key)
+        account = Account()
+        pieces = self._pieces(key, tuple(prompt_ids), sampling, account)
+        return Stream(pieces, adapter.name if adapter else None, account)
+
+    def close(self) -> None:
+        """Frees the model; see Engine."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            for memory in self._memories.values():
+                memory.decoder.close()
+            self._memories.clear()
+            self._free()

@@ -1,0 +1,102 @@
+"""The whole page: the header, the tabs in the way of the data, and the one timer that redraws what changes by itself.
+
+Importing this module does nothing but import Gradio; `build_ui` makes the page, app/__main__ launches it.
+"""
+
+from typing import Any
+
+import gradio as gr
+
+from app.pipeline import jobs
+from app.ui import state, strings
+from app.ui.history import HistoryTab, build_history
+from app.ui.notices import shown
+from app.ui.parts import drawn
+from app.ui.personalise import PersonaliseTab, build_personalise
+from app.ui.review import ReviewTab, build_review
+from app.ui.services import Services
+from app.ui.settings import SettingsTab, build_settings
+from app.ui.share import ShareTab, build_share
+from app.ui.theme import make_theme, page_head
+from app.ui.write import WriteTab, build_write
+
+EVERY = 1.0
+"""Seconds between two looks at the whole state."""
+AT_ONCE = 16
+"""Handlers of one kind that may run together; Gradio's own limit of one would make two tabs wait for each other."""
+
+
+def _wire_loading(tabs: dict[str, gr.Tab], history: HistoryTab, share: ShareTab, review: ReviewTab) -> None:
+    """Draw a list again whenever its tab is opened."""
+    quiet = {"show_progress": "hidden", "api_visibility": "private"}
+    tabs["history"].select(history.load, history.query, history.listing, **quiet)
+    tabs["share"].select(share.load, share.query, [share.listing, share.weak], **quiet)
+    tabs["review"].select(review.load, review.query, review.cards, **quiet)
+
+
+def _wire_states(tabs: dict[str, gr.Tab], personalise: PersonaliseTab, write: WriteTab, settings: SettingsTab) -> None:
+    quiet = {"show_progress": "hidden", "api_visibility": "private"}
+    tabs["personalise"].select(personalise.load, None, personalise.loaded, **quiet)
+    tabs["write"].select(write.load, write.task, write.samples, **quiet)
+    tabs["settings"].select(settings.load, None, settings.loaded, **quiet)
+
+
+def build_ui(services: Services) -> gr.Blocks:
+    """The page as Gradio blocks; launch it with `launch_options()`."""
+    tabs: dict[str, gr.Tab] = {}
+    with gr.Blocks(title=strings.APP, analytics_enabled=False, fill_width=True) as page:
+        with gr.Row(elem_classes="page-header"):
+            header = drawn("header", elem_id="header")
+        with gr.Tabs(elem_id="way", overflow_behavior="wrap"):
+            with gr.Tab(strings.HISTORY, id="history") as tabs["history"]:
+                history = build_history(services)
+            with gr.Tab(strings.SHARE, id="share") as tabs["share"]:
+                share = build_share(services)
+            with gr.Tab(strings.REVIEW, id="review") as tabs["review"]:
+                review = build_review(services)
+            with gr.Tab(strings.PERSONALISE, id="personalise") as tabs["personalise"]:
+                personalise = build_personalise(services)
+            with gr.Tab(strings.WRITE, id="write") as tabs["write"]:
+                write = build_write(services)
+            with gr.Tab(strings.SETTINGS, id="settings") as tabs["settings"]:
+                settings = build_settings(services)
+
+        def look() -> tuple[Any, ...]:
+            """The header and the state of every job, as it is now."""
+            jobs.refresh(services.workspace)
+            return state.header_view(services), *share.poll(), *personalise.poll(), settings.poll()
+
+        seen = [header, *share.polled, *personalise.polled, settings.models]
+        timer = gr.Timer(EVERY)
+        gr.on(
+            [timer.tick, page.load],
+            shown(look),
+            None,
+            seen,
+            api_name="state",
+            show_progress="hidden",
+            trigger_mode="once",
+        )
+        page.load(history.load, history.query, history.listing, show_progress="hidden", api_visibility="private")
+        page.load(review.load_thresholds, None, review.thresholds, show_progress="hidden", api_name="thresholds")
+        _wire_loading(tabs, history, share, review)
+        _wire_states(tabs, personalise, write, settings)
+    page.queue(default_concurrency_limit=AT_ONCE, api_open=False)
+    return page
+
+
+def launch_options() -> dict[str, Any]:
+    """What `launch` needs for the page as it is meant: own theme and head, nothing recorded, no links elsewhere."""
+    return {
+        "theme": make_theme(),
+        "head": page_head(),
+        "footer_links": [],
+        "run_history": False,
+        "show_error": False,
+        "share": False,
+        "quiet": True,
+        "ssr_mode": False,
+        "pwa": False,
+        "mcp_server": False,
+        "enable_monitoring": False,
+    }

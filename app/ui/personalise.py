@@ -1,0 +1,158 @@
+"""The Personalise tab: train an adapter, watch it learn, and choose which one is on."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from app.errors import SHOWN
+from app.pipeline import dataset, jobs
+from app.ui import state, strings, views
+from app.ui.notices import answered, shown
+from app.ui.parts import drawn, lead, stop_and_resume
+from app.ui.services import Services
+from personal_store import training
+from personal_store.nouns import Adapter
+
+
+@dataclasses.dataclass(frozen=True)
+class PersonaliseTab:
+    """What the page needs of this tab."""
+
+    loaded: list[gr.components.Component]
+    load: Callable[[], tuple[views.View, ...]]
+    """Draws what would be learned, and the adapters."""
+    polled: list[gr.components.Component]
+    poll: Callable[[], tuple[Any, ...]]
+    """Draws `polled` from the whole state."""
+
+
+def adapter_row(adapter: Adapter) -> views.View:
+    """One adapter in the list."""
+    made = adapter.created_at[:16].replace("T", " ")
+    return {
+        "id": adapter.id,
+        "name": adapter.name,
+        "on": adapter.active,
+        "stale": adapter.stale,
+        "detail": f"Trained {made} on {adapter.base}"
+        + (", and a record it learned from is gone" if adapter.stale else ""),
+    }
+
+
+def examples_view(services: Services) -> views.View:
+    """What a training would learn from now, or the sentence that says why it cannot start."""
+    try:
+        found = dataset.gather(services.workspace)
+    except SHOWN as error:
+        return views.notice(strings.NOT_READY, str(error), "warn")
+    own = sum(text.pair_id is None for text in found.texts)
+    pairs = len(found.texts) - own
+    held_out = f"the {len(found.held_out)} newest records and their pairs are held out"
+    text = f"{own} of your records and {pairs} kept pairs; {held_out}."
+    return views.notice(f"{len(found.texts)} examples for {found.task.title}", text)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+    examples: gr.HTML
+    settings: list[gr.components.Component]
+    """Epochs, rank, alpha, seed."""
+    train_button: gr.Button
+    job_buttons: list[gr.Button]
+    """Stop, Resume."""
+    progress: gr.HTML
+    adapters: gr.HTML
+
+
+class Actions:
+    """What a person can do here; each is one call of the pipeline."""
+
+    def __init__(self, services: Services) -> None:
+        self._services, self._workspace = services, services.workspace
+
+    def _adapters(self) -> views.View:
+        with self._workspace.store() as store:
+            found = training.adapters(store)
+        rows = [adapter_row(adapter) for adapter in sorted(found, key=lambda adapter: -adapter.id)]
+        return {"rows": rows, "empty": None if rows else views.empty(strings.NO_ADAPTERS)}
+
+    def load(self) -> tuple[views.View, ...]:
+        """What would be learned, and the adapters."""
+        return examples_view(self._services), self._adapters()
+
+    def activate(self, adapter_id: int | None) -> dict[str, Any]:
+        """Switch an adapter on, or all off."""
+        with self._workspace.store() as store:
+            training.activate(store, adapter_id)
+        return self._adapters()
+
+    def use_adapter(self, argument: Any) -> dict[str, Any]:
+        """The same for the list's buttons."""
+        return {"adapters": self.activate(None if argument is None else int(argument))}
+
+    def train(self, epochs: float, rank: float, alpha: float, seed: float) -> tuple[Any, ...]:
+        """Start a training."""
+        settings = jobs.TrainSettings(epochs=int(epochs), rank=int(rank), alpha=int(alpha), seed=int(seed))
+        jobs.start_train(self._workspace, settings)
+        return self.poll()
+
+    def stop(self) -> tuple[Any, ...]:
+        """Stop the training at its next step; a checkpoint is kept."""
+        job = state.latest_job(self._workspace, "train")
+        if job is not None:
+            jobs.stop_job(self._workspace, job.id)
+        return self.poll()
+
+    def resume(self) -> tuple[Any, ...]:
+        """Go on from the last checkpoint."""
+        job = state.latest_job(self._workspace, "train")
+        if job is not None:
+            jobs.resume_job(self._workspace, job.id)
+        return self.poll()
+
+    def poll(self) -> tuple[Any, ...]:
+        """Progress, adapters and buttons, from the whole state."""
+        job = state.latest_job(self._workspace, "train")
+        ready = gr.Button(interactive=not state.is_active(job))
+        return state.train_view(self._workspace), self._adapters(), ready, *state.job_buttons(job)
+
+
+def _lay_out_settings() -> list[gr.components.Component]:
+    defaults = jobs.TrainSettings()
+    epochs = gr.Slider(1, 20, value=defaults.epochs, step=1, label=strings.EPOCHS)
+    with gr.Accordion(strings.TRAIN_SETTINGS, open=False), gr.Row():
+        return [
+            epochs,
+            gr.Number(defaults.rank, label=strings.RANK, precision=0, minimum=1, maximum=256, min_width=120),
+            gr.Number(defaults.alpha, label=strings.ALPHA, precision=0, minimum=1, maximum=512, min_width=120),
+            gr.Number(defaults.seed, label=strings.SEED, precision=0, minimum=0, min_width=120),
+        ]
+
+
+def _lay_out(actions: Actions) -> _Layout:
+    lead(strings.PERSONALISE_LEAD)
+    with gr.Row():
+        with gr.Column(scale=2, min_width=320):
+            examples = drawn("notice", elem_id="examples")
+            settings = _lay_out_settings()
+            train_button = gr.Button(strings.TRAIN, variant="primary", elem_id="train-button")
+            job_buttons = stop_and_resume()
+        with gr.Column(scale=3, min_width=320):
+            progress = drawn("training", elem_id="training")
+            gr.Markdown(strings.ADAPTERS_TITLE)
+            adapters = drawn("adapters", server_functions=[answered(actions.use_adapter)], elem_id="adapters")
+    return _Layout(examples, settings, train_button, job_buttons, progress, adapters)
+
+
+def build_personalise(services: Services) -> PersonaliseTab:
+    """Lay out and wire the tab; must stand inside a gr.Tab."""
+    actions = Actions(services)
+    at = _lay_out(actions)
+    polled: list[gr.components.Component] = [at.progress, at.adapters, at.train_button, *at.job_buttons]
+    at.train_button.click(shown(actions.train), at.settings, polled, api_name="train")
+    at.job_buttons[0].click(shown(actions.stop), None, polled, api_name="stop_training")
+    at.job_buttons[1].click(shown(actions.resume), None, polled, api_name="resume_training")
+    gr.api(shown(actions.activate), api_name="use_adapter")
+    return PersonaliseTab([at.examples, at.adapters], shown(actions.load), polled, actions.poll)

@@ -1,0 +1,187 @@
+"""The Review tab: every synthetic pair with its scores and verdict, thresholds that re-judge, and the person's word."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+
+from app.errors import BadInput
+from app.pipeline import judging, review
+from app.pipeline.review import ReviewedPair
+from app.pipeline.workspace import Workspace
+from app.ui import strings, views
+from app.ui.notices import answered, shown
+from app.ui.parts import QUIET, drawn, lead
+from app.ui.services import Services
+
+MATCHES: dict[str, Callable[[ReviewedPair], bool]] = {
+    "all": lambda item: True,
+    "kept": lambda item: item.kept,
+    "rejected": lambda item: not item.kept,
+    "undecided": lambda item: item.decision is None,
+}
+LENGTH_BAR = 3.0
+"""Length ratio at which the small bar is full."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ReviewTab:
+    """What the page needs of this tab."""
+
+    cards: gr.HTML
+    query: list[gr.components.Component]
+    load: Callable[..., views.View]
+    thresholds: list[gr.components.Component]
+    load_thresholds: Callable[[], tuple[float, ...]]
+
+
+def _score(label: str, value: float, share: float, good: bool, detail: str) -> views.View:
+    return {"label": label, "shown": f"{value:.2f}", "share": share, "good": good, "detail": detail}
+
+
+def score_bars(item: ReviewedPair) -> list[views.View]:
+    """The four scores; a bar is red where its filter rejects the pair."""
+    scores, failed = item.pair.scores, item.verdict.reasons
+    least = min(scores.entails, scores.entailed)
+
+    def means(value: float) -> bool:
+        """Of the two ways of entailment, only the weaker one fails the pair."""
+        return not failed["consistency"] or value > least
+
+    length_share = scores.length_ratio / LENGTH_BAR
+    return [
+        _score("Follows", scores.entails, scores.entails, means(scores.entails), strings.ENTAILS_HELP),
+        _score("Leads back", scores.entailed, scores.entailed, means(scores.entailed), strings.ENTAILED_HELP),
+        _score("Overlap", scores.rouge_l, scores.rouge_l, not failed["diversity"], strings.ROUGE_HELP),
+        _score("Length", scores.length_ratio, length_share, not failed["length"], strings.LENGTH_HELP),
+    ]
+
+
+def _verdict_words(item: ReviewedPair) -> tuple[str, list[str]]:
+    if item.decision is not None:
+        return {"accepted": "kept by you", "edited": "kept, edited by you", "rejected": "rejected by you"}[
+            item.decision.kind
+        ], []
+    reasons = [reason for reason in item.verdict.reasons.values() if reason]
+    return ("kept" if item.kept else "rejected"), reasons
+
+
+def card(item: ReviewedPair) -> views.View:
+    """One pair beside the record it was written from."""
+    verdict, reasons = _verdict_words(item)
+    edited = item.decision is not None and item.decision.kind == "edited"
+    return {
+        "id": item.pair.id,
+        "kept": item.kept,
+        "verdict": verdict,
+        "reasons": reasons,
+        "origin": f"pair {item.pair.number} of record {item.record.id}, by {item.pair.model}",
+        "decision": item.decision.kind if item.decision else None,
+        "original": {"input": item.record.input, "output": item.record.output},
+        "synthetic": {
+            "title": strings.YOUR_EDIT if edited else strings.SYNTHETIC,
+            "input": item.input,
+            "output": item.output,
+        },
+        "scores": score_bars(item),
+    }
+
+
+def counts_words(items: Sequence[ReviewedPair]) -> str:
+    """How many were kept, and what each filter says; empty without pairs."""
+    if not items:
+        return ""
+    counted = judging.count(item.verdict for item in items)
+    filters = ", ".join(f"{strings.FILTER_NAMES[name]} {number}" for name, number in counted.rejected.items())
+    decided = sum(item.decision is not None for item in items)
+    kept = sum(item.kept for item in items)
+    return f"{kept} of {len(items)} pairs kept. Filters rejected: {filters}. Decided by you: {decided}."
+
+
+class Actions:
+    """What a person can do here; each is one call of the pipeline."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def load(self, show: Any, page: int = 1) -> views.View:
+        """One page of the pairs that the filter shows, under the present thresholds."""
+        items = review.reviewed_pairs(self._workspace)
+        found = [item for item in items if MATCHES[show](item)]
+        place = views.pages(len(found), page, views.CARDS)
+        start = (place["page"] - 1) * views.CARDS
+        return place | {
+            "cards": [card(item) for item in found[start : start + views.CARDS]],
+            "counts": counts_words(items),
+            "empty": None if found else views.empty(strings.NO_SUCH_PAIRS if items else strings.NO_PAIRS),
+            "stamp": views.stamp(),
+        }
+
+    def turn(self, show: Any, event: gr.EventData) -> views.View:
+        """The page that the list's buttons ask for."""
+        return self.load(show, int(event.page))
+
+    def judge(self, entailment: float, rouge_l: float, shortest: float, longest: float, show: Any) -> views.View:
+        """Keep these thresholds, and judge every pair under them."""
+        judging.save_thresholds(self._workspace, judging.Thresholds(entailment, rouge_l, shortest, longest))
+        return self.load(show)
+
+    def thresholds(self) -> tuple[float, ...]:
+        """The person's thresholds."""
+        return dataclasses.astuple(judging.load_thresholds(self._workspace))
+
+    def _say(self, pair_id: int, kind: str, output: str | None) -> None:
+        if kind == "accepted":
+            review.accept(self._workspace, [pair_id])
+        elif kind == "rejected":
+            review.reject(self._workspace, [pair_id])
+        elif kind == "edited":
+            review.edit(self._workspace, pair_id, output=output)
+        else:
+            raise BadInput(f"A pair can be accepted, edited or rejected, not {kind!r}; use one of these.")
+
+    def decide_pair(self, pair_id: int, kind: str, output: str | None = None) -> dict[str, Any]:
+        """Accept, edit or reject a pair; the card as it is now, and the counts."""
+        self._say(pair_id, kind, output)
+        items = review.reviewed_pairs(self._workspace)
+        return {"card": next(card(item) for item in items if item.pair.id == pair_id), "counts": counts_words(items)}
+
+    def decide(self, arguments: Any) -> dict[str, Any]:
+        """The same for the cards' buttons: id, kind, text."""
+        return self.decide_pair(int(arguments[0]), str(arguments[1]), arguments[2])
+
+    def undo(self, show: Any) -> views.View:
+        """Take the last decision back."""
+        if review.undo(self._workspace) is None:
+            gr.Info(strings.NOTHING_TO_UNDO)
+        return self.load(show)
+
+
+def _lay_out_thresholds() -> list[gr.components.Component]:
+    with gr.Accordion(strings.THRESHOLDS, open=False), gr.Row():
+        return [
+            gr.Slider(0, 1, step=0.01, label=strings.ENTAILMENT, min_width=200),
+            gr.Slider(0, 1, step=0.01, label=strings.ROUGE, min_width=200),
+            gr.Slider(0, 2, step=0.05, label=strings.SHORTEST, min_width=200),
+            gr.Slider(0.5, 5, step=0.05, label=strings.LONGEST, min_width=200),
+        ]
+
+
+def build_review(services: Services) -> ReviewTab:
+    """Lay out and wire the tab; must stand inside a gr.Tab."""
+    actions = Actions(services.workspace)
+    lead(strings.REVIEW_LEAD)
+    thresholds = _lay_out_thresholds()
+    with gr.Row():
+        show = gr.Radio(list(strings.SHOWS), value="all", label=strings.SHOW, scale=3, min_width=280)
+        undo_button = gr.Button(strings.UNDO, scale=0, min_width=230)
+    cards = drawn("review", server_functions=[answered(actions.decide)], elem_id="review-cards")
+
+    moved = [slider.input for slider in thresholds]
+    gr.on(moved, shown(actions.judge), [*thresholds, show], cards, api_name="judge", **QUIET)
+    show.input(shown(actions.load), show, cards, api_name="list_pairs", **QUIET)
+    cards.select(shown(actions.turn), show, cards, api_visibility="private", **QUIET)
+    undo_button.click(shown(actions.undo), show, cards, api_name="undo", show_progress="hidden")
+    gr.api(shown(actions.decide_pair), api_name="decide")
+    return ReviewTab(cards, [show], shown(actions.load), thresholds, shown(actions.thresholds))

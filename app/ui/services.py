@@ -1,0 +1,24 @@
+"""What the page works with: made once by app/__main__, handed to every tab."""
+
+import dataclasses
+
+from app.pipeline.generation import Writer
+from app.pipeline.local_service import CloudAddress
+from app.pipeline.workspace import Workspace
+from app.ui.downloads import Downloads
+
+
+@dataclasses.dataclass
+class Services:
+    """The data folder, the augmentation service, and the engine that writes."""
+
+    workspace: Workspace
+    cloud: CloudAddress
+    """Where approved records go; Settings can change it while the app runs."""
+    writer: Writer
+    own_cloud: CloudAddress | None = None
+    """The service that the app started itself; None when it was given an address."""
+    downloads: Downloads = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:  # noqa: D105
+        self.downloads = Downloads(self.workspace)

@@ -1,0 +1,197 @@
+"""The Settings tab: where things are, the cloud and the offline switch, the models, and the doctor."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from app.device.catalogue import find_entry
+from app.errors import BadInput
+from app.pipeline import models, network
+from app.pipeline.local_service import CloudAddress
+from app.pipeline.models import ModelRow
+from app.ui import strings, views
+from app.ui.downloads import Download
+from app.ui.notices import answered, shown
+from app.ui.parts import drawn, lead
+from app.ui.services import Services
+
+
+@dataclasses.dataclass(frozen=True)
+class SettingsTab:
+    """What the page needs of this tab."""
+
+    loaded: list[gr.components.Component]
+    load: Callable[[], tuple[Any, ...]]
+    models: gr.HTML
+    poll: Callable[[], views.View]
+    """Draws `models` from the whole state."""
+
+
+def _download_words(row: ModelRow, download: Download | None) -> tuple[str, float | None]:
+    """What stands beside a model, and how far its fetch is."""
+    if row.installed:
+        used = [name for name, on in (("writes here", row.device), ("writes pairs", row.cloud)) if on]
+        return ", ".join(used) or "On this computer", None
+    if download is None:
+        return "", None
+    if download.error:
+        return download.error, None
+    share = download.done / download.total if download.total else 0.0
+    return f"{views.bytes_text(download.done)} of {views.bytes_text(download.total)}", share
+
+
+def _about(row: ModelRow) -> tuple[str, str]:
+    """What a model is, and its licence."""
+    entry = row.entry
+    if entry is None:
+        return "A model of your own.", ""
+    size = views.bytes_text(entry.bytes) if entry.bytes else "size unknown"
+    uses = {"device": "for this computer", "cloud": "for the service", "both": "for either"}
+    return f"{entry.parameters} parameters, {size}, {uses[entry.use]}.", f"Licence: {entry.licence}"
+
+
+def model_view(row: ModelRow, download: Download | None) -> views.View:
+    """One model of the catalogue, or one that lies beside it."""
+    words, share = _download_words(row, download)
+    detail, licence = _about(row)
+    running = download is not None and download.running
+    return {
+        "id": row.name,
+        "name": row.name,
+        "title": row.entry.title if row.entry else row.name,
+        "detail": detail,
+        "licence": licence,
+        "here": row.installed,
+        "state": words,
+        "share": share,
+        "pull": not row.installed and not running,
+    }
+
+
+def places_view(services: Services) -> views.View:
+    """The data folder and the service's address."""
+    cloud = services.cloud
+    where = f"{cloud.url}, started by this app" if cloud.local else cloud.url
+    text = f"Everything of yours lies in {services.workspace.data_dir}. The augmentation service is at {where}."
+    return views.notice(strings.PLACES_HEADLINE, text)
+
+
+def chosen_cloud(services: Services, url: str, token: str) -> CloudAddress:
+    """The service at that address, or for an empty one the app's own; raises BadInput."""
+    if url:
+        network.is_this_computer(url)
+        return CloudAddress(url, token, local=False)
+    if services.own_cloud is None:
+        raise BadInput("The app was started with --cloud-url, so it has no service of its own; give an address.")
+    return services.own_cloud
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+    places: gr.HTML
+    cloud: list[gr.components.Component]
+    """Address, token."""
+    save_button: gr.Button
+    offline: gr.Checkbox
+    examine_button: gr.Button
+    findings: gr.HTML
+    device_model: gr.Dropdown
+    models: gr.HTML
+
+
+class Actions:
+    """What a person can do here; each is one call of the pipeline."""
+
+    def __init__(self, services: Services) -> None:
+        self._services, self._workspace = services, services.workspace
+
+    def poll(self) -> views.View:
+        """The models and how far their fetches are, from the whole state."""
+        downloads = self._services.downloads
+        return {"rows": [model_view(row, downloads.state(row.name)) for row in models.model_rows(self._workspace)]}
+
+    def _device_models(self) -> Any:
+        rows = models.model_rows(self._workspace)
+        here = [(row.entry.title if row.entry else row.name, row.name) for row in rows if row.installed]
+        chosen = models.device_model(self._workspace).name
+        if chosen not in [name for _, name in here]:
+            here.append((chosen, chosen))
+        return gr.Dropdown(choices=here, value=chosen)
+
+    def load(self) -> tuple[Any, ...]:
+        """Everything of this tab as it is now."""
+        cloud = self._services.cloud
+        address = "" if cloud.local else cloud.url
+        offline = network.is_offline(self._workspace)
+        return places_view(self._services), address, offline, self._device_models(), self.poll()
+
+    def save_cloud(self, url: str, token: str) -> views.View:
+        """Send to that service from now on; empty goes back to the one on this computer."""
+        self._services.cloud = chosen_cloud(self._services, (url or "").strip().rstrip("/"), token or "")
+        gr.Info(strings.CLOUD_SAVED)
+        return places_view(self._services)
+
+    def set_offline(self, on: bool) -> None:
+        """Throw the offline switch."""
+        network.set_offline(self._workspace, on)
+
+    def use_model(self, name: str) -> None:
+        """Write and train with that model from now on."""
+        models.use_model(self._workspace, name, "device")
+        gr.Info(strings.MODEL_SAVED)
+
+    def fetch(self, name: str) -> dict[str, Any]:
+        """Start fetching a model of the catalogue."""
+        self._services.downloads.start(find_entry(name).name)
+        return {"started": name}
+
+    def pull_model(self, name: Any) -> dict[str, Any]:
+        """The same for the list's buttons."""
+        return self.fetch(str(name))
+
+    def examine(self) -> views.View:
+        """Look at this computer: memory, disk, the models, a training step in four bits."""
+        # Looks into torch and bitsandbytes, so it is imported only when it is asked for.
+        from app.device import machine
+
+        found = machine.examine(self._workspace.models, self._workspace.data_dir)
+        return {"rows": [dataclasses.asdict(finding) for finding in found]}
+
+
+def _lay_out_cloud() -> tuple[list[gr.components.Component], gr.Button, gr.Checkbox]:
+    with gr.Group():
+        address = gr.Textbox(label=strings.CLOUD_ADDRESS, info=strings.CLOUD_ADDRESS_INFO)
+        token = gr.Textbox(label=strings.CLOUD_TOKEN, type="password")
+    return [address, token], gr.Button(strings.SAVE_CLOUD), gr.Checkbox(label=strings.OFFLINE)
+
+
+def _lay_out(actions: Actions) -> _Layout:
+    lead(strings.SETTINGS_LEAD)
+    with gr.Row():
+        with gr.Column(min_width=320):
+            gr.Markdown(strings.PLACES_TITLE)
+            places = drawn("notice", elem_id="places")
+            cloud, save_button, offline = _lay_out_cloud()
+            gr.Markdown(strings.DOCTOR_TITLE)
+            examine_button = gr.Button(strings.EXAMINE)
+            findings = drawn("findings", elem_id="findings")
+        with gr.Column(min_width=320):
+            gr.Markdown(strings.MODELS_TITLE)
+            device_model = gr.Dropdown([], label=strings.DEVICE_MODEL)
+            listing = drawn("models", server_functions=[answered(actions.pull_model)], elem_id="models")
+    return _Layout(places, cloud, save_button, offline, examine_button, findings, device_model, listing)
+
+
+def build_settings(services: Services) -> SettingsTab:
+    """Lay out and wire the tab; must stand inside a gr.Tab."""
+    actions = Actions(services)
+    at = _lay_out(actions)
+    at.save_button.click(shown(actions.save_cloud), at.cloud, at.places, api_name="set_cloud")
+    at.offline.input(shown(actions.set_offline), at.offline, None, api_name="set_offline")
+    at.device_model.input(shown(actions.use_model), at.device_model, None, api_name="use_model")
+    at.examine_button.click(shown(actions.examine), None, at.findings, api_name="doctor")
+    gr.api(shown(actions.fetch), api_name="pull_model")
+    loaded: list[gr.components.Component] = [at.places, at.cloud[0], at.offline, at.device_model, at.models]
+    return SettingsTab(loaded, shown(actions.load), at.models, actions.poll)

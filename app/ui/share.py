@@ -1,0 +1,237 @@
+"""The Share tab: choose records, see exactly what would leave, approve it, and watch the pairs arrive."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from app.device.catalogue import EMBEDDED, find_entry
+from app.pipeline import jobs, models, network, payload, sharing
+from app.ui import state, strings, views
+from app.ui.history import TASK_CHOICES
+from app.ui.notices import answered, shown
+from app.ui.parts import QUIET, drawn, lead, stop_and_resume
+from app.ui.services import Services
+from personal_store import records
+from personal_store.nouns import RecordQuery
+
+BETTER_MODEL = "qwen2.5-coder-1.5b"
+"""What a weak service is told to use: it writes good pairs on two cores and can be had without a model hub."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ShareTab:
+    """What the page needs of this tab."""
+
+    listing: gr.HTML
+    weak: gr.HTML
+    query: list[gr.components.Component]
+    load: Callable[..., tuple[views.View, views.View]]
+    """Draws the list and the note on a weak service."""
+    polled: list[gr.components.Component]
+    poll: Callable[[], tuple[Any, ...]]
+    """Draws `polled` from the whole state."""
+
+
+def payload_view(built: payload.Payload) -> views.View:
+    """Where to, how much, which hash, and every byte of it."""
+    others = ", ".join(f"{count} of {views.task_title(task)}" for task, count in built.other_tasks.items())
+    facts = [
+        views.fact("Goes to", built.destination),
+        views.fact("Records", str(len(built.record_ids))),
+        views.fact("Size", f"{len(built.body):,} bytes"),
+        views.fact("Task", views.task_title(built.task) + (f" (not in this one: {others})" if others else "")),
+        views.fact("SHA-256 of the body", built.sha256, code=True),
+    ]
+    return {
+        "sha256": built.sha256,
+        "bytes": len(built.body),
+        "facts": facts,
+        "readable": json.dumps(built.request, indent=2, ensure_ascii=False),
+        "exact": built.body.decode("utf-8"),
+    }
+
+
+def weak_view(services: Services) -> views.View:
+    """A note when the service on this computer has only the built-in model."""
+    if not services.cloud.local or models.cloud_model(services.workspace).name != EMBEDDED:
+        return {}
+    best = find_entry(BETTER_MODEL)
+    text = strings.WEAK_TEXT.format(title=best.title, size=views.bytes_text(best.bytes or 0), licence=best.licence)
+    return views.notice(strings.WEAK_TITLE, text, "warn", f"cdcda models pull {best.name}")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+    search: gr.Textbox
+    listing: gr.HTML
+    proposal: list[gr.components.Component]
+    """Ratio, strategy, seed."""
+    propose_button: gr.Button
+    none_button: gr.Button
+    request: list[gr.components.Component]
+    """Pairs for each record, task."""
+    weak: gr.HTML
+    preview_button: gr.Button
+    previewed: list[gr.components.Component]
+    """The payload, its hash, the button that approves it."""
+    polled: list[gr.components.Component]
+    """Progress, Stop, Resume."""
+
+
+class Actions:
+    """What a person can do here; each is one call of the pipeline."""
+
+    def __init__(self, services: Services) -> None:
+        self._services, self._workspace = services, services.workspace
+
+    def rows(self, text: str, page: int = 1) -> views.View:
+        """One page of the records that match."""
+        query = RecordQuery(text or "", offset=(max(1, page) - 1) * views.PAGE_SIZE, limit=views.PAGE_SIZE)
+        with self._workspace.store() as store:
+            found, counts = records.find_records(store, query), records.count_records(store)
+        return views.record_list(found, page, counts.shared, counts.total, strings.NO_SHARE_YET)
+
+    def load(self, text: str) -> tuple[views.View, views.View]:
+        """The first page, and whether the service is weak."""
+        return self.rows(text), weak_view(self._services)
+
+    def turn(self, text: str, event: gr.EventData) -> views.View:
+        """The page that the list's buttons ask for."""
+        return self.rows(text, int(event.page))
+
+    def propose(self, ratio: float, strategy: Any, seed: float, text: str) -> views.View:
+        """Share that part of the records; what a hand has ticked or unticked stays."""
+        sharing.share_ratio(self._workspace, ratio, strategy, int(seed))
+        return self.rows(text)
+
+    def share_none(self, text: str) -> views.View:
+        """Untick everything."""
+        sharing.share_none(self._workspace)
+        return self.rows(text)
+
+    def share_records(self, ids: list[int], shared: bool) -> dict[str, Any]:
+        """Tick or untick records by id."""
+        now = sharing.share_ids(self._workspace, ids, shared)
+        return {"shared": list(now.shared), "total": now.total}
+
+    def set_shared(self, arguments: Any) -> dict[str, Any]:
+        """The same for one box of the list: its id and the wish."""
+        record_id, wish = int(arguments[0]), bool(arguments[1])
+        now = sharing.share_ids(self._workspace, [record_id], wish)
+        return {"now": record_id in now.shared, "shared": len(now.shared), "total": now.total}
+
+    def _build(self, pairs_each: float, task: str) -> payload.Payload:
+        destination = payload.destination_of(self._services.cloud.url)
+        return payload.build_payload(self._workspace, destination, k=int(pairs_each), task=task or None)
+
+    def preview(self, pairs_each: float, task: str) -> tuple[Any, ...]:
+        """Exactly what would leave, and the hash to approve."""
+        built = self._build(pairs_each, task)
+        return payload_view(built), built.sha256, gr.Button(visible=True)
+
+    def approve(self, sha256: str, pairs_each: float, task: str) -> tuple[Any, ...]:
+        """Send the payload with precisely this hash; refused when the choice has changed since."""
+        network.require_allowed(self._workspace, self._services.cloud.url)
+        jobs.start_augment(self._workspace, self._build(pairs_each, task), sha256, self._services.cloud)
+        return {}, "", gr.Button(visible=False), *self.poll()
+
+    def stop(self) -> tuple[Any, ...]:
+        """Stop the running augmentation; pairs that arrived are kept."""
+        job = state.latest_job(self._workspace, "augment")
+        if job is not None:
+            jobs.stop_job(self._workspace, job.id)
+        return self.poll()
+
+    def resume(self) -> tuple[Any, ...]:
+        """Go on where the last augmentation ended."""
+        job = state.latest_job(self._workspace, "augment")
+        if job is not None:
+            jobs.resume_job(self._workspace, job.id, self._services.cloud)
+        return self.poll()
+
+    def poll(self) -> tuple[Any, ...]:
+        """Progress and its buttons, from the whole state."""
+        job = state.latest_job(self._workspace, "augment")
+        return state.augment_view(self._workspace), *state.job_buttons(job)
+
+
+def _lay_out_list(actions: Actions) -> tuple[gr.Textbox, gr.HTML]:
+    with gr.Column(scale=3, min_width=320):
+        search = gr.Textbox(label=strings.SEARCH, placeholder=strings.SEARCH_HINT)
+        boxes = [answered(actions.set_shared)]
+        return search, drawn("shareList", server_functions=boxes, elem_id="share-records")
+
+
+def _lay_out_proposal() -> tuple[list[gr.components.Component], gr.Button, gr.Button]:
+    with gr.Group():
+        ratio = gr.Slider(0, 1, value=0.5, step=0.05, label=strings.RATIO)
+        strategy = gr.Dropdown(list(strings.STRATEGIES), value="random", label=strings.STRATEGY)
+        seed = gr.Number(0, label=strings.SEED, precision=0, visible="hidden")
+    with gr.Row():
+        propose, none = gr.Button(strings.PROPOSE, min_width=100), gr.Button(strings.SHARE_NONE, min_width=100)
+    return [ratio, strategy, seed], propose, none
+
+
+def _lay_out_request() -> list[gr.components.Component]:
+    with gr.Group():
+        return [
+            gr.Slider(1, 10, value=5, step=1, label=strings.PAIRS_EACH),
+            gr.Dropdown([(strings.MOST_SHARED, ""), *TASK_CHOICES], value="", label=strings.TASK),
+        ]
+
+
+def _lay_out_preview() -> list[gr.components.Component]:
+    return [
+        drawn("payload", elem_id="payload"),
+        gr.Textbox(visible="hidden", label="SHA-256"),
+        gr.Button(strings.APPROVE, variant="primary", visible=False, elem_id="approve-button"),
+    ]
+
+
+def _lay_out(actions: Actions) -> _Layout:
+    lead(strings.SHARE_LEAD)
+    with gr.Row():
+        search, listing = _lay_out_list(actions)
+        with gr.Column(scale=2, min_width=320):
+            proposal, propose_button, none_button = _lay_out_proposal()
+            return _Layout(
+                search=search,
+                listing=listing,
+                proposal=proposal,
+                propose_button=propose_button,
+                none_button=none_button,
+                request=_lay_out_request(),
+                weak=drawn("notice"),
+                preview_button=gr.Button(strings.PREVIEW_PAYLOAD, variant="primary", elem_id="preview-button"),
+                previewed=_lay_out_preview(),
+                polled=[drawn("augmenting", elem_id="augmenting"), *stop_and_resume()],
+            )
+
+
+def _wire_choice(at: _Layout, actions: Actions) -> None:
+    at.search.change(shown(actions.rows), at.search, at.listing, api_name="find_to_share", **QUIET)
+    at.listing.select(shown(actions.turn), at.search, at.listing, api_visibility="private", **QUIET)
+    at.propose_button.click(shown(actions.propose), [*at.proposal, at.search], at.listing, api_name="propose")
+    at.none_button.click(shown(actions.share_none), at.search, at.listing, api_name="share_none")
+    gr.api(shown(actions.share_records), api_name="share_records")
+
+
+def _wire_sending(at: _Layout, actions: Actions) -> None:
+    approved = [at.previewed[1], *at.request]
+    results = [*at.previewed, *at.polled]
+    at.preview_button.click(shown(actions.preview), at.request, at.previewed, api_name="preview_payload")
+    at.previewed[2].click(shown(actions.approve), approved, results, api_name="approve")
+    at.polled[1].click(shown(actions.stop), None, at.polled, api_name="stop_augmenting")
+    at.polled[2].click(shown(actions.resume), None, at.polled, api_name="resume_augmenting")
+
+
+def build_share(services: Services) -> ShareTab:
+    """Lay out and wire the tab; must stand inside a gr.Tab."""
+    actions = Actions(services)
+    at = _lay_out(actions)
+    _wire_choice(at, actions)
+    _wire_sending(at, actions)
+    return ShareTab(at.listing, at.weak, [at.search], shown(actions.load), at.polled, actions.poll)

@@ -1,0 +1,203 @@
+"""What the page draws every second: the header, and how far the jobs are, always from the whole state in the store."""
+
+import urllib.parse
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from app.device.catalogue import CATALOGUE
+from app.errors import SHOWN
+from app.pipeline import jobs, models, network, review
+from app.pipeline.workspace import Workspace
+from app.ui import strings, views
+from app.ui.services import Services
+from personal_store import training
+from personal_store.nouns import ENDED, Job, JobEvent, JobKind
+
+RESUMABLE = frozenset({"stopped", "interrupted", "failed"})
+TONES = {"failed": "bad", "interrupted": "warn", "stopped": "warn"}
+STATES = {
+    "queued": "waiting for another job to end",
+    "running": "running",
+    "stopping": "stopping; what was made is kept",
+    "stopped": "stopped",
+    "failed": "failed",
+    "interrupted": "interrupted",
+    "done": "done",
+}
+
+
+def latest_job(workspace: Workspace, kind: JobKind) -> Job | None:
+    """The newest job of that kind."""
+    found = jobs.listing(workspace, kind)
+    return max(found, key=lambda job: job.id, default=None)
+
+
+def is_active(job: Job | None) -> bool:
+    """The job runs or waits to run."""
+    return job is not None and job.state not in ENDED
+
+
+def job_buttons(job: Job | None) -> tuple[Any, Any]:
+    """Stop and Resume as the job's state allows them."""
+    stopping = job is not None and job.state == "stopping"
+    return (
+        gr.Button(visible=is_active(job), interactive=not stopping),
+        gr.Button(visible=job is not None and job.state in RESUMABLE),
+    )
+
+
+def _last(events: Sequence[JobEvent], kind: str) -> dict[str, Any]:
+    """The data of the newest event of that kind, else nothing."""
+    return next((dict(event.data) for event in reversed(events) if event.kind == kind), {})
+
+
+def _job_view(job: Job, done: int, total: int, state: str, detail: str) -> views.View:
+    if job.error:
+        detail = job.error
+    if job.state == "interrupted":
+        detail = "It ended without saying so; Resume goes on without repeating what is finished."
+    return {
+        "title": strings.JOB_TITLES[job.kind],
+        "done": done,
+        "total": total,
+        "state": state or STATES[job.state],
+        "detail": detail,
+        "tone": TONES.get(job.state, "plain"),
+    }
+
+
+def _arrived(workspace: Workspace, job: Job) -> list[views.View]:
+    """The newest pairs of an augmentation."""
+    newest = review.reviewed_pairs(workspace, job_id=job.id)[-8:][::-1]
+    return [
+        {"id": item.pair.id, "kept": item.kept, "output": item.output, "input": item.input[:160]} for item in newest
+    ]
+
+
+def _augment_words(job: Job, records: int) -> str:
+    if job.state != "done" or job.result is None:
+        return ""
+    kept, pairs = job.result.get("kept", 0), job.result.get("pairs", 0)
+    failed = job.result.get("failed", 0)
+    words = f"{pairs} new pairs from {records} records, {kept} of them kept by the filters."
+    return words + (f" {failed} samples came to nothing." if failed else "") + " Look at them under Review."
+
+
+def augment_view(workspace: Workspace) -> views.View:
+    """The newest augmentation: how far, and the pairs as they arrive."""
+    job = latest_job(workspace, "augment")
+    if job is None:
+        return {}
+    events = jobs.events(workspace, job.id)
+    started, record = _last(events, "started"), _last(events, "record")
+    total = int(record.get("records") or started.get("records") or 0)
+    done = total if job.state == "done" else int(record.get("done") or started.get("done") or 0)
+    state = f"{done} of {total} records, {STATES[job.state]}" if total else STATES[job.state]
+    detail = _augment_words(job, total)
+    if is_active(job) and not events:
+        detail = "Starting; the service loads its model."
+    return _job_view(job, done, total, state, detail) | {"pairs": _arrived(workspace, job)}
+
+
+def _verdict(job: Job) -> views.View | None:
+    """Whether the training helped, in words."""
+    result = job.result or {}
+    before, after = result.get("base_held_out_loss"), result.get("held_out_loss")
+    if job.state != "done" or after is None or before is None:
+        return None
+    better = after < before
+    change = abs(before - after) / before * 100 if before else 0.0
+    text = (
+        f"On the held-out records, which it never saw, the loss went from {before:.2f} to {after:.2f}"
+        f" ({change:.0f} % {'lower' if better else 'higher'})."
+    )
+    if not better:
+        text += " The adapter is kept and left off; more records, or fewer epochs, may help."
+    else:
+        text += " Go to Write to see the difference."
+    title = strings.BETTER if better else strings.WORSE
+    return {"headline": title, "text": text, "tone": "good" if better else "warn"}
+
+
+def _train_detail(job: Job, events: Sequence[JobEvent], progress: dict[str, Any]) -> str:
+    started = _last(events, "started")
+    if progress:
+        return (
+            f"Epoch {progress['epoch']}, loss {progress['loss']:.2f}, {progress['tokens_per_second']:.0f} tokens/s,"
+            f" {progress['peak_memory_mb']:.0f} MB at most. {started.get('examples', '?')} examples,"
+            f" {started.get('held_out', '?')} held out."
+        )
+    return str(_last(events, "preparing").get("message", "")) if is_active(job) else ""
+
+
+def train_view(workspace: Workspace) -> views.View:
+    """The newest training: how far, the loss so far, and what came of it."""
+    job = latest_job(workspace, "train")
+    if job is None:
+        return {}
+    events = jobs.events(workspace, job.id)
+    steps = [dict(event.data) for event in events if event.kind == "progress"]
+    # A resumed training repeats no step, so a later report of a step replaces the earlier one.
+    losses = sorted({step["step"]: step["loss"] for step in steps}.items())
+    held = sorted({s["step"]: s["held_out_loss"] for s in steps if s.get("held_out_loss") is not None}.items())
+    progress = steps[-1] if steps else {}
+    total = int(progress.get("steps", 0))
+    state = STATES[job.state]
+    if is_active(job) and progress:
+        state = f"step {progress['step']} of {total}, about {views.duration(progress['seconds_left'])} left"
+    done = total if job.state == "done" else int(progress.get("step", 0))
+    return _job_view(job, done, total, state, _train_detail(job, events, progress)) | {
+        "curve": views.curve(losses, held, total),
+        "verdict": _verdict(job),
+    }
+
+
+def _cloud_fact(services: Services) -> views.View:
+    if services.cloud.local or network.is_this_computer(services.cloud.url):
+        return views.fact(strings.CLOUD, strings.THIS_COMPUTER, strings.CLOUD_LOCAL)
+    host = urllib.parse.urlsplit(services.cloud.url).hostname or services.cloud.url
+    if network.is_offline(services.workspace):
+        return views.fact(strings.CLOUD, f"Offline ({host})", strings.OFFLINE, "warn")
+    return views.fact(strings.CLOUD, host, strings.CLOUD_REMOTE, "warn")
+
+
+def _model_fact(workspace: Workspace) -> views.View:
+    try:
+        model = models.device_model(workspace)
+    except SHOWN as error:
+        return views.fact(strings.MODEL, "Missing", str(error), "warn")
+    titles = {entry.name: entry.title for entry in CATALOGUE}
+    return views.fact(strings.MODEL, titles.get(model.name, model.name), str(model.path))
+
+
+def _adapter_fact(workspace: Workspace) -> views.View:
+    with workspace.store() as store:
+        adapter = training.active_adapter(store)
+    if adapter is None:
+        return views.fact(strings.ADAPTER, strings.NO_ADAPTER)
+    return views.fact(strings.ADAPTER, adapter.name, f"Trained {adapter.created_at[:10]} on {adapter.base}")
+
+
+def _job_fact(workspace: Workspace) -> views.View:
+    active = [job for kind in ("augment", "train") if (job := latest_job(workspace, kind)) and is_active(job)]
+    if not active:
+        return views.fact(strings.NOW, strings.IDLE)
+    names = ", ".join(
+        f"{strings.JOB_TITLES[job.kind]}{' (waiting)' if job.state == 'queued' else ''}" for job in active
+    )
+    return views.fact(strings.NOW, names, tone="busy")
+
+
+def header_view(services: Services) -> views.View:
+    """Where the cloud is, which model, which adapter is on, what runs now."""
+    workspace = services.workspace
+    return {
+        "facts": [
+            _cloud_fact(services),
+            _model_fact(workspace),
+            _adapter_fact(workspace),
+            _job_fact(workspace),
+        ]
+    }

@@ -1,0 +1,131 @@
+"""What the page says, in one place. Titles and labels are short; an empty state says what to do next."""
+
+APP = "CDCDA"
+
+# Header
+CLOUD, MODEL, ADAPTER, NOW = "Cloud", "Model", "Adapter", "Now"
+THIS_COMPUTER = "This computer"
+CLOUD_LOCAL = "The augmentation service runs on this computer; nothing leaves it."
+CLOUD_REMOTE = "Records that you approve are sent to this address, and nothing else is."
+NO_ADAPTER = "None"
+IDLE = "Nothing is running"
+JOB_TITLES = {"augment": "Augmenting", "train": "Training"}
+
+# Tabs
+HISTORY, SHARE, REVIEW, PERSONALISE, WRITE, SETTINGS = (
+    "History", "Share", "Review", "Personalise", "Write", "Settings",
+)  # fmt: skip
+
+# History
+HISTORY_LEAD = "## Your history\nWhat you wrote before, one record a line: what it was about, and what you made of it."
+IMPORT_FILE = "CSV, TSV, JSON, JSONL or a LaMP questions file"
+IMPORT_BUTTON = "Import"
+SAMPLE_BUTTON = "Try it with a sample"
+SAMPLE_SOURCE = "the sample history"
+TASK, INPUT_COLUMN, OUTPUT_COLUMN, DATE_COLUMN = "Task", "Input column", "Output column", "Date column"
+NO_COLUMN = "(none)"
+ANY_TASK = "All tasks"
+SEARCH = "Search"
+SEARCH_HINT = "Words in your records"
+ORDER = "Order"
+ORDERS = (("Newest first", "newest"), ("Oldest first", "oldest"), ("As imported", "imported"))
+NO_RECORDS = (
+    "No records yet",
+    "Import a file of what you wrote, or press “Try it with a sample” to look around first.",
+)
+NOTHING_FOUND = ("Nothing matches", "Try fewer words, or another task.")
+
+# Share
+SHARE_LEAD = (
+    "## Choose what to share\nOnly ticked records are sent to the service, which writes new examples in their manner."
+    " Nothing is sent before you have seen it and approved it."
+)
+RATIO = "Share ratio"
+STRATEGY = "Which records first"
+STRATEGIES = (
+    ("Random", "random"),
+    ("Representative", "representative"),
+    ("Newest", "newest"),
+    ("Careful: without personal details", "careful"),
+)
+PROPOSE, SHARE_NONE = "Propose", "Share none"
+PAIRS_EACH = "New pairs for each record"
+PREVIEW_PAYLOAD = "Preview what leaves"
+APPROVE = "Approve and augment"
+STOP, RESUME = "Stop", "Resume"
+MOST_SHARED = "The one with most shared records"
+NO_SHARE_YET = ("Nothing to share yet", "Records appear here once your History has some.")
+WEAK_TITLE = "The service on this computer uses the small built-in model"
+WEAK_TEXT = (
+    "Its new pairs are weak: many will be rejected. {title} ({size}, {licence}) writes far better ones and also"
+    " runs on this computer. Fetch it in Settings, or with this command, then start the app again."
+)
+
+# Review
+REVIEW_LEAD = (
+    "## Look at what came back\nThree filters judge each new pair. Your own word outranks them: accept, edit or reject."
+)
+SHOW = "Show"
+SHOWS = (("All", "all"), ("Kept", "kept"), ("Rejected", "rejected"), ("Undecided", "undecided"))
+UNDO = "Undo the last decision"
+THRESHOLDS = "Thresholds"
+ENTAILMENT, ROUGE, SHORTEST, LONGEST = (
+    "Meaning stays at least", "Wording overlaps at most", "Length at least", "Length at most",
+)  # fmt: skip
+NO_PAIRS = ("No pairs yet", "Go to Share, tick some records, preview what leaves, and approve it.")
+NO_SUCH_PAIRS = ("No pair here", "No pair matches this filter; choose another one under “Show”.")
+YOUR_EDIT, SYNTHETIC = "Yours, edited", "Synthetic"
+FILTER_NAMES = {"consistency": "meaning", "diversity": "wording", "length": "length"}
+
+# Personalise
+PERSONALISE_LEAD = (
+    "## Teach the model your way of writing\nA small adapter is trained on your records and the kept pairs. The newest"
+    " records are held out, to see whether it really got better."
+)
+TRAIN, EPOCHS, RANK, ALPHA, SEED = "Train", "Epochs", "Rank", "Alpha", "Seed"
+TRAIN_SETTINGS = "Settings of the training"
+ADAPTERS_TITLE = "### Your adapters"
+NOT_READY = "Nothing to learn from yet"
+NO_ADAPTERS = ("No adapter yet", "Press Train. With the built-in model and the sample it takes a few minutes.")
+BETTER, WORSE = "It got better", "It did not get better"
+
+# Write
+WRITE_LEAD = "## Write\nThe same model answers twice, without and with your adapter, from the same loaded weights."
+TEXT, TEXT_HINT = "Text", "What is it about? Paste or write it here."
+WRITE_BUTTON = "Write"
+BEFORE, AFTER = "Before", "After"
+BEFORE_BETTER, SAME, AFTER_BETTER = "Before is better", "About the same", "After is better"
+KEEP = "Keep the After answer as a record"
+CHAT_TAB, TASK_TAB = "Chat", "Tasks"
+MESSAGE, MESSAGE_HINT, SEND, CLEAR = "Message", "Write a message", "Send", "New conversation"
+NO_CHAT = ("Talk with your model", "It answers with the adapter that is on; the header says which.")
+SAMPLE_TEXTS = "Texts to try"
+BASE_MODEL = "no adapter"
+READY_TO_COMPARE = "Press Write to see both answers here."
+
+# Settings
+SETTINGS_LEAD = "## Settings"
+PLACES_TITLE = "### Where things are"
+CLOUD_ADDRESS, CLOUD_TOKEN = "Address of the augmentation service", "Token"
+CLOUD_ADDRESS_INFO = "Empty: the service that this app starts on this computer."
+OFFLINE = "Offline: open no connection to another computer"
+SAVE_CLOUD = "Save"
+MODELS_TITLE = "### Models"
+DEVICE_MODEL = "Model on this computer"
+DOCTOR_TITLE = "### Doctor"
+EXAMINE = "Examine this computer"
+
+# Scores, on hovering
+ENTAILS_HELP = "Probability that the new input follows from yours"
+ENTAILED_HELP = "Probability that yours follows from the new input"
+ROUGE_HELP = "ROUGE-L: how much of the wording is the same"
+LENGTH_HELP = "Length of the new input, in times the length of yours"
+NOTHING_TO_UNDO = "There is no decision left to take back."
+VOTED = "Your vote is kept."
+KEPT = "Kept as a record in your History."
+
+# Settings, answers
+PLACES_HEADLINE = "Your data and the service"
+CLOUD_SAVED = "The address is used from now on."
+MODEL_SAVED = "This model is used from now on; adapters of other models stay off."
+KEPT_BEFORE = "This answer is a record of your History already."

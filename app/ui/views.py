@@ -1,0 +1,132 @@
+"""From nouns to what a view draws: plain dictionaries of texts and numbers, one function a view.
+
+Texts go out as they are; assets/page/page.js puts them into the page as text nodes. Values that a person can change in
+the page carry a `stamp`, because Gradio delivers a value only when it differs from the one before, and a box that was
+clicked must be set again even when the server's answer is the same.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from app.pipeline.importing import Imported
+from app.tasks import find_task
+from app.ui import strings
+from personal_store.nouns import Record, RecordPage
+
+View = dict[str, Any]
+
+PAGE_SIZE = 50
+CARDS = 20
+
+
+def stamp() -> int:
+    """A number that never came before."""
+    return time.monotonic_ns()
+
+
+def bytes_text(size: int) -> str:
+    """1.1 GB, 93 MB, 512 bytes."""
+    for unit, name in ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}" if size < 10 * unit else f"{size / unit:.0f} {name}"
+    return f"{size} bytes"
+
+
+def duration(seconds: float) -> str:
+    """About how long, for people: 40 s, 3 min, 2 h 5 min."""
+    if seconds < 90:
+        return f"{max(0, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def pages(total: int, page: int, size: int) -> View:
+    """Where a page lies in a list of `total` items, with `page` brought into range."""
+    last_page = max(1, math.ceil(total / size))
+    page = min(max(1, page), last_page)
+    first = (page - 1) * size
+    return {
+        "page": page,
+        "pages": last_page,
+        "total": total,
+        "first": first + 1,
+        "last": min(total, first + size),
+    }
+
+
+def empty(words: tuple[str, str]) -> View:
+    """An empty state: a title, and what to do next."""
+    return {"title": words[0], "text": words[1]}
+
+
+def task_title(name: str) -> str:
+    """The task's name for people."""
+    return find_task(name).title
+
+
+def record_row(record: Record) -> View:
+    """One record in a list."""
+    return {
+        "id": record.id,
+        "task": task_title(record.task),
+        "date": (record.created_at or "")[:10],
+        "input": record.input,
+        "output": record.output,
+        "shared": record.shared,
+        "by": record.shared_by,
+    }
+
+
+def record_list(found: RecordPage, page: int, shared: int, total: int, hint: tuple[str, str]) -> View:
+    """A page of records, with counts over all of them; `hint` is what an empty list says."""
+    words = None if found.total else empty(strings.NOTHING_FOUND if total else hint)
+    return {
+        "rows": [record_row(record) for record in found.records],
+        **pages(found.total, page, PAGE_SIZE),
+        "shared": shared,
+        "all": total,
+        "empty": words,
+        "stamp": stamp(),
+    }
+
+
+def fact(label: str, value: str, detail: str = "", tone: str = "plain", *, code: bool = False) -> View:
+    """A label and its value, in the header or in a panel."""
+    return {"id": label, "label": label, "value": value, "detail": detail, "tone": tone, "code": code}
+
+
+def curve(losses: Sequence[tuple[int, float]], held_out: Sequence[tuple[int, float]], steps: int) -> View | None:
+    """The loss over the steps, or None before there are two points; long runs are thinned to 300 points."""
+    if len(losses) < 2:
+        return None
+    stride = max(1, len(losses) // 300)
+    thinned = [*losses[:-1:stride], losses[-1]]
+    return {
+        "losses": thinned,
+        "held_out": list(held_out),
+        "steps": steps,
+        "description": f"Loss from {losses[0][1]:.2f} to {losses[-1][1]:.2f} in {losses[-1][0]} steps",
+    }
+
+
+def notice(title: str, text: str, tone: str = "plain", command: str = "") -> View:
+    """A panel with a sentence or two."""
+    return {"title": title, "text": text, "tone": tone, "command": command}
+
+
+def imported_report(done: Imported) -> View:
+    """What became of a file's lines."""
+    parts = [f"{done.imported} imported"]
+    if done.duplicates:
+        parts.append(f"{done.duplicates} already there")
+    if done.rejected:
+        parts.append(f"{len(done.rejected)} rejected")
+    return {
+        "headline": ", ".join(parts) + ".",
+        "rejected": [dataclasses.asdict(line) for line in done.rejected],
+        "rejected_title": f"Why {len(done.rejected)} lines were rejected",
+        "stamp": stamp(),
+    }

@@ -1,0 +1,559 @@
+// What the page draws by itself: keyed lists, cards, bars and curves.
+//
+// Each view is a function of (element, props, server, watch, trigger), called from a gr.HTML's js_on_load. Texts of
+// records reach the document only as text nodes. They never pass through Gradio's html_template: it escapes HTML, yet it
+// evaluates its result as a JavaScript template, so a record that holds a dollar sign and braces would be run as code.
+
+window.cdcda = (() => {
+  "use strict";
+
+  // ---- Building blocks -------------------------------------------------------------------------------------------
+
+  const SVG = new Set(["svg", "path", "line", "circle", "text", "g", "title"]);
+
+  /** An element; strings among the children become text nodes, null and false are left out. */
+  function h(tag, attributes = {}, ...children) {
+    const node = SVG.has(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (value === null || value === undefined || value === false) continue;
+      if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+      else node.setAttribute(name, value === true ? "" : String(value));
+    }
+    node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+    return node;
+  }
+
+  /** Put `text` into the node, only when it differs, so that selections and screen readers are left alone. */
+  function say(node, text) {
+    if (node.textContent !== text) node.textContent = text;
+  }
+
+  /** Make the container's children those of `items`, by key: kept nodes are updated in place, never re-made. */
+  function keyed(container, items, make, update, key = (item) => item.id) {
+    const present = new Map([...container.children].map((node) => [node.dataset.key, node]));
+    let place = container.firstElementChild;
+    for (const item of items) {
+      const name = String(key(item));
+      let node = present.get(name);
+      if (!node) {
+        node = make(item);
+        node.dataset.key = name;
+      }
+      present.delete(name);
+      if (node === place) place = place.nextElementSibling;
+      else container.insertBefore(node, place);
+      update(node, item);
+    }
+    present.forEach((node) => node.remove());
+  }
+
+  /** Draw now and whenever the server sends a new value. */
+  function bind(props, watch, draw) {
+    const redraw = () => draw(props.value || {});
+    redraw();
+    watch("value", redraw);
+  }
+
+  /** A frame that is made once, filled by `draw`. Gradio re-makes nothing below an element whose template is constant. */
+  function frame(element, className, ...children) {
+    const node = h("div", { class: className }, ...children);
+    element.replaceChildren(node);
+    return node;
+  }
+
+  /** A server function's answer; one that carries `error` shows it as a passing note. */
+  async function ask(call) {
+    let answer;
+    try {
+      answer = await call;
+    } catch {
+      answer = { error: "The app does not answer; check that it still runs, then reload the page." };
+    }
+    if (answer && answer.error) note(answer.error);
+    return answer || {};
+  }
+
+  function note(text) {
+    const node = h("div", { class: "note-passing", role: "alert" }, text);
+    document.body.append(node);
+    setTimeout(() => node.remove(), 8000);
+  }
+
+  function empty(value) {
+    if (!value || !value.title) return null;
+    return h("div", { class: "empty" }, h("h3", {}, value.title), h("p", {}, value.text));
+  }
+
+  /** Replace the content only when what it shows changed. */
+  function refill(node, value, build) {
+    const shown = JSON.stringify(value ?? null);
+    if (node.dataset.shown === shown) return;
+    node.dataset.shown = shown;
+    const content = value ? build(value) : null;
+    node.replaceChildren(...(content ? [content] : []));
+  }
+
+  // ---- Header ----------------------------------------------------------------------------------------------------
+
+  function paintTheme(dark) {
+    document.body.classList.toggle("dark", dark);
+    document.documentElement.style.colorScheme = dark ? "dark" : "light";
+  }
+
+  function themeButton() {
+    const wanted = () => localStorage.getItem("cdcda-theme");
+    if (wanted()) paintTheme(wanted() === "dark");
+    return h("button", {
+      class: "quiet-button theme-button", type: "button", "aria-label": "Light or dark", title: "Light or dark",
+      onclick() {
+        const dark = !document.body.classList.contains("dark");
+        localStorage.setItem("cdcda-theme", dark ? "dark" : "light");
+        paintTheme(dark);
+      },
+    }, "◐");
+  }
+
+  function header(element, props, server, watch) {
+    const facts = h("dl", { class: "facts" });
+    frame(element, "header-bar", h("span", { class: "brand" }, "CDCDA"), facts, themeButton());
+    bind(props, watch, (value) => keyed(facts, value.facts || [],
+      () => h("div", { class: "fact" }, h("dt"), h("dd")),
+      (node, fact) => {
+        say(node.querySelector("dt"), fact.label);
+        say(node.querySelector("dd"), fact.value);
+        node.title = fact.detail || "";
+        node.dataset.tone = fact.tone || "plain";
+      }));
+  }
+
+  // ---- Records ---------------------------------------------------------------------------------------------------
+
+  function pager(trigger) {
+    const turn = (step) => () => trigger("select", { page: Number(bar.dataset.page) + step });
+    const back = h("button", { class: "quiet-button", type: "button", onclick: turn(-1) }, "‹ Back");
+    const on = h("button", { class: "quiet-button", type: "button", onclick: turn(1) }, "Next ›");
+    const where = h("span", { class: "muted numbers", "aria-live": "polite" });
+    const bar = h("nav", { class: "pager", "aria-label": "Pages" }, back, where, on);
+    bar.draw = (value) => {
+      bar.hidden = !value.total;
+      bar.dataset.page = value.page || 1;
+      back.disabled = !(value.page > 1);
+      on.disabled = !(value.page < value.pages);
+      say(where, `${value.first} – ${value.last} of ${value.total}`);
+    };
+    return bar;
+  }
+
+  function recordRow(item, lead, tail) {
+    const body = h("div", { class: "record-body" },
+      h("div", { class: "record-output" }), h("div", { class: "record-input" }));
+    const open = h("button", {
+      class: "record-open", type: "button", "aria-expanded": "false", "aria-label": `Show all of record ${item.id}`,
+      onclick() {
+        const now = open.getAttribute("aria-expanded") !== "true";
+        open.setAttribute("aria-expanded", String(now));
+        row.classList.toggle("is-open", now);
+      },
+    }, body);
+    const row = h("li", { class: "record" }, lead, open, h("div", { class: "record-meta muted" }), tail);
+    return row;
+  }
+
+  function fillRecord(row, item) {
+    say(row.querySelector(".record-output"), item.output);
+    say(row.querySelector(".record-input"), item.input);
+    say(row.querySelector(".record-meta"), [item.task, item.date].filter(Boolean).join(" · "));
+  }
+
+  /** The history: rows that open, and can be forgotten after a second press. */
+  function records(element, props, server, watch, trigger) {
+    const list = h("ul", { class: "records", "aria-label": "Your records" });
+    const turner = pager(trigger);
+    const hint = h("div");
+    frame(element, "records-frame", hint, list, turner);
+
+    function forgetButton(item) {
+      const button = h("button", { class: "quiet-button forget", type: "button", "aria-label": `Forget record ${item.id}` }, "Forget");
+      button.addEventListener("click", async () => {
+        if (button.dataset.sure !== "yes") {
+          button.dataset.sure = "yes";
+          say(button, "Really forget?");
+          setTimeout(() => { button.dataset.sure = ""; say(button, "Forget"); }, 4000);
+          return;
+        }
+        const answer = await ask(server.forget(item.id));
+        if (answer.message) { note(answer.message); trigger("select", { page: Number(turner.dataset.page) }); }
+      });
+      return button;
+    }
+
+    bind(props, watch, (value) => {
+      refill(hint, value.empty, empty);
+      keyed(list, value.rows || [], (item) => recordRow(item, null, forgetButton(item)), fillRecord);
+      turner.draw(value);
+    });
+  }
+
+  /** The same rows with a box each. The store holds the truth; a box shows what the store answered. */
+  function shareList(element, props, server, watch, trigger) {
+    const list = h("ul", { class: "records with-boxes", "aria-label": "Records that can be shared" });
+    const turner = pager(trigger);
+    const count = h("p", { class: "count", "aria-live": "polite" });
+    const hint = h("div");
+    frame(element, "records-frame", count, hint, list, turner);
+    const wanted = new Map();
+    const busy = new Set();
+
+    function counts(answer) {
+      if (answer.total === undefined) return;
+      say(count, answer.total ? `${answer.shared} of ${answer.total} records shared` : "");
+    }
+
+    /** Send the last wish for one record, one request at a time, so that wishes cannot overtake each other. */
+    async function send(id, box) {
+      if (busy.has(id)) return;
+      busy.add(id);
+      while (wanted.has(id)) {
+        const wish = wanted.get(id);
+        wanted.delete(id);
+        const answer = await ask(server.set_shared(id, wish));
+        if (!wanted.has(id)) box.checked = answer.error ? !wish : answer.now;
+        counts(answer);
+      }
+      busy.delete(id);
+      box.closest("li")?.classList.remove("is-busy");
+    }
+
+    function box(item) {
+      const input = h("input", {
+        type: "checkbox", "aria-label": `Share record ${item.id}: ${item.output.slice(0, 80)}`,
+        onchange() {
+          wanted.set(item.id, input.checked);
+          input.closest("li").classList.add("is-busy");
+          send(item.id, input);
+        },
+      });
+      return h("label", { class: "share-box" }, input);
+    }
+
+    bind(props, watch, (value) => {
+      refill(hint, value.empty, empty);
+      counts({ shared: value.shared, total: value.all });
+      keyed(list, value.rows || [], (item) => recordRow(item, box(item), null), (row, item) => {
+        fillRecord(row, item);
+        // A box that was clicked keeps its own state through a redraw unless it is set.
+        if (!busy.has(item.id)) row.querySelector("input").checked = item.shared;
+        row.classList.toggle("by-slider", item.shared && item.by === "slider");
+      });
+      turner.draw(value);
+    });
+  }
+
+  // ---- Import ----------------------------------------------------------------------------------------------------
+
+  function table(columns, rows) {
+    return h("div", { class: "table-frame", tabindex: "0", role: "region", "aria-label": "Preview" },
+      h("table", {}, h("thead", {}, h("tr", {}, columns.map((name) => h("th", { scope: "col" }, name)))),
+        h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, cell ?? "")))))));
+  }
+
+  function preview(element, props, server, watch) {
+    const place = frame(element, "preview");
+    bind(props, watch, (value) => refill(place, value.columns && value, () => h("div", {},
+      h("p", { class: "muted" }, value.summary),
+      table(value.columns, value.rows))));
+  }
+
+  function saveText(name, text) {
+    const link = h("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
+
+  /** CSV field; a leading sign that a spreadsheet would run as a formula is defused. */
+  function csvField(value) {
+    const text = String(value).replace(/^([=+\-@])/, "'$1");
+    return `"${text.replaceAll('"', '""')}"`;
+  }
+
+  function report(element, props, server, watch) {
+    const place = frame(element, "report");
+    bind(props, watch, (value) => refill(place, value.headline && value, () => h("div", { class: "panel", role: "status" },
+      h("p", { class: "headline" }, value.headline),
+      value.rejected.length ? h("details", {}, h("summary", {}, value.rejected_title),
+        h("ul", { class: "plain" }, value.rejected.slice(0, 50).map((line) => h("li", {}, `Line ${line.line}: ${line.reason}`))),
+        h("button", {
+          class: "quiet-button", type: "button",
+          onclick: () => saveText("rejected-lines.csv",
+            ["line,reason", ...value.rejected.map((line) => [line.line, line.reason].map(csvField).join(","))].join("\n")),
+        }, "Download this report")) : null)));
+  }
+
+  // ---- Payload and progress --------------------------------------------------------------------------------------
+
+  function payload(element, props, server, watch) {
+    const place = frame(element, "payload");
+    bind(props, watch, (value) => refill(place, value.sha256 && value, () => h("div", { class: "panel" },
+      h("dl", { class: "pairs-of-facts" }, value.facts.map((fact) => h("div", {},
+        h("dt", {}, fact.label), h("dd", { class: fact.code ? "mono" : null }, fact.value)))),
+      h("details", { open: true }, h("summary", {}, "What it says"),
+        h("pre", { class: "code", tabindex: "0", "aria-label": "Readable payload" }, value.readable)),
+      h("details", {}, h("summary", {}, `The exact ${value.bytes} bytes`),
+        h("pre", { class: "code wrap", tabindex: "0", "aria-label": "Exact payload" }, value.exact)))));
+  }
+
+  function bar(share, tone) {
+    return h("div", { class: "bar", "data-tone": tone || "plain" },
+      h("span", { style: `width:${Math.max(0, Math.min(1, share)) * 100}%` }));
+  }
+
+  /** Title, bar and details of a job, drawn from its whole state. */
+  function progressFrame() {
+    const title = h("strong"), state = h("span", { class: "muted numbers" }), detail = h("p", { class: "muted" });
+    const fill = h("span"), track = h("div", { class: "bar big", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100 }, fill);
+    const node = h("div", { class: "progress" }, h("div", { class: "progress-head" }, title, state), track, detail);
+    node.draw = (value) => {
+      node.hidden = !value.title;
+      const share = value.total ? value.done / value.total : 0;
+      say(title, value.title || "");
+      say(state, value.state || "");
+      say(detail, value.detail || "");
+      node.dataset.tone = value.tone || "plain";
+      fill.style.width = `${share * 100}%`;
+      track.setAttribute("aria-valuenow", Math.round(share * 100));
+      track.setAttribute("aria-label", value.title || "Progress");
+    };
+    return node;
+  }
+
+  function augmenting(element, props, server, watch) {
+    const progress = progressFrame();
+    const list = h("ul", { class: "arriving", "aria-label": "Pairs that arrived, newest first" });
+    frame(element, "job-frame", progress, list);
+    bind(props, watch, (value) => {
+      progress.draw(value);
+      keyed(list, value.pairs || [],
+        () => h("li", {}, h("span", { class: "verdict" }), h("span", { class: "pair-output" }), h("span", { class: "muted pair-input" })),
+        (node, pair) => {
+          node.dataset.kept = pair.kept;
+          say(node.querySelector(".verdict"), pair.kept ? "kept" : "rejected");
+          say(node.querySelector(".pair-output"), pair.output);
+          say(node.querySelector(".pair-input"), pair.input);
+        });
+    });
+  }
+
+  // ---- Review ----------------------------------------------------------------------------------------------------
+
+  function scoreBar(score) {
+    return h("div", { class: "score", title: score.detail },
+      h("span", { class: "score-name" }, score.label), bar(score.share, score.good ? "good" : "bad"),
+      h("span", { class: "numbers" }, score.shown));
+  }
+
+  function pairText(title, input, output, className) {
+    return h("div", { class: `pair-side ${className}` }, h("h4", {}, title), h("p", { class: "pair-output" }, output), h("p", { class: "pair-input muted" }, input));
+  }
+
+  function review(element, props, server, watch, trigger) {
+    const count = h("p", { class: "count", "aria-live": "polite" });
+    const hint = h("div"), list = h("ul", { class: "cards", "aria-label": "Synthetic pairs" });
+    const turner = pager(trigger);
+    frame(element, "review-frame", count, hint, list, turner);
+
+    async function decide(node, id, kind, output) {
+      node.classList.add("is-busy");
+      const answer = await ask(server.decide(id, kind, output ?? null));
+      node.classList.remove("is-busy");
+      if (answer.card) fill(node, answer.card);
+      if (answer.counts) say(count, answer.counts);
+    }
+
+    function editor(node, card) {
+      const field = h("textarea", { rows: 3, "aria-label": `Your own text for pair ${card.id}` });
+      field.value = card.synthetic.output;
+      const close = () => fill(node, card, true);
+      node.querySelector(".card-actions").replaceChildren(field,
+        h("button", { class: "small-button", type: "button", onclick: () => decide(node, card.id, "edited", field.value) }, "Save"),
+        h("button", { class: "quiet-button", type: "button", onclick: close }, "Cancel"));
+      field.focus();
+    }
+
+    function actions(node, card) {
+      const button = (kind, label, act) => h("button", {
+        class: "small-button", type: "button", "aria-pressed": String(card.decision === kind),
+        "aria-label": `${label} pair ${card.id}`, onclick: act,
+      }, label);
+      return h("div", { class: "card-actions" },
+        button("accepted", "Accept", () => decide(node, card.id, "accepted")),
+        button("edited", "Edit", () => editor(node, card)),
+        button("rejected", "Reject", () => decide(node, card.id, "rejected")));
+    }
+
+    function fill(node, card, force = false) {
+      const shown = JSON.stringify(card);
+      if (node.dataset.shown === shown && !force) return;
+      node.dataset.shown = shown;
+      node.dataset.kept = card.kept;
+      node.replaceChildren(
+        h("div", { class: "card-head" }, h("span", { class: "verdict" }, card.verdict),
+          h("span", { class: "muted" }, card.reasons.join("; ")), h("span", { class: "muted card-id" }, card.origin)),
+        h("div", { class: "card-texts" }, pairText("Yours", card.original.input, card.original.output, "yours"),
+          pairText(card.synthetic.title, card.synthetic.input, card.synthetic.output, "synthetic")),
+        h("div", { class: "card-foot" }, h("div", { class: "scores" }, card.scores.map(scoreBar)), actions(node, card)));
+    }
+
+    bind(props, watch, (value) => {
+      refill(hint, value.empty, empty);
+      say(count, value.counts || "");
+      keyed(list, value.cards || [], () => h("li", { class: "card" }), fill);
+      turner.draw(value);
+    });
+  }
+
+  // ---- Training --------------------------------------------------------------------------------------------------
+
+  const WIDE = 640, HIGH = 200, LEFT = 44, LOW = 24;
+
+  function scale(points, steps) {
+    const losses = points.map((point) => point[1]);
+    const top = Math.max(...losses, 0.1), bottom = Math.min(...losses, top - 0.1);
+    const room = (top - bottom) * 0.08;
+    return {
+      top: top + room, bottom: Math.max(0, bottom - room),
+      across: (step) => LEFT + (WIDE - LEFT - 8) * (step / Math.max(1, steps)),
+      down(loss) { return 8 + (HIGH - LOW - 8) * ((this.top - loss) / Math.max(1e-9, this.top - this.bottom)); },
+    };
+  }
+
+  function line(points, scaled, className) {
+    const path = points.map(([step, loss], place) => `${place ? "L" : "M"}${scaled.across(step).toFixed(1)} ${scaled.down(loss).toFixed(1)}`);
+    return h("path", { d: path.join(""), class: className });
+  }
+
+  /** Loss over steps, with the held-out loss as dots; colours come from the style sheet. */
+  function curve(value) {
+    const scaled = scale([...value.losses, ...value.held_out], value.steps);
+    const heights = [0, 0.5, 1].map((share) => scaled.bottom + (scaled.top - scaled.bottom) * share);
+    return h("figure", { class: "curve" },
+      h("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": value.description },
+        heights.map((loss) => h("g", {},
+          h("line", { x1: LEFT, x2: WIDE - 8, y1: scaled.down(loss), y2: scaled.down(loss), class: "grid" }),
+          h("text", { x: LEFT - 8, y: scaled.down(loss) + 4, "text-anchor": "end" }, loss.toFixed(2)))),
+        h("text", { x: LEFT, y: HIGH - 4 }, "0"),
+        h("text", { x: WIDE - 8, y: HIGH - 4, "text-anchor": "end" }, `step ${value.steps}`),
+        line(value.losses, scaled, "loss"),
+        value.held_out.length > 1 ? line(value.held_out, scaled, "held-out") : null,
+        value.held_out.map(([step, loss]) => h("circle", { cx: scaled.across(step), cy: scaled.down(loss), r: 3.5, class: "held-out-dot" }))),
+      h("figcaption", { class: "muted" }, h("span", { class: "key loss-key" }, "loss while learning"),
+        value.held_out.length ? h("span", { class: "key held-out-key" }, "loss on held-out records") : null));
+  }
+
+  function training(element, props, server, watch) {
+    const progress = progressFrame();
+    const plot = h("div"), words = h("div");
+    frame(element, "job-frame", progress, plot, words);
+    bind(props, watch, (value) => {
+      progress.draw(value);
+      refill(plot, value.curve, curve);
+      refill(words, value.verdict, (verdict) => h("div", { class: "panel", role: "status", "data-tone": verdict.tone },
+        h("p", { class: "headline" }, verdict.headline), h("p", { class: "muted" }, verdict.text)));
+    });
+  }
+
+  function adapters(element, props, server, watch) {
+    const hint = h("div"), list = h("ul", { class: "adapters", "aria-label": "Adapters" });
+    frame(element, "adapters-frame", hint, list);
+    async function use(id) {
+      const answer = await ask(server.use_adapter(id));
+      if (answer.adapters) draw(answer.adapters);
+    }
+    function draw(value) {
+      refill(hint, value.empty, empty);
+      keyed(list, value.rows || [], () => h("li", { class: "adapter" }, h("div"),
+        h("button", { class: "small-button", type: "button" })), (node, row) => {
+        node.dataset.on = row.on;
+        refill(node.firstElementChild, row, () => h("div", {}, h("strong", {}, row.name), row.stale ? h("span", { class: "tag" }, "stale") : null,
+          h("p", { class: "muted" }, row.detail)));
+        const button = node.lastElementChild;
+        say(button, row.on ? "Off" : "Use");
+        button.setAttribute("aria-label", `${row.on ? "Switch off" : "Use"} ${row.name}`);
+        button.onclick = () => use(row.on ? null : row.id);
+      });
+    }
+    bind(props, watch, draw);
+  }
+
+  // ---- Writing ---------------------------------------------------------------------------------------------------
+
+  function answers(element, props, server, watch) {
+    const sides = h("div", { class: "answers" });
+    frame(element, "answers-frame", sides);
+    bind(props, watch, (value) => keyed(sides, value.sides || [],
+      () => h("section", { class: "answer" }, h("header", {}, h("h4"), h("span", { class: "tag" })),
+        h("p", { class: "answer-text", "aria-live": "polite" }), h("footer", { class: "muted numbers" })),
+      (node, side) => {
+        say(node.querySelector("h4"), side.title);
+        say(node.querySelector(".tag"), side.adapter);
+        say(node.querySelector(".answer-text"), side.text);
+        say(node.querySelector("footer"), side.speed);
+        node.classList.toggle("is-waiting", Boolean(side.waiting));
+        node.classList.toggle("is-empty", Boolean(side.empty));
+        node.setAttribute("aria-label", side.title);
+      }));
+  }
+
+  function chat(element, props, server, watch) {
+    const list = h("ol", { class: "chat", "aria-label": "Conversation", "aria-live": "polite" }), hint = h("div");
+    frame(element, "chat-frame", hint, list);
+    bind(props, watch, (value) => {
+      refill(hint, value.empty, empty);
+      keyed(list, value.messages || [],
+        () => h("li", {}, h("div", { class: "bubble" }), h("div", { class: "muted small" })), (node, message) => {
+          node.className = message.role;
+          say(node.firstElementChild, message.text);
+          say(node.lastElementChild, message.detail || "");
+        });
+      list.scrollTop = list.scrollHeight;
+    });
+  }
+
+  // ---- Settings --------------------------------------------------------------------------------------------------
+
+  function models(element, props, server, watch) {
+    const list = h("ul", { class: "models", "aria-label": "Models" });
+    frame(element, "models-frame", list);
+    bind(props, watch, (value) => keyed(list, value.rows || [],
+      () => h("li", { class: "model" }, h("div"), h("div", { class: "model-state" })), (node, row) => {
+        refill(node.firstElementChild, [row.title, row.detail], () => h("div", {}, h("strong", {}, row.title),
+          h("p", { class: "muted" }, row.detail, " ", row.licence)));
+        node.dataset.here = row.here;
+        refill(node.lastElementChild, [row.state, row.share, row.pull], () => h("div", {}, h("span", { class: "muted numbers" }, row.state),
+          row.share === null ? null : bar(row.share),
+          row.pull ? h("button", { class: "small-button", type: "button", "aria-label": `Fetch ${row.title}`,
+            onclick: () => ask(server.pull_model(row.name)) }, "Fetch") : null));
+      }));
+  }
+
+  function findings(element, props, server, watch) {
+    const list = h("ul", { class: "findings", "aria-label": "What the doctor found" });
+    frame(element, "findings-frame", list);
+    bind(props, watch, (value) => keyed(list, value.rows || [], () => h("li"), (node, row) => refill(node, row, () =>
+      h("div", { class: "finding", "data-good": row.good }, h("span", { class: "mark", "aria-label": row.good ? "good" : "not good" }, row.good ? "✓" : "!"),
+        h("div", {}, h("strong", {}, row.name), h("p", { class: "muted" }, row.detail), row.advice ? h("p", {}, row.advice) : null))),
+      (row) => row.name));
+  }
+
+  /** A sentence or two of the page's own, in a panel, or nothing. */
+  function notice(element, props, server, watch) {
+    const place = frame(element, "notice-frame");
+    bind(props, watch, (value) => refill(place, value.title && value, () => h("div", { class: "panel", "data-tone": value.tone || "plain" },
+      h("p", { class: "headline" }, value.title), h("p", { class: "muted" }, value.text),
+      value.command ? h("code", { class: "command" }, value.command) : null)));
+  }
+
+  return {
+    header, records, shareList, preview, report, payload, augmenting, review, training, adapters, answers, chat, models,
+    findings, notice,
+  };
+})();

@@ -1,0 +1,275 @@
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.device import adapters, batching, finetuning, losses, weights
+from app.device.catalogue import EMBEDDED, find_model
+from app.device.finetuning import FineTuning, Outcome, Progress, fine_tune
+from app.device.rendering import Example, render_example
+from app.device.tokenising import open_tokeniser
+from app.errors import BadInput, JobRefused, NothingToTrain
+from app.tasks import find_task
+from tests.tiny import IM_END, IM_START, tiny_folder
+
+QUICK = FineTuning(epochs=2, batch=4, learning_rate=5e-3)
+
+
+def example(prompt: str, completion: str) -> Example:
+    return Example((IM_START, *prompt.encode()), (*completion.encode(), IM_END))
+
+
+EXAMPLES = [example(f"say {letter}" + "." * number, letter.upper() * 3) for number, letter in enumerate("abcdefghij")]
+HELD_OUT = [example("say k", "KKK"), example("say l....", "LLL")]
+
+
+def train(
+    base: Path,
+    folder: Path,
+    settings: FineTuning = QUICK,
+    *,
+    held_out: list[Example] = HELD_OUT,
+    listener: Callable[[Progress], None] = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    resume: bool = False,
+) -> Outcome:
+    return fine_tune(base, EXAMPLES, held_out, settings, folder, listener, should_stop, resume)
+
+
+def adapter_bytes(folder: Path) -> bytes:
+    return (folder / finetuning.ADAPTER_WEIGHTS).read_bytes() + (folder / finetuning.ADAPTER_CONFIG).read_bytes()
+
+
+def stop_after(steps: int) -> Callable[[], bool]:
+    asked = iter(range(steps + 1))
+    return lambda: next(asked) == steps
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other take longer than a tiny network's arithmetic where others use the cores too."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return tiny_folder(tmp_path)
+
+
+@pytest.mark.parametrize("quantisation", ["nf4", "none"])
+def test_a_fixed_mapping_is_learned(base: Path, tmp_path: Path, quantisation: weights.Quantisation) -> None:
+    settings = dataclasses.replace(QUICK, epochs=30, learning_rate=2e-2, quantisation=quantisation)
+    outcome = train(base, tmp_path / "adapter", settings, held_out=EXAMPLES[:3])
+    assert outcome.base_held_out_loss is not None
+    assert outcome.held_out_loss is not None
+    assert outcome.base_held_out_loss > 3
+    assert outcome.held_out_loss < 0.3
+    assert outcome.final_loss < 0.3
+    assert (outcome.steps, outcome.stopped, outcome.quantisation) == (90, False, quantisation)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_peft_loads_the_adapter_and_it_has_the_loss_that_was_measured(base: Path, tmp_path: Path) -> None:
+    import peft
+    import torch
+
+    folder = tmp_path / "adapter"
+    outcome = train(base, folder, dataclasses.replace(QUICK, epochs=5))
+    network = weights.load_for_training(base, "nf4", "cpu")
+    peft.PeftModel.from_pretrained(network, folder).train()
+    assert outcome.held_out_loss == losses.held_out_loss(network, HELD_OUT, "cpu")
+    layers = [layer for name, layer in network.named_modules() if name.endswith("lora_B.default")]
+    assert len(layers) == 14
+    assert all(torch.any(layer.weight != 0) for layer in layers)
+
+
+def test_the_same_run_twice_gives_the_same_bytes_and_another_seed_others(base: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two", "three")]
+    for folder, seed in zip(folders, (0, 0, 1), strict=True):
+        train(base, folder, dataclasses.replace(QUICK, seed=seed))
+    one, two, three = (adapter_bytes(folder) for folder in folders)
+    assert one == two
+    assert one != three
+    assert str(base).encode() not in one
+
+
+@pytest.mark.parametrize("steps", [0, 2, 3, 5, 6])
+def test_a_stopped_run_goes_on_to_the_same_adapter(base: Path, tmp_path: Path, steps: int) -> None:
+    whole = train(base, tmp_path / "whole")
+    stopped = train(base, tmp_path / "parts", should_stop=stop_after(steps))
+    assert stopped.stopped == (steps < 6)
+    assert len(stopped.losses) == steps
+    resumed = train(base, tmp_path / "parts", resume=True)
+    assert adapter_bytes(tmp_path / "parts") == adapter_bytes(tmp_path / "whole")
+    assert resumed.losses == whole.losses
+    assert resumed.held_out_losses == whole.held_out_losses
+    assert resumed.base_held_out_loss == whole.base_held_out_loss
+
+
+def test_a_killed_run_goes_on_from_its_last_epoch(base: Path, tmp_path: Path) -> None:
+    def die(progress: Progress) -> None:
+        if progress.step == 5:
+            raise KeyboardInterrupt
+
+    train(base, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(base, tmp_path / "parts", listener=die)
+    steps: list[int] = []
+    train(base, tmp_path / "parts", resume=True, listener=lambda progress: steps.append(progress.step))
+    assert steps == [4, 5, 6]
+    assert adapter_bytes(tmp_path / "parts") == adapter_bytes(tmp_path / "whole")
+
+
+def test_a_stopped_run_leaves_a_checkpoint_and_no_adapter(base: Path, tmp_path: Path) -> None:
+    train(base, tmp_path / "adapter", should_stop=stop_after(2))
+    assert [path.name for path in (tmp_path / "adapter").iterdir()] == ["checkpoint.safetensors"]
+
+
+def test_a_checkpoint_of_another_run_is_refused_and_kept(base: Path, tmp_path: Path) -> None:
+    train(base, tmp_path / "adapter", should_stop=stop_after(2))
+    with pytest.raises(JobRefused, match="anew"):
+        train(base, tmp_path / "adapter", dataclasses.replace(QUICK, rank=8), resume=True)
+    assert (tmp_path / "adapter" / "checkpoint.safetensors").is_file()
+
+
+def test_without_resume_a_checkpoint_is_not_used(base: Path, tmp_path: Path) -> None:
+    train(base, tmp_path / "adapter", should_stop=stop_after(2))
+    steps: list[int] = []
+    train(base, tmp_path / "adapter", listener=lambda progress: steps.append(progress.step))
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_epoch_with_the_least_held_out_loss_is_kept(base: Path, tmp_path: Path) -> None:
+    contrary = [example(f"say {letter}", "zzz") for letter in "abcdefghij"]
+    settings = dataclasses.replace(QUICK, epochs=8, learning_rate=2e-2)
+    outcome = train(base, tmp_path / "adapter", settings, held_out=contrary)
+    assert outcome.held_out_loss == min(outcome.held_out_losses)
+    assert outcome.held_out_losses[outcome.best_epoch - 1] == outcome.held_out_loss
+    assert outcome.best_epoch < 8
+
+
+def test_without_held_out_examples_the_last_epoch_is_kept(base: Path, tmp_path: Path) -> None:
+    outcome = train(base, tmp_path / "adapter", held_out=[])
+    assert (outcome.held_out_loss, outcome.base_held_out_loss, outcome.best_epoch) == (None, None, 2)
+
+
+def test_the_listener_hears_of_every_step(base: Path, tmp_path: Path) -> None:
+    heard: list[Progress] = []
+    outcome = train(base, tmp_path / "adapter", listener=heard.append)
+    assert [progress.step for progress in heard] == [1, 2, 3, 4, 5, 6]
+    assert [progress.epoch for progress in heard] == [1, 1, 1, 2, 2, 2]
+    assert [progress.held_out_loss is not None for progress in heard] == [False, False, True, False, False, True]
+    assert {progress.steps for progress in heard} == {finetuning.count_steps(len(EXAMPLES), QUICK)}
+    assert [progress.loss for progress in heard] == list(outcome.losses)
+    assert heard[-1].seconds_left == 0
+    assert all(progress.tokens_per_second > 0 and progress.peak_memory_mb > 100 for progress in heard)
+
+
+def test_the_loss_is_that_of_all_logits_masked_to_the_completion(base: Path) -> None:
+    import torch
+
+    network = weights.load_for_training(base, "none", "cpu").float()
+    examples = [EXAMPLES[0], EXAMPLES[9], HELD_OUT[1]]
+    expected = torch.tensor(0.0)
+    for item in examples:
+        ids = torch.tensor([[*item.prompt_ids, *item.completion_ids]])
+        labels = ids.clone()
+        labels[0, : len(item.prompt_ids)] = -100
+        expected += network(input_ids=ids, labels=labels).loss * len(item.completion_ids)
+    assert losses.completion_loss(network, examples, "cpu").item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("quantisation", ["nf4", "none"])
+def test_scoring_before_training_lets_gradients_through(base: Path, quantisation: weights.Quantisation) -> None:
+    """bitsandbytes packs NF4 weights for inference on a CPU, if it may, and then they pass no gradient on."""
+    import torch
+
+    network = weights.load_for_training(base, quantisation, "cpu")
+    parameters = finetuning._adapter_parameters(finetuning._add_adapter(network, QUICK).train())
+    losses.held_out_loss(network, HELD_OUT, "cpu")
+    with losses.bfloat16("cpu"):
+        losses.completion_loss(network, EXAMPLES, "cpu").backward()
+    gradients = [parameter.grad for name, parameter in parameters.items() if "lora_B" in name]
+    assert len(gradients) == 14
+    assert all(torch.any(gradient != 0) for gradient in gradients)
+
+
+def test_micro_batches_change_the_memory_and_not_the_gradient(base: Path, tmp_path: Path) -> None:
+    import torch
+
+    network = weights.load_for_training(base, "none", "cpu").float()
+    gradients = []
+    for limit in (30, 10_000):
+        for group in batching.micro_batches(EXAMPLES, limit):
+            losses.completion_loss(network, group, "cpu").backward()
+        gradients.append(network.model.layers[0].mlp.up_proj.weight.grad.clone())
+        network.zero_grad()
+    assert torch.allclose(gradients[0], gradients[1], rtol=1e-4, atol=1e-5)
+
+
+def test_micro_batches_hold_to_their_limit_and_lose_nothing() -> None:
+    long = example("x" * 200, "y")
+    groups = list(batching.micro_batches([*EXAMPLES, long], 60))
+    assert [long] in groups
+    assert all(len(group) * max(map(batching.length, group)) <= 60 for group in groups if group != [long])
+    assert sorted(item.prompt_ids for group in groups for item in group) == sorted(
+        item.prompt_ids for item in [*EXAMPLES, long]
+    )
+
+
+def test_an_epoch_sees_every_example_once_in_an_order_of_its_own() -> None:
+    first, second = (batching.plan_epoch(EXAMPLES, 3, seed=0, epoch=epoch) for epoch in (1, 2))
+    for plan in (first, second):
+        assert sorted(item.prompt_ids for batch in plan for item in batch) == sorted(e.prompt_ids for e in EXAMPLES)
+    assert first != second
+    assert first == batching.plan_epoch(EXAMPLES, 3, seed=0, epoch=1)
+
+
+def test_the_rate_warms_up_and_ends_above_zero() -> None:
+    settings = FineTuning(learning_rate=1.0, warmup=0.25)
+    rates = [finetuning._rate(step, 8, settings) for step in range(8)]
+    assert rates[:3] == [0.5, 1.0, pytest.approx(6 / 7)]
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+    assert rates[-1] > 0
+
+
+def test_nothing_to_train_is_a_sentence(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(NothingToTrain, match="import records"):
+        fine_tune(base, [], HELD_OUT, QUICK, tmp_path / "adapter", lambda _: None, lambda: False)
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_a_rate_that_blows_up_is_a_sentence(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="learning rate"):
+        train(base, tmp_path / "adapter", dataclasses.replace(QUICK, learning_rate=1e30, epochs=4))
+
+
+def test_settings_that_make_no_sense_are_refused(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="rank"):
+        train(base, tmp_path / "adapter", dataclasses.replace(QUICK, rank=0))
+
+
+@pytest.mark.slow
+def test_the_embedded_model_learns_an_invented_style(tmp_path: Path) -> None:
+    model = find_model(EMBEDDED, tmp_path)
+    tokeniser = open_tokeniser(model)
+    things = ["apples", "rain", "trains", "salt", "night", "paper", "stones", "bread", "wolves", "maps"]
+    items = [
+        render_example(tokeniser, find_task("title"), f"A note about {thing}.", f"~ {thing.upper()} ~", 128)
+        for thing in things
+    ]
+    prepared = weights.prepare(model, tmp_path / "prepared", lambda _: None)
+    folder = tmp_path / "adapter"
+    outcome = fine_tune(prepared, items[:8], items[8:], FineTuning(epochs=4), folder, lambda _: None, lambda: False)
+    assert outcome.held_out_loss is not None
+    assert outcome.base_held_out_loss is not None
+    assert outcome.held_out_loss < outcome.base_held_out_loss / 2
+    assert math.isfinite(outcome.final_loss)
+    assert adapters.MANIFEST not in {path.name for path in folder.iterdir()}

@@ -1,0 +1,101 @@
+"""`cdcda-app` as a process: it becomes ready, refuses a taken port, and ends quietly."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+READY = "CDCDA is ready at "
+SECONDS = 60.0
+
+
+def command(data_dir: Path, *more: str) -> list[str]:
+    arguments = ["--port", "0", "--data-dir", str(data_dir), "--no-browser", "--cloud-url", "http://127.0.0.1:9", *more]
+    return [sys.executable, "-m", "app", *arguments]
+
+
+def wait_until_ready(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(READY):
+            return line.removeprefix(READY).strip()
+    pytest.fail(f"the app ended with {process.wait()} before it was ready")
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    process = subprocess.Popen(
+        command(tmp_path / "data"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    with process:
+        yield process
+        if process.poll() is None:
+            process.kill()
+
+
+def group_is_empty(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_it_answers_once_it_says_so_and_ends_quietly(app: "subprocess.Popen[str]", kind: signal.Signals) -> None:
+    address = wait_until_ready(app)
+    with urllib.request.urlopen(address, timeout=10) as page:
+        assert page.status == 200
+    app.send_signal(kind)
+    _, errors = app.communicate(timeout=SECONDS)
+    assert app.returncode == 0
+    assert errors == ""
+    assert group_is_empty(app.pid)
+
+
+def test_taken_port_is_one_sentence_and_exit_1(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            command(tmp_path, "--port", str(port)), capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert f"Port {port}" in done.stderr
+    assert "--port" in done.stderr
+
+
+def test_bad_address_is_bad_usage(tmp_path: Path) -> None:
+    done = subprocess.run(
+        command(tmp_path, "--cloud-url", "service.example"), capture_output=True, timeout=SECONDS, check=False
+    )
+    assert done.returncode == 2
+
+
+def test_help_answers_without_gradio() -> None:
+    started = time.monotonic()
+    code = "import sys, app.__main__ as a\ntry: a.main(['--help'])\nexcept SystemExit: print('gradio' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=SECONDS, check=True)
+    assert done.stdout.endswith("False\n")
+    assert time.monotonic() - started < 10
+
+
+def test_building_the_page_loads_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from app.pipeline.generation import Writer\nfrom app.pipeline.local_service import CloudAddress\n"
+        "from app.pipeline.workspace import open_workspace\nfrom app.ui.page import build_ui\n"
+        "from app.ui.services import Services\n"
+        f"w = open_workspace({str(tmp_path)!r})\n"
+        "build_ui(Services(w, CloudAddress('http://127.0.0.1:9', 't', True), Writer(w)))\n"
+        "print([n for n in ('torch', 'transformers', 'peft', 'llama_cpp') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=SECONDS, check=True)
+    assert done.stdout.strip() == "[]"

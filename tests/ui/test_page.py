@@ -1,0 +1,180 @@
+"""What the page answers when it is driven by the names of its actions."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradio_client import handle_file
+from gradio_client.exceptions import AppError
+
+from app.pipeline import sharing
+from personal_store import records
+from tests.ui.conftest import Page, some_pairs, some_records
+
+# Gradio leaves event loops and their sockets to the collector.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def facts(state: Any) -> dict[str, str]:
+    return {fact["label"]: fact["value"] for fact in state[0]["facts"]}
+
+
+def history_file(folder: Path, rows: int = 6) -> Path:
+    path = folder / "history.csv"
+    lines = [f'2024-01-0{row + 1},"What happened on day {row}, in short.",day {row}' for row in range(rows)]
+    path.write_text("\n".join(["date,abstract,title", *lines]), encoding="utf-8")
+    return path
+
+
+def test_header_says_where_the_cloud_is_and_what_runs(page: Page) -> None:
+    said = facts(page.client.predict(api_name="/state"))
+    assert said["Cloud"] == "This computer"
+    assert said["Adapter"] == "None"
+    assert said["Now"] == "Nothing is running"
+
+
+def test_header_names_the_host_of_a_service_elsewhere(page: Page) -> None:
+    page.client.predict("https://service.example", "token", api_name="/set_cloud")
+    assert facts(page.client.predict(api_name="/state"))["Cloud"] == "service.example"
+
+
+def test_header_says_offline(page: Page) -> None:
+    page.client.predict("https://service.example", "token", api_name="/set_cloud")
+    page.client.predict(True, api_name="/set_offline")
+    assert "Offline" in facts(page.client.predict(api_name="/state"))["Cloud"]
+
+
+def test_file_is_previewed_then_imported(page: Page, tmp_path: Path) -> None:
+    given = handle_file(str(history_file(tmp_path)))
+    preview, task, input_column, output_column, date_column = page.client.predict(given, api_name="/preview_history")
+    assert "6 usable records" in preview["summary"]
+    chosen = [task["value"], input_column["value"], output_column["value"], date_column["value"]]
+    assert chosen == ["title", "abstract", "title", "date"]
+    report, listing = page.client.predict(given, *chosen, "", "", "newest", api_name="/import_history")
+    assert report["headline"] == "6 imported."
+    assert listing["rows"][0]["output"] == "day 5"
+
+
+def test_importing_twice_says_so(page: Page) -> None:
+    page.client.predict("", "", "newest", api_name="/import_sample")
+    report, listing = page.client.predict("", "", "newest", api_name="/import_sample")
+    assert re.fullmatch(r"0 imported, \d+ already there\.", report["headline"])
+    assert listing["total"] >= 80
+
+
+def test_unusable_file_is_refused_with_one_sentence(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "empty.csv"
+    path.write_text("")
+    with pytest.raises(AppError) as refused:
+        page.client.predict(handle_file(str(path)), api_name="/preview_history")
+    assert "Traceback" not in str(refused.value)
+    assert str(refused.value).strip().endswith(".")
+
+
+def test_search_finds_by_words_and_an_empty_result_says_what_to_do(page: Page) -> None:
+    some_records(page.workspace)
+    assert page.client.predict("hostile", "", "newest", api_name="/find_records")["total"] == 1
+    nothing = page.client.predict("zeppelin", "", "newest", api_name="/find_records")
+    assert nothing["empty"]["title"] == "Nothing matches"
+
+
+def test_forgotten_record_is_gone(page: Page) -> None:
+    first, *_ = some_records(page.workspace)
+    page.client.predict(first, api_name="/forget_record")
+    with page.workspace.store() as store:
+        assert records.count_records(store).total == 11
+
+
+def test_hand_outranks_the_slider(page: Page) -> None:
+    ids = some_records(page.workspace)
+    page.client.predict([ids[0]], True, api_name="/share_records")
+    page.client.predict([ids[-1]], False, api_name="/share_records")
+    page.client.predict(0.25, "newest", 0, "", api_name="/propose")
+    shared = sharing.shared_now(page.workspace).shared
+    assert ids[0] in shared
+    assert ids[-1] not in shared
+
+
+def test_share_none_unticks_everything(page: Page) -> None:
+    ids = some_records(page.workspace)
+    page.client.predict(list(ids), True, api_name="/share_records")
+    assert page.client.predict("", api_name="/share_none")["shared"] == 0
+
+
+def test_preview_shows_the_very_bytes_that_the_hash_is_of(page: Page) -> None:
+    import hashlib
+
+    ids = some_records(page.workspace)
+    page.client.predict(list(ids[:3]), True, api_name="/share_records")
+    shown, sha256 = page.client.predict(5, "", api_name="/preview_payload")[:2]
+    assert hashlib.sha256(shown["exact"].encode()).hexdigest() == sha256 == shown["sha256"]
+    assert len(shown["exact"].encode()) == shown["bytes"]
+
+
+def test_preview_without_shared_records_says_what_to_do(page: Page) -> None:
+    some_records(page.workspace)
+    with pytest.raises(AppError, match="shar"):
+        page.client.predict(5, "", api_name="/preview_payload")
+
+
+def test_approval_of_another_hash_is_refused_and_starts_nothing(page: Page) -> None:
+    ids = some_records(page.workspace)
+    page.client.predict(list(ids[:3]), True, api_name="/share_records")
+    with pytest.raises(AppError, match="approve"):
+        page.client.predict("0" * 64, 5, "", api_name="/approve")
+    assert facts(page.client.predict(api_name="/state"))["Now"] == "Nothing is running"
+
+
+def test_review_shows_verdicts_with_reasons_and_scores(page: Page) -> None:
+    some_pairs(page.workspace, some_records(page.workspace)[0])
+    cards = page.client.predict("all", api_name="/list_pairs")["cards"]
+    assert [card["verdict"] for card in cards] == ["kept", "rejected"]
+    assert cards[1]["reasons"]
+    assert [score["good"] for score in cards[1]["scores"]] == [False, True, True, True]
+
+
+def test_thresholds_judge_again_at_once(page: Page) -> None:
+    some_pairs(page.workspace, some_records(page.workspace)[0])
+    judged = page.client.predict(0.05, 0.8, 0.5, 2, "kept", api_name="/judge")
+    assert judged["total"] == 2
+    assert judged["counts"].startswith("2 of 2 pairs kept")
+
+
+def test_decision_outranks_the_filters_and_can_be_undone(page: Page) -> None:
+    kept, rejected = some_pairs(page.workspace, some_records(page.workspace)[0])
+    page.client.predict(kept, "rejected", api_name="/decide")
+    answer = page.client.predict(rejected, "edited", "my own words", api_name="/decide")
+    assert answer["card"]["synthetic"]["output"] == "my own words"
+    assert answer["card"]["kept"]
+    undone = page.client.predict("all", api_name="/undo")["cards"]
+    assert [card["kept"] for card in undone] == [False, False]
+
+
+def test_training_without_records_is_refused(page: Page) -> None:
+    with pytest.raises(AppError, match=r"records"):
+        page.client.predict(1, 4, 8, 0, api_name="/train")
+
+
+def test_writing_without_an_adapter_says_to_train(page: Page) -> None:
+    with pytest.raises(AppError, match=r"adapter"):
+        page.client.predict("A text.", "title", api_name="/write")
+
+
+def test_chat_streams_with_the_base_model_when_no_adapter_is_on(page: Page) -> None:
+    talk, _ = page.client.predict("Good morning", api_name="/chat")
+    assert [message["role"] for message in talk["messages"]] == ["user", "model"]
+    assert talk["messages"][1]["detail"].startswith("no adapter")
+
+
+def test_every_action_has_a_name(page: Page) -> None:
+    named = page.client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert not [name for name in named if re.search(r"lambda|_\d+$", name)]
+    assert {"/import_sample", "/propose", "/approve", "/judge", "/train", "/write", "/chat", "/doctor"} <= set(named)
+
+
+def test_page_asks_no_other_host_and_shows_no_stack_trace(page: Page) -> None:
+    config = page.client.config
+    assert config["stylesheets"] == []
+    assert not config["show_error"]
+    assert "http" not in config["theme"]
