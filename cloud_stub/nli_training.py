@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from typing import Any
 
 LABELS = ("entailment", "neutral", "contradiction")
+BODY = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,8 +127,7 @@ def evaluate(model: Any, tokenizer: Any, rows: list[dict[str, Any]], settings: N
         with torch.inference_mode():
             logits = model(**tensors(tokenizer, [ids[row] for row in group])).logits
         right += sum(
-            LABELS[guess] == rows[row]["label"]
-            for guess, row in zip(logits.argmax(-1).tolist(), group, strict=True)
+            LABELS[guess] == rows[row]["label"] for guess, row in zip(logits.argmax(-1).tolist(), group, strict=True)
         )
     model.train()
     return right / len(rows)
@@ -159,7 +159,9 @@ def trainable(model: Any) -> dict[str, Any]:
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
 
-def train(model: Any, tokenizer: Any, rows: list[dict[str, Any]], settings: NliTraining, checkpoint: pathlib.Path) -> None:
+def train(
+    model: Any, tokenizer: Any, rows: list[dict[str, Any]], settings: NliTraining, checkpoint: pathlib.Path
+) -> None:
     """Train in place, writing a checkpoint every 200 steps and going on from one that is there."""
     import torch
 
@@ -184,7 +186,7 @@ def train(model: Any, tokenizer: Any, rows: list[dict[str, Any]], settings: NliT
         with torch.autocast("cpu", torch.bfloat16):
             logits = model(**tensors(tokenizer, [ids[row] for row in group])).logits
         loss = torch.nn.functional.cross_entropy(logits.float(), labels)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(weights.values(), 1.0)
         optimiser.step()
         rate.step()
@@ -207,6 +209,8 @@ def train(model: Any, tokenizer: Any, rows: list[dict[str, Any]], settings: NliT
 def save_adapter(model: Any, out: pathlib.Path, manifest: dict[str, Any]) -> None:
     """Write the adapter in half precision, then its manifest, whose presence means it is complete."""
     out.mkdir(parents=True, exist_ok=True)
+    # PEFT would write the folder that the body was read from.
+    model.peft_config["default"].base_model_name_or_path = BODY
     model.half().save_pretrained(out, save_embedding_layers=False)
     (out / "README.md").unlink(missing_ok=True)
     (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
@@ -230,7 +234,9 @@ def main() -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(body)
     model = build_model(body, settings)
     rows = read_rows(options.data / "train.jsonl.gz")
-    print(f"{settings}; {len(rows)} rows; {sum(weight.numel() for weight in trainable(model).values())} trained numbers")
+    print(
+        f"{settings}; {len(rows)} rows; {sum(weight.numel() for weight in trainable(model).values())} trained numbers"
+    )
     started = time.monotonic()
     train(model, tokenizer, rows, settings, options.checkpoint)
     scores = {
@@ -242,7 +248,7 @@ def main() -> None:
         model,
         options.out,
         {
-            "base": "sentence-transformers/all-MiniLM-L6-v2",
+            "base": BODY,
             "labels": LABELS,
             "settings": dataclasses.asdict(settings),
             "training_rows": len(rows),
