@@ -40,7 +40,12 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="leave the slow tests out")
     options = parser.parse_args()
     clean = min([run(command) for command in STATIC])
-    tests = [TOOLS / "python", "-m", "pytest", *([] if options.quick else ["-m", "slow or not slow", "--durations=15"])]
+    tests: list[str | pathlib.Path] = [
+        TOOLS / "python",
+        "-m",
+        "pytest",
+        *([] if options.quick else ["-m", "slow or not slow", "--durations=15"]),
+    ]
     passed = subprocess.run(tests, cwd=ROOT, env=os.environ | {"HF_HUB_OFFLINE": "1"}).returncode == 0
     if not clean:
         print("Format, lint, types or import contracts are not clean; see above.", file=sys.stderr)

@@ -24,7 +24,7 @@ ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""For a process that trains, set before it starts: threads then sleep while they wait for each other instead of
+"""For a process that computes, set before it starts: threads then sleep while they wait for each other instead of
 spinning. Where other programs use the cores too, that made a step five times faster."""
 
 _CLIP = 1.0

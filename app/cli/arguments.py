@@ -1,0 +1,195 @@
+"""What can be typed after `cdcda`."""
+
+import argparse
+from collections.abc import Sequence
+
+from app.tasks import TASKS
+
+STRATEGIES = ("random", "newest", "representative", "careful")
+TASK_NAMES = ", ".join(task.name for task in TASKS)
+
+
+def _ids(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.replace(" ", "").split(",") if part]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected ids like 3,7, got {text!r}") from None
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
+    return int(text)
+
+
+def _adapter(text: str) -> int | str:
+    if text in ("latest", "none", "active"):
+        return text
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected latest, none, active or an adapter's id, got {text!r}")
+
+
+def _adapter_or_none(text: str) -> int | None:
+    found = _adapter(text)
+    if isinstance(found, str) and found != "none":
+        raise argparse.ArgumentTypeError(f"expected an adapter's id or none, got {text!r}")
+    return found if isinstance(found, int) else None
+
+
+def _common() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("everywhere")
+    group.add_argument("--data-dir", metavar="DIR", help="where your data lies (CDCDA_DATA_DIR, else ~/.cdcda)")
+    group.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    return parser
+
+
+def _cloud() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("the augmentation service (one of its own on this computer unless named)")
+    group.add_argument("--cloud-url", metavar="URL", help="its address (CDCDA_CLOUD_URL)")
+    group.add_argument("--cloud-token", metavar="TOKEN", help="its token; better in CDCDA_CLOUD_TOKEN")
+    return parser
+
+
+def _request() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("what is asked for; the same for `payload` and `augment`")
+    group.add_argument("--k", type=_positive, default=5, help="pairs for each record, 1 to 20 (5)")
+    group.add_argument("--seed", type=int, default=0)
+    group.add_argument("--task", metavar="NAME", help=f"{TASK_NAMES}, or a LaMP name (the one shared most)")
+    group.add_argument("--prompt", choices=("auto", "paper", "rewrite", "examples"), default="auto")
+    return parser
+
+
+def _writing() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("text", metavar="TEXT", help="what to write from; - reads it from standard input")
+    parser.add_argument("--task", metavar="NAME", default="chat", help=f"{TASK_NAMES}, or a LaMP name (chat)")
+    parser.add_argument("--temperature", type=float, default=0.0)
+    parser.add_argument("--max-tokens", type=_positive, default=128)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def _add_history(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: list[argparse.ArgumentParser]
+) -> None:
+    bring = commands.add_parser("import", parents=common, help="bring a history file in")
+    bring.add_argument("file", metavar="FILE", help="CSV, TSV, JSON, JSON Lines or a LaMP question file")
+    bring.add_argument("--task", metavar="NAME", help=f"{TASK_NAMES}, or a LaMP name (guessed)")
+    bring.add_argument("--input", metavar="COLUMN", help="what the answer is written from (guessed)")
+    bring.add_argument("--output", metavar="COLUMN", help="what you wrote (guessed)")
+    bring.add_argument("--date", metavar="COLUMN", help="when you wrote it (guessed)")
+    bring.add_argument("--user", metavar="NAME", help="whose profile of a LaMP file")
+    look = commands.add_parser("records", parents=common, help="see and search your history")
+    look.add_argument("search", metavar="WORDS", nargs="?", default="", help="words to find")
+    look.add_argument("--task", metavar="NAME")
+    look.add_argument("--shared", action="store_true", help="only what is shared")
+    look.add_argument("--limit", type=_positive, default=20)
+    look.add_argument("--offset", type=int, default=0)
+    forget = commands.add_parser("forget", parents=common, help="delete a record and everything made from it")
+    forget.add_argument("id", metavar="ID", type=int)
+
+
+def _add_sharing(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: list[argparse.ArgumentParser]
+) -> None:
+    share = commands.add_parser("share", parents=common, help="choose what may be sent to the service")
+    share.add_argument("--strategy", choices=STRATEGIES, default="random")
+    share.add_argument("--seed", type=int, default=0)
+    which = share.add_mutually_exclusive_group()
+    which.add_argument("--ratio", type=float, help="share of your records, 0 to 1; what you set by hand stays")
+    which.add_argument("--ids", type=_ids, metavar="IDS", help="share these by hand, like 3,7")
+    which.add_argument("--unshare", type=_ids, metavar="IDS", help="keep these at home by hand")
+    which.add_argument("--none", action="store_true", help="share nothing")
+    commands.add_parser("payload", parents=[*common, _cloud(), _request()], help="see exactly what would be sent")
+    augment = commands.add_parser(
+        "augment", parents=[*common, _cloud(), _request()], help="send it and get synthetic pairs"
+    )
+    augment.add_argument("--approve", metavar="SHA256", required=True, help="the hash that `cdcda payload` showed")
+    commands.add_parser("ledger", parents=common, help="everything that ever left")
+    offline = commands.add_parser("offline", parents=common, help="close or open every way out of this computer")
+    offline.add_argument("switch", choices=("on", "off"), nargs="?")
+
+
+def _add_review(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: list[argparse.ArgumentParser]
+) -> None:
+    review = commands.add_parser("review", parents=common, help="see, accept, edit and reject synthetic pairs")
+    what = review.add_mutually_exclusive_group()
+    what.add_argument("--list", action="store_true", help="show every pair, its scores and its verdict (default)")
+    what.add_argument("--accept", type=_ids, metavar="IDS")
+    what.add_argument("--reject", type=_ids, metavar="IDS")
+    what.add_argument("--edit", type=int, metavar="ID", help="with --output or --input")
+    what.add_argument("--undo", action="store_true", help="take your last decision back")
+    review.add_argument("--output", metavar="TEXT")
+    review.add_argument("--input", metavar="TEXT")
+    limits = review.add_argument_group("thresholds, kept for the next time")
+    limits.add_argument("--entailment", type=float, metavar="X", help="least entailment both ways, 0 to 1")
+    limits.add_argument("--rouge-l", type=float, metavar="X", help="greatest ROUGE-L, 0 to 1")
+    limits.add_argument("--shortest", type=float, metavar="X", help="least length ratio")
+    limits.add_argument("--longest", type=float, metavar="X", help="greatest length ratio")
+
+
+def _add_training(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: list[argparse.ArgumentParser]
+) -> None:
+    train = commands.add_parser("train", parents=common, help="fine-tune an adapter on your records and the kept pairs")
+    train.add_argument("--task", metavar="NAME", help="the task to learn (the one with most records)")
+    train.add_argument("--epochs", type=_positive, default=3)
+    train.add_argument("--rank", type=_positive, default=16)
+    train.add_argument("--alpha", type=_positive, default=8)
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--model", metavar="NAME_OR_PATH", help="the model to adapt (your device model)")
+    train.add_argument("--resume", action="store_true", help="go on with the newest unfinished training")
+    adapters = commands.add_parser("adapters", parents=common, help="see and switch adapters")
+    adapters.add_argument("--use", type=_adapter_or_none, metavar="ID|none", default=argparse.SUPPRESS)
+    jobs = commands.add_parser("jobs", parents=common, help="see, stop and resume long work")
+    which = jobs.add_mutually_exclusive_group()
+    which.add_argument("--stop", type=int, metavar="ID")
+    which.add_argument("--resume", type=int, metavar="ID")
+    jobs.add_argument("--cloud-url", metavar="URL", help=argparse.SUPPRESS)
+    jobs.add_argument("--cloud-token", metavar="TOKEN", help=argparse.SUPPRESS)
+
+
+def _add_models(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: list[argparse.ArgumentParser]
+) -> None:
+    models = commands.add_parser("models", parents=common, help="see, fetch and choose models")
+    actions = models.add_subparsers(dest="action", metavar="list | pull NAME | use NAME")
+    # Given again below, so that `--json` may stand at the end; SUPPRESS keeps what stood before.
+    again = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    again.add_argument("--data-dir", metavar="DIR")
+    again.add_argument("--json", action="store_true")
+    actions.add_parser("list", parents=[again], help="the catalogue and what is here")
+    pull = actions.add_parser("pull", parents=[again], help="fetch a model of the catalogue")
+    pull.add_argument("name", metavar="NAME")
+    use = actions.add_parser("use", parents=[again], help="choose the model that learns, or the one of the service")
+    use.add_argument("name", metavar="NAME_OR_PATH")
+    use.add_argument("--for", dest="purpose", choices=("device", "cloud"), default="device")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="cdcda", description="A small language model on your own computer learns to write the way you do."
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    common = [_common()]
+    _add_history(commands, common)
+    _add_sharing(commands, common)
+    _add_review(commands, common)
+    _add_training(commands, common)
+    for name, help in (("generate", "write, with your adapter"), ("compare", "write without and with your adapter")):
+        writing = commands.add_parser(name, parents=[*common, _writing()], help=help)
+        writing.add_argument("--adapter", type=_adapter, default="active", metavar="latest|none|ID")
+    _add_models(commands, common)
+    commands.add_parser("doctor", parents=common, help="examine this computer")
+    return parser
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options typed; exits with 2 and a usage line where they are wrong."""
+    return build_parser().parse_args(arguments)

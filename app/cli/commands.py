@@ -1,0 +1,311 @@
+"""What each command does: one call into the pipeline, its result as JSON or for people."""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from app.cli import display
+from app.errors import BadInput, JobRefused
+from app.pipeline import importing, judging, network, review, sharing
+from app.pipeline.local_service import TOKEN_VARIABLE, CloudAddress, named_address
+from app.pipeline.payload import LOCAL_DESTINATION, Payload, build_payload, destination_of
+from app.pipeline.workspace import Workspace, open_workspace
+from app.tasks import find_task
+from personal_store import ledger, records, training
+from personal_store.nouns import Adapter, Job, RecordQuery
+
+Result = Mapping[str, Any]
+
+
+def _address(options: argparse.Namespace) -> CloudAddress | None:
+    import os
+
+    if options.cloud_url:
+        network.is_this_computer(options.cloud_url)
+        return CloudAddress(options.cloud_url, options.cloud_token or os.environ.get(TOKEN_VARIABLE, ""))
+    return named_address()
+
+
+def _bring_in(workspace: Workspace, options: argparse.Namespace) -> Result:
+    done = importing.import_file(
+        workspace,
+        options.file,
+        task=options.task,
+        input=options.input,
+        output=options.output,
+        date=options.date,
+        user=options.user,
+    )
+    rejected = [dataclasses.asdict(row) for row in done.rejected]
+    return {"imported": done.imported, "duplicates": done.duplicates, "rejected": rejected}
+
+
+def _records(workspace: Workspace, options: argparse.Namespace) -> Result:
+    query = RecordQuery(
+        text=options.search,
+        task=find_task(options.task).name if options.task else None,
+        shared=True if options.shared else None,
+        offset=max(0, options.offset),
+        limit=options.limit,
+    )
+    with workspace.store() as store:
+        page = records.find_records(store, query)
+    return {"total": page.total, "records": [dataclasses.asdict(record) for record in page.records]}
+
+
+def _forget(workspace: Workspace, options: argparse.Namespace) -> Result:
+    from app.pipeline.forgetting import forget
+
+    return dataclasses.asdict(forget(workspace, options.id))
+
+
+def _share(workspace: Workspace, options: argparse.Namespace) -> Result:
+    if options.ratio is not None:
+        done = sharing.share_ratio(workspace, options.ratio, options.strategy, options.seed)
+    elif options.ids is not None:
+        done = sharing.share_ids(workspace, options.ids)
+    elif options.unshare is not None:
+        done = sharing.share_ids(workspace, options.unshare, shared=False)
+    else:
+        done = sharing.share_none(workspace) if options.none else sharing.shared_now(workspace)
+    return {"shared": list(done.shared), "total": done.total}
+
+
+def _build_payload(workspace: Workspace, options: argparse.Namespace) -> Payload:
+    address = _address(options)
+    destination = destination_of(address.url) if address else LOCAL_DESTINATION
+    return build_payload(
+        workspace, destination, k=options.k, seed=options.seed, prompt=options.prompt, task=options.task
+    )
+
+
+def _payload(workspace: Workspace, options: argparse.Namespace) -> Result:
+    payload = _build_payload(workspace, options)
+    return {
+        "destination": payload.destination,
+        "bytes": len(payload.body),
+        "sha256": payload.sha256,
+        "body": payload.request,
+        "task": payload.task,
+        "other_tasks": dict(payload.other_tasks),
+    }
+
+
+def _augment(workspace: Workspace, options: argparse.Namespace) -> Result:
+    from app.cli.following import follow_to_end
+    from app.pipeline import jobs
+
+    address = _address(options)
+    if address:
+        network.require_allowed(workspace, address.url)
+    job = jobs.start_augment(workspace, _build_payload(workspace, options), options.approve, address)
+    return follow_to_end(workspace, job, quiet=options.json)
+
+
+def _ledger(workspace: Workspace, options: argparse.Namespace) -> Result:
+    with workspace.store() as store:
+        lines = [dataclasses.asdict(upload) for upload in ledger.uploads(store)]
+        return {"uploads": lines, "broken_line": ledger.broken_line(store)}
+
+
+def _offline(workspace: Workspace, options: argparse.Namespace) -> Result:
+    if options.switch:
+        network.set_offline(workspace, options.switch == "on")
+    return {"offline": network.is_offline(workspace)}
+
+
+def _set_thresholds(workspace: Workspace, options: argparse.Namespace) -> None:
+    named = {name: getattr(options, name) for name in ("entailment", "rouge_l", "shortest", "longest")}
+    given = {name: value for name, value in named.items() if value is not None}
+    if given:
+        judging.save_thresholds(workspace, dataclasses.replace(judging.load_thresholds(workspace), **given))
+
+
+def _listed_pair(item: review.ReviewedPair) -> Result:
+    return {
+        "id": item.pair.id,
+        "record": item.record.id,
+        "number": item.pair.number,
+        "input": item.input,
+        "output": item.output,
+        "scores": dataclasses.asdict(item.pair.scores),
+        "verdict": {"kept": item.verdict.kept, "reasons": dict(item.verdict.reasons)},
+        "decision": item.decision.kind if item.decision else None,
+        "kept": item.kept,
+        "model": item.pair.model,
+    }
+
+
+def _review(workspace: Workspace, options: argparse.Namespace) -> Result:
+    if (options.output or options.input) and options.edit is None:
+        raise BadInput("--output and --input are the new texts of --edit ID; name the pair with --edit.")
+    _set_thresholds(workspace, options)
+    if options.accept is not None:
+        review.accept(workspace, options.accept)
+        return {"accepted": options.accept}
+    if options.reject is not None:
+        review.reject(workspace, options.reject)
+        return {"rejected": options.reject}
+    if options.edit is not None:
+        review.edit(workspace, options.edit, input=options.input, output=options.output)
+        return {"edited": options.edit}
+    if options.undo:
+        undone = review.undo(workspace)
+        return {"undone": undone.pair_id if undone else None, "kind": undone.kind if undone else None}
+    pairs = [_listed_pair(item) for item in review.reviewed_pairs(workspace)]
+    return {"pairs": pairs, "thresholds": dataclasses.asdict(judging.load_thresholds(workspace))}
+
+
+def _newest_unfinished(workspace: Workspace) -> Job:
+    from app.pipeline import jobs
+
+    for job in jobs.listing(workspace, "train"):
+        if job.state in jobs.RESUMABLE:
+            return job
+    raise JobRefused("There is no unfinished training to resume; start one with `cdcda train`.")
+
+
+def _train(workspace: Workspace, options: argparse.Namespace) -> Result:
+    from app.cli.following import follow_to_end
+    from app.pipeline import jobs
+
+    if options.resume:
+        job = jobs.resume_job(workspace, _newest_unfinished(workspace).id)
+    else:
+        settings = jobs.TrainSettings(
+            options.task, options.epochs, options.rank, options.alpha, options.seed, options.model
+        )
+        job = jobs.start_train(workspace, settings)
+    return follow_to_end(workspace, job, quiet=options.json)
+
+
+def _listed_adapter(adapter: Adapter) -> Result:
+    listed = dataclasses.asdict(adapter)
+    return {**listed, "manifest": dict(adapter.manifest)}
+
+
+def _adapters(workspace: Workspace, options: argparse.Namespace) -> Result:
+    with workspace.store() as store:
+        if "use" in options:
+            training.activate(store, options.use)
+        return {"adapters": [_listed_adapter(adapter) for adapter in training.adapters(store)]}
+
+
+def _jobs(workspace: Workspace, options: argparse.Namespace) -> Result:
+    from app.cli.following import follow_to_end
+    from app.pipeline import jobs
+
+    if options.stop is not None:
+        jobs.stop_job(workspace, options.stop)
+    if options.resume is not None:
+        return follow_to_end(
+            workspace, jobs.resume_job(workspace, options.resume, _address(options)), quiet=options.json
+        )
+    return {"jobs": [dataclasses.asdict(job) for job in jobs.listing(workspace)]}
+
+
+def _text(options: argparse.Namespace) -> str:
+    if options.text != "-":
+        return str(options.text)
+    return sys.stdin.read()
+
+
+def _sampling(options: argparse.Namespace) -> Any:
+    from app.device.engines import Sampling
+
+    if not 0 <= options.temperature <= 2:
+        raise BadInput(f"The temperature lies between 0 and 2, got {options.temperature}; choose for example 0.7.")
+    if options.max_tokens > 1024:
+        raise BadInput(f"An answer has at most 1024 tokens, got {options.max_tokens}; choose fewer with --max-tokens.")
+    return Sampling(temperature=options.temperature, max_tokens=options.max_tokens, seed=options.seed)
+
+
+def _draft(draft: Any) -> Result:
+    return {
+        "text": draft.text,
+        "adapter": draft.adapter_id,
+        "adapter_name": draft.adapter_name,
+        "model": draft.model,
+        "tokens": draft.tokens,
+        "seconds": round(draft.seconds, 3),
+        "generation": draft.generation.id,
+    }
+
+
+def _generate(workspace: Workspace, options: argparse.Namespace) -> Result:
+    from app.pipeline.generation import Writer
+
+    writer = Writer(workspace)
+    try:
+        drafts = writer.stream(_text(options), options.task, options.adapter, _sampling(options))
+        last = display.show_draft(drafts, quiet=options.json)
+    finally:
+        writer.close()
+    return _draft(last)
+
+
+def _compare(workspace: Workspace, options: argparse.Namespace) -> Result:
+    from app.pipeline.comparison import stream_comparison
+    from app.pipeline.generation import AdapterChoice, Writer
+
+    if options.adapter == "none":
+        raise BadInput("A comparison needs an adapter beside the base; name one with --adapter.")
+    adapter: AdapterChoice = "personal" if options.adapter == "active" else options.adapter
+    writer = Writer(workspace)
+    try:
+        drafts = stream_comparison(writer, _text(options), options.task, adapter, _sampling(options))
+        last = display.show_comparison(drafts, quiet=options.json)
+    finally:
+        writer.close()
+    return {"before": _draft(last.before), "after": _draft(last.after), "comparison": last.comparison.id}
+
+
+def _models(workspace: Workspace, options: argparse.Namespace) -> Result:
+    from app.pipeline import models
+
+    if options.action == "pull":
+        from app.pipeline.pulling import pull
+
+        model = display.show_pull(lambda listen: pull(workspace, options.name, listen), options.name, options.json)
+        return {"name": model.name, "path": str(model.path)}
+    if options.action == "use":
+        model = models.use_model(workspace, options.name, options.purpose)
+        return {"name": model.name, "path": str(model.path), "for": options.purpose}
+    rows = models.model_rows(workspace)
+    return {"models": [dataclasses.asdict(row) for row in rows]}
+
+
+def _doctor(workspace: Workspace, options: argparse.Namespace) -> Result:
+    from app.device.machine import examine
+
+    found = examine(workspace.models, workspace.data_dir)
+    return {"findings": [dataclasses.asdict(finding) for finding in found]}
+
+
+COMMANDS: Mapping[str, Callable[[Workspace, argparse.Namespace], Result]] = {
+    "import": _bring_in,
+    "records": _records,
+    "forget": _forget,
+    "share": _share,
+    "payload": _payload,
+    "augment": _augment,
+    "ledger": _ledger,
+    "offline": _offline,
+    "review": _review,
+    "train": _train,
+    "adapters": _adapters,
+    "jobs": _jobs,
+    "generate": _generate,
+    "compare": _compare,
+    "models": _models,
+    "doctor": _doctor,
+}
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do the command and print what came of it; 0."""
+    result = COMMANDS[options.command](open_workspace(options.data_dir), options)
+    display.show(options, result)
+    return 0

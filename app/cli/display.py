@@ -1,0 +1,315 @@
+"""Results for people, by rich, or as one JSON object."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from app.pipeline.cleaning import clean
+
+Result = Mapping[str, Any]
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def _table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", show_lines=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        # Text: brackets in a record are not markup.
+        table.add_row(*(Text(_short(str(cell))) for cell in row))
+    _console().print(table)
+
+
+def _short(text: str, length: int = 160) -> str:
+    text = " ".join(clean(text).split())
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        print(clean(line))
+
+
+def _show_import(result: Result) -> None:
+    rejected = result["rejected"]
+    _say(
+        f"{result['imported']} records imported, {result['duplicates']} duplicates left out,"
+        f" {len(rejected)} rows rejected."
+    )
+    if rejected:
+        _table("Rejected", ("line", "reason"), ((row["line"], row["reason"]) for row in rejected[:20]))
+        if len(rejected) > 20:
+            _say(f"... and {len(rejected) - 20} more; --json lists all.")
+
+
+def _show_records(result: Result) -> None:
+    rows = (
+        (
+            record["id"],
+            "shared" if record["shared"] else "",
+            record["task"],
+            record["created_at"] or "",
+            record["input"],
+            record["output"],
+        )
+        for record in result["records"]
+    )
+    _table(f"{result['total']} records", ("id", "shared", "task", "written", "input", "output"), rows)
+
+
+def _show_forget(result: Result) -> None:
+    _say(f"Record {result['record_id']} and {result['pairs']} pairs made from it are deleted.")
+    if result["adapters"]:
+        ids = ", ".join(map(str, result["adapters"]))
+        _say(f"Adapter {ids} learned from it and is stale now; `cdcda train` makes one without it.")
+    if not result["erased"]:
+        _say("Another program is reading the store; the last trace goes when it closes.")
+
+
+def _show_share(result: Result) -> None:
+    _say(f"{len(result['shared'])} of {result['total']} records are shared; `cdcda payload` shows what would be sent.")
+
+
+def _show_payload(result: Result) -> None:
+    _say(json.dumps(result["body"], indent=2, ensure_ascii=False))
+    _say(
+        f"to {result['destination']}, {result['bytes']:,} bytes, {len(result['body']['records'])} records"
+        f" of the task {result['task']}"
+    )
+    if result["other_tasks"]:
+        others = ", ".join(f"{count} {name}" for name, count in result["other_tasks"].items())
+        _say(f"Shared as well, and not in this payload: {others}; name another task with --task.")
+    _say(f"Send it with: cdcda augment --approve {result['sha256']}")
+
+
+def _show_augment(result: Result) -> None:
+    if "adapter" in result:
+        _show_train(result)
+        return
+    reasons = ", ".join(f"{count} for {name}" for name, count in result["rejected"].items())
+    _say(
+        f"{result['pairs']} pairs from {result['records']} records, {result['kept']} kept; rejected {reasons};"
+        f" {result['failed']} samples came to nothing. See them with `cdcda review`."
+    )
+
+
+def _show_ledger(result: Result) -> None:
+    rows = (
+        (
+            line["id"],
+            line["sent_at"],
+            line["destination"],
+            len(line["record_ids"]),
+            line["bytes"],
+            line["sha256"][:12],
+            line["outcome"],
+        )
+        for line in result["uploads"]
+    )
+    _table("What left", ("line", "when", "where to", "records", "bytes", "sha256", "outcome"), rows)
+    broken = result["broken_line"]
+    _say("The ledger is whole." if broken is None else f"Line {broken} is missing or was changed.")
+
+
+def _show_offline(result: Result) -> None:
+    _say(
+        "Offline: nothing leaves this computer."
+        if result["offline"]
+        else "Online: what you approve may leave this computer."
+    )
+
+
+def _show_review(result: Result) -> None:
+    if "pairs" not in result:
+        _say("; ".join(f"{name}: {value}" for name, value in result.items()))
+        return
+    rows = (
+        (
+            pair["id"],
+            pair["record"],
+            "kept" if pair["kept"] else "rejected",
+            pair["decision"] or "; ".join(filter(None, pair["verdict"]["reasons"].values())),
+            " ".join(f"{value:.2f}" for value in pair["scores"].values()),
+            pair["input"],
+            pair["output"],
+        )
+        for pair in result["pairs"]
+    )
+    _table(f"{len(result['pairs'])} pairs", ("id", "record", "verdict", "why", "scores", "input", "output"), rows)
+
+
+def _loss(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
+
+
+def _show_train(result: Result) -> None:
+    state = (
+        "is switched on" if result["activated"] else "is no better than the base on your held-out records and stays off"
+    )
+    _say(
+        f"Adapter {result['adapter']} learned from {result['examples']} examples in {result['seconds']:.0f} s"
+        f" and {state}.",
+        f"Loss {_loss(result['final_loss'])}; held out: base {_loss(result['base_held_out_loss'])},"
+        f" adapter {_loss(result['held_out_loss'])}; {result['tokens_per_second']:.0f} tokens/s,"
+        f" at most {result['peak_memory_mb']:.0f} MB.",
+    )
+
+
+def _show_adapters(result: Result) -> None:
+    rows = (
+        (
+            adapter["id"],
+            adapter["name"],
+            adapter["base"],
+            "on" if adapter["active"] else "",
+            "stale" if adapter["stale"] else "",
+            adapter["created_at"],
+        )
+        for adapter in result["adapters"]
+    )
+    _table("Adapters", ("id", "name", "base", "switched", "state", "made"), rows)
+
+
+def _show_jobs(result: Result) -> None:
+    if "jobs" not in result:
+        _show_augment(result)
+        return
+    rows = ((job["id"], job["kind"], job["state"], job["created_at"], job["error"] or "") for job in result["jobs"])
+    _table("Jobs", ("id", "kind", "state", "began", "error"), rows)
+
+
+def _show_models(result: Result) -> None:
+    if "models" not in result:
+        _say(f"{result['name']}: {result['path']}" + (f" is used for the {result['for']}." if "for" in result else ""))
+        return
+    rows = []
+    for row in result["models"]:
+        entry = row["entry"] or {}
+        size = f"{entry['bytes'] / 1e6:,.0f} MB" if entry.get("bytes") else ""
+        uses = ", ".join(use for use in ("device", "cloud") if row[use])
+        rows.append(
+            (
+                row["name"],
+                entry.get("title", "your own"),
+                size,
+                entry.get("licence", ""),
+                "here" if row["installed"] else "",
+                uses,
+            )
+        )
+    _table("Models", ("name", "model", "size", "licence", "installed", "used for"), rows)
+
+
+def _show_doctor(result: Result) -> None:
+    for finding in result["findings"]:
+        _say(f"{'ok ' if finding['good'] else 'BAD'} {finding['name']}: {finding['detail']}")
+        if not finding["good"] and finding["advice"]:
+            _say(f"    {finding['advice']}")
+
+
+def _shown_already(result: Result) -> None:
+    """Streamed while it was written."""
+
+
+SHOW: Mapping[str, Callable[[Result], None]] = {
+    "import": _show_import,
+    "records": _show_records,
+    "forget": _show_forget,
+    "share": _show_share,
+    "payload": _show_payload,
+    "augment": _show_augment,
+    "ledger": _show_ledger,
+    "offline": _show_offline,
+    "review": _show_review,
+    "train": _show_train,
+    "adapters": _show_adapters,
+    "jobs": _show_jobs,
+    "generate": _shown_already,
+    "compare": _shown_already,
+    "models": _show_models,
+    "doctor": _show_doctor,
+}
+
+
+def show(options: argparse.Namespace, result: Result) -> None:
+    """Print a command's result."""
+    if options.json:
+        print(json.dumps(result, ensure_ascii=False))
+        return
+    SHOW[options.command](result)
+
+
+def _writer_line(draft: Any) -> str:
+    adapter = f"adapter {draft.adapter_id} ({draft.adapter_name})" if draft.adapter_id else "no adapter"
+    return f"[{draft.model}, {adapter}, {draft.tokens} tokens in {draft.seconds:.1f} s]"
+
+
+def show_draft(drafts: Iterable[Any], quiet: bool) -> Any:
+    """Print an answer as it grows; the last draft."""
+    shown, last = "", None
+    for last in drafts:
+        if not quiet and last.generation is None:
+            print(clean(last.text[len(shown) :]), end="", flush=True)
+            shown = last.text
+    if not quiet:
+        print()
+        print(_writer_line(last), file=sys.stderr)
+    return last
+
+
+def _panels(drafts: Any) -> Any:
+    from rich.columns import Columns
+    from rich.panel import Panel
+    from rich.text import Text
+
+    pair = (("before", drafts.before), ("after", drafts.after))
+    panels = [
+        Panel(Text(clean(draft.text)), title=title, subtitle=_writer_line(draft)[1:-1], width=56)
+        for title, draft in pair
+    ]
+    return Columns(panels)
+
+
+def show_comparison(drafts: Iterable[Any], quiet: bool) -> Any:
+    """Print two answers side by side as they grow; the last drafts."""
+    last = None
+    if quiet:
+        *_, last = drafts
+        return last
+    from rich.live import Live
+
+    with Live(console=_console(), refresh_per_second=8) as live:
+        for last in drafts:
+            live.update(_panels(last))
+    return last
+
+
+def show_pull(pull: Callable[[Callable[[Any], None]], Any], name: str, quiet: bool) -> Any:
+    """Run a download with a bar, the licence first; the model."""
+    from app.device.catalogue import find_entry
+
+    entry = find_entry(name)
+    print(f"{entry.title}: licence {entry.licence}, {entry.licence_url}", file=sys.stderr)
+    if quiet:
+        return pull(lambda progress: None)
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        line = bar.add_task(name, total=entry.bytes)
+
+        def listen(progress: Any) -> None:
+            bar.update(line, total=progress.total or None, completed=progress.done, description=progress.note or name)
+
+        return pull(listen)

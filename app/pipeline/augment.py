@@ -1,0 +1,145 @@
+"""The work of an augment job: send the approved bytes, store each scored pair as it comes, judge, count."""
+
+import collections
+import contextlib
+import dataclasses
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from app.errors import CloudError
+from app.pipeline.cloud import CloudLine, send_approved
+from app.pipeline.context import JobContext
+from app.pipeline.judging import Thresholds, count, judge, load_thresholds
+from app.pipeline.local_service import CloudAddress, named_address, start_local_service
+from app.pipeline.payload import Payload, PayloadSettings, rebuild_payload
+from cloud_stub.schemas import FailureLine, PairLine, RecordLine
+from personal_store import jobs, pairs, records
+from personal_store.errors import NotFound
+from personal_store.nouns import NewPair, Scores
+
+
+@contextlib.contextmanager
+def _service(context: JobContext) -> Iterator[CloudAddress]:
+    """The service that was named, else one of this job's own."""
+    named = named_address()
+    if named is not None:
+        yield dataclasses.replace(named, local=context.job.settings["local"])
+        return
+    context.report("preparing", {"message": "Starting the augmentation service on this computer"})
+    with context.interruptible():
+        service = start_local_service(context.workspace)
+    with service:
+        yield service.address
+
+
+def _payload(context: JobContext) -> Payload:
+    settings = context.job.settings
+    return rebuild_payload(
+        context.workspace,
+        settings["destination"],
+        settings["record_ids"],
+        PayloadSettings(settings["k"], settings["seed"], settings["prompt"]),
+        settings["uploads"],
+        settings["sha256"],
+    )
+
+
+def _store_pair(context: JobContext, line: PairLine, record_id: int, thresholds: Thresholds) -> None:
+    scores = Scores(**line.scores.model_dump())
+    new = NewPair(record_id, context.job.id, line.number, line.input, line.output, line.model, line.seed, scores)
+    with context.workspace.store() as store:
+        pair_id = pairs.add_pair(store, new)
+    verdict = judge(scores, thresholds)
+    reasons = [name for name, reason in verdict.reasons.items() if reason]
+    context.report(
+        "pair",
+        {"pair_id": pair_id, "record_id": record_id, "number": line.number, "kept": verdict.kept, "reasons": reasons},
+    )
+
+
+def _store_line(context: JobContext, line: CloudLine, payload: Payload, thresholds: Thresholds) -> None:
+    if isinstance(line, PairLine):
+        _store_pair(context, line, payload.references[line.reference], thresholds)
+    elif isinstance(line, FailureLine):
+        data = {"record_id": payload.references[line.reference], "number": line.number, "reason": line.reason}
+        context.report("failure", data)
+    elif isinstance(line, RecordLine):
+        with context.workspace.store() as store:
+            pairs.finish_record(store, context.job.id, payload.references[line.reference])
+            done = len(pairs.finished_records(store, context.job.id))
+        context.report(
+            "record",
+            {"record_id": payload.references[line.reference], "done": done, "records": len(payload.record_ids)},
+        )
+
+
+def _receive(context: JobContext, payload: Payload, address: CloudAddress, skip: frozenset[str]) -> None:
+    thresholds = load_thresholds(context.workspace)
+    lines = send_approved(context.workspace, payload, context.job.settings["sha256"], address, skip)
+    with contextlib.closing(lines):
+        while True:
+            with context.interruptible():
+                line = next(lines, None)
+            if line is None:
+                return
+            # A record that was forgotten meanwhile takes its pairs along.
+            with contextlib.suppress(NotFound):
+                _store_line(context, line, payload, thresholds)
+
+
+def _failed_samples(failures: Collection[tuple[int, int]], made: Mapping[int, int], k: int) -> int:
+    """Samples that came to nothing; a failure with number 0 stands for all that a record still lacks."""
+    whole = {record_id for record_id, number in failures if number == 0}
+    return sum(k - made.get(record_id, 0) for record_id in whole) + sum(
+        record_id not in whole for record_id, _ in failures
+    )
+
+
+def _result(context: JobContext, record_count: int, seconds: float) -> dict[str, Any]:
+    """The figures of the whole job, earlier runs of it included."""
+    thresholds = load_thresholds(context.workspace)
+    with context.workspace.store() as store:
+        made = pairs.find_pairs(store, job_id=context.job.id)
+        reported = jobs.events(store, context.job.id)
+    k = context.job.settings["k"]
+    counts = count(judge(pair.scores, thresholds) for pair in made)
+    failures = {(event.data["record_id"], event.data["number"]) for event in reported if event.kind == "failure"} - {
+        (pair.record_id, pair.number) for pair in made
+    }
+    return {
+        "records": record_count,
+        "pairs": counts.pairs,
+        "kept": counts.kept,
+        "rejected": dict(counts.rejected),
+        "failed": _failed_samples(failures, collections.Counter(pair.record_id for pair in made), k),
+        "model": made[-1].model if made else None,
+        "seconds": round(seconds, 2),
+    }
+
+
+def _undone(context: JobContext, record_ids: Sequence[int]) -> int:
+    """Records that the service did not finish, those that were forgotten meanwhile left out."""
+    with context.workspace.store() as store:
+        there = {record.id for record in records.shared_records(store)}
+        return len(set(record_ids) & there - pairs.finished_records(store, context.job.id))
+
+
+def run(context: JobContext) -> Mapping[str, Any]:
+    """Do the job; raises ApprovalMismatch, CloudError and Stopped. A resumed job leaves finished records out."""
+    started = time.monotonic()
+    payload = _payload(context)
+    with context.workspace.store() as store:
+        finished = pairs.finished_records(store, context.job.id)
+    skip = frozenset(reference for reference, id in payload.references.items() if id in finished)
+    context.report("started", {"records": len(payload.record_ids), "done": len(skip), "k": payload.settings.k})
+    if len(skip) < len(payload.record_ids):
+        with _service(context) as address:
+            _receive(context, payload, address, skip)
+    result = _result(context, len(payload.record_ids), time.monotonic() - started)
+    if undone := _undone(context, payload.record_ids):
+        raise CloudError(
+            f"The augmentation service left {undone} records undone; resume the job to ask for them again."
+        )
+    context.report("summary", result)
+    return result

@@ -1,0 +1,215 @@
+"""The client of the augmentation service: sends what was approved and checks every line that comes back.
+
+Nothing that a service says is trusted: lines are held to the schema, capped in length and number, belong to a record
+that was asked for, and are stripped of control characters.
+"""
+
+import io
+import json
+from collections.abc import Collection, Generator, Iterator
+from typing import IO
+
+import pydantic
+import requests
+
+from app.errors import CloudError
+from app.pipeline import network
+from app.pipeline.cleaning import clean
+from app.pipeline.local_service import CloudAddress
+from app.pipeline.payload import Payload, destination_of, require_approved, require_destination
+from app.pipeline.workspace import Workspace
+from cloud_stub.schemas import (
+    LINE,
+    MAX_TEXT,
+    SKIP_HEADER,
+    Capabilities,
+    FailureLine,
+    Health,
+    PairLine,
+    Problem,
+    RecordLine,
+    SummaryLine,
+)
+from personal_store import ledger
+
+CloudLine = PairLine | FailureLine | RecordLine | SummaryLine
+
+SERVICE = "The augmentation service"
+SILENCE_SECONDS = 1800.0
+"""Longest wait for the next line: a large model on a slow computer needs minutes for one record."""
+MAX_LINE = 12 * MAX_TEXT
+"""Bytes; two texts in their longest JSON form."""
+MAX_ANSWER = 1024 * 1024
+
+
+class _Body(io.BytesIO):
+    """The approved bytes; the ledger has its line before the first of them is read to be sent."""
+
+    def __init__(self, workspace: Workspace, payload: Payload) -> None:
+        super().__init__(payload.body)
+        self._workspace = workspace
+        self._payload = payload
+        self.written_down = False
+
+    def write_down(self, outcome: str) -> None:
+        """Append the one line of this attempt to the ledger."""
+        payload = self._payload
+        with self._workspace.store() as store:
+            ledger.append_upload(
+                store, payload.destination, payload.record_ids, len(payload.body), payload.sha256, outcome
+            )
+        self.written_down = True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """The next bytes for the network."""
+        if not self.written_down:
+            self.write_down("sent")
+        return super().read(size)
+
+
+def _short(answer: requests.Response) -> bytes:
+    """The first MAX_ANSWER bytes of an answer that should be short."""
+    found = b""
+    for block in network.blocks(answer, 65536):
+        found += block
+        if len(found) >= MAX_ANSWER:
+            break
+    return found
+
+
+def _problem(answer: requests.Response) -> CloudError:
+    """What a refusal says, in one sentence of our own."""
+    if answer.status_code in (401, 403):
+        return CloudError(f"{SERVICE} refused the token; give the right one with --cloud-token.")
+    if answer.is_redirect:
+        return CloudError(f"{SERVICE} points to another address, which is not followed; give that address yourself.")
+    try:
+        said = Problem.model_validate_json(_short(answer)).error
+    except pydantic.ValidationError:
+        said = f"status {answer.status_code}"
+    return CloudError(
+        f"{SERVICE} refused the request ({clean(said)[:300].rstrip('.')}); check its address and version."
+    )
+
+
+def _lines(answer: requests.Response) -> Iterator[bytes]:
+    """Lines of the stream, none longer than MAX_LINE."""
+    waiting = b""
+    for block in network.blocks(answer, 65536):
+        *whole, waiting = (waiting + block).split(b"\n")
+        if len(waiting) > MAX_LINE or any(len(line) > MAX_LINE for line in whole):
+            raise CloudError(f"{SERVICE} sent a line longer than {MAX_LINE:,} bytes; do not use this service.")
+        yield from (line for line in whole if line.strip())
+    if waiting.strip():
+        yield waiting
+
+
+def _checked(line: bytes, payload: Payload) -> CloudLine:
+    try:
+        message = LINE.validate_json(line)
+    except pydantic.ValidationError:
+        raise CloudError(
+            f"{SERVICE} sent a line that is not of protocol 1; use a service of the same version as this program."
+        ) from None
+    if isinstance(message, SummaryLine):
+        return message
+    if message.reference not in payload.references:
+        raise CloudError(f"{SERVICE} answered for a record that was not sent; do not use this service.")
+    if isinstance(message, RecordLine):
+        return message
+    if message.number > payload.settings.k:
+        raise CloudError(f"{SERVICE} answered with more than the {payload.settings.k} pairs asked for; do not use it.")
+    return _cleaned(message) if isinstance(message, PairLine) else message
+
+
+def _cleaned(line: PairLine) -> PairLine | FailureLine:
+    source, target = clean(line.input).strip(), clean(line.output).strip()
+    if not source or not target:
+        return FailureLine(reference=line.reference, number=line.number, reason="unusable answer")
+    return line.model_copy(update={"input": source, "output": target, "model": clean(line.model)})
+
+
+def _stream(payload: Payload, answer: requests.Response) -> Iterator[CloudLine]:
+    """Checked lines; at most k a record and one to end it, and a stream that ends without a summary is broken."""
+    room = len(payload.record_ids) * (payload.settings.k + 2) + 1
+    for line in _lines(answer):
+        room -= 1
+        if room < 0:
+            raise CloudError(f"{SERVICE} sent more lines than were asked for; do not use this service.")
+        message = _checked(line, payload)
+        yield message
+        if isinstance(message, SummaryLine):
+            return
+    raise CloudError(f"{SERVICE} broke off before it was done; resume the job to go on where it stopped.")
+
+
+def _attempt(
+    workspace: Workspace, payload: Payload, address: CloudAddress, skip: Collection[str], body: IO[bytes]
+) -> Iterator[CloudLine]:
+    headers = {"Content-Type": "application/json", "Accept": "application/x-ndjson"}
+    if skip:
+        headers[SKIP_HEADER] = ",".join(sorted(skip))
+    with network.connection(
+        workspace,
+        "POST",
+        destination_of(address.url),
+        what=SERVICE,
+        failure=CloudError,
+        token=address.token,
+        headers=headers,
+        body=body,
+        seconds=SILENCE_SECONDS,
+    ) as answer:
+        if answer.status_code != 200:
+            raise _problem(answer)
+        yield from _stream(payload, answer)
+
+
+def send_approved(
+    workspace: Workspace,
+    payload: Payload,
+    approved_sha256: str,
+    address: CloudAddress,
+    skip: Collection[str] = frozenset(),
+) -> Generator[CloudLine, None, None]:
+    """Send the payload and yield what comes back; `skip` names the references that need not be done again.
+
+    Raises ApprovalMismatch before a connection is opened, Offline, and CloudError. Each attempt is one line of the
+    ledger: "sent" from the first byte on, else why nothing left.
+    """
+    require_approved(payload, approved_sha256)
+    require_destination(payload.destination, address)
+    body = _Body(workspace, payload)
+    try:
+        yield from _attempt(workspace, payload, address, skip, body)
+    except BaseException as error:
+        if not body.written_down:
+            body.write_down(f"not sent: {error or 'stopped'}")
+        raise
+
+
+def _ask(workspace: Workspace, address: CloudAddress, path: str, token: str | None, seconds: float) -> bytes:
+    url = address.url.rstrip("/") + path
+    with network.connection(
+        workspace, "GET", url, what=SERVICE, failure=CloudError, token=token, seconds=seconds
+    ) as answer:
+        if answer.status_code != 200:
+            raise _problem(answer)
+        return _short(answer)
+
+
+def capabilities(workspace: Workspace, address: CloudAddress) -> Capabilities:
+    """What the service can do; raises CloudError and Offline."""
+    try:
+        found = json.loads(_ask(workspace, address, "/v1/capabilities", address.token, 120.0))
+        return Capabilities.model_validate(found)
+    except ValueError:
+        raise CloudError(f"{SERVICE} is not of protocol 1; use one of the same version as this program.") from None
+
+
+def is_ready(workspace: Workspace, address: CloudAddress) -> bool:
+    """Whether the service answers and its model is loaded; raises CloudError where it does not answer."""
+    try:
+        return Health.model_validate_json(_ask(workspace, address, "/v1/health", None, 10.0)).status == "ready"
+    except pydantic.ValidationError:
+        raise CloudError(f"What answers at {address.url} is no augmentation service; check the address.") from None

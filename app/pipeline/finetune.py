@@ -1,0 +1,170 @@
+"""The work of a train job: gather, prepare, render, train, convert, check, and only then enter the adapter."""
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from app.device.adapters import GGUF_ADAPTER, Manifest, check_adapter, finish
+from app.device.catalogue import LocalModel
+from app.device.finetuning import FineTuning, Outcome, Progress, count_steps, fine_tune
+from app.device.gguf_adapter import write_gguf_adapter
+from app.device.rendering import Example, render_example, template_hash
+from app.device.tokenising import Tokeniser, open_tokeniser
+from app.device.weights import model_hash, prepare
+from app.errors import JobRefused
+from app.pipeline.context import JobContext, Stopped
+from app.pipeline.dataset import TrainingData, TrainingText, build_training_set, gather
+from app.pipeline.jobs import TrainSettings
+from app.pipeline.models import device_model
+from personal_store import jobs, training
+from personal_store.nouns import Adapter, TrainingSet
+
+
+@dataclasses.dataclass(frozen=True)
+class _Training:
+    """Everything that a training is made of."""
+
+    model: LocalModel
+    template_hash: str
+    stored: TrainingSet
+    data: TrainingData
+    settings: FineTuning
+
+
+def _training_set(context: JobContext, settings: TrainSettings) -> tuple[TrainingSet, TrainingData]:
+    """The snapshot of the job's first run; a resumed run must find the same texts."""
+    with context.workspace.store() as store:
+        first = next((event for event in jobs.events(store, context.job.id) if event.kind == "gathered"), None)
+        if first is not None:
+            stored = training.get_training_set(store, first.data["training_set"])
+    if first is None:
+        stored, data = build_training_set(context.workspace, settings.task, settings.seed)
+        context.report("gathered", {"training_set": stored.id, "task": data.task.name})
+        return stored, data
+    data = gather(context.workspace, first.data["task"], settings.seed)
+    if data.hash != stored.hash:
+        raise JobRefused("The records or pairs have changed since this training began; start a new one.")
+    return stored, data
+
+
+def _render(tokeniser: Tokeniser, data: TrainingData, texts: Sequence[TrainingText], max_tokens: int) -> list[Example]:
+    return [render_example(tokeniser, data.task, text.input, text.output, max_tokens) for text in texts]
+
+
+def _preparing(context: JobContext) -> Callable[[str], None]:
+    def report(message: str) -> None:
+        context.check_stop()
+        context.report("preparing", {"message": message})
+
+    return report
+
+
+def _train(context: JobContext, tokeniser: Tokeniser, prepared: Path, made_of: _Training, folder: Path) -> Outcome:
+    data, settings = made_of.data, made_of.settings
+    examples = _render(tokeniser, data, data.texts, settings.max_tokens)
+    held_out = _render(tokeniser, data, data.held_out, settings.max_tokens)
+    started = {
+        "examples": len(examples),
+        "records": len(data.record_ids),
+        "pairs": len(data.pair_ids),
+        "held_out": len(held_out),
+        "steps": count_steps(len(examples), settings),
+        "task": data.task.name,
+        "model": made_of.model.name,
+        "settings": dataclasses.asdict(settings),
+    }
+    context.report("started", started)
+
+    def listen(progress: Progress) -> None:
+        context.report("progress", dataclasses.asdict(progress))
+
+    return fine_tune(prepared, examples, held_out, settings, folder, listen, context.should_stop, resume=True)
+
+
+def _manifest(made_of: _Training, outcome: Outcome) -> Manifest:
+    return Manifest(
+        base=made_of.model.name,
+        base_hash=model_hash(made_of.model),
+        quantisation=outcome.quantisation,
+        template_hash=made_of.template_hash,
+        task=made_of.data.task.name,
+        training_set=made_of.stored.id,
+        training_set_hash=made_of.data.hash,
+        examples=len(made_of.data.texts),
+        held_out=len(made_of.data.held_out),
+        settings=dataclasses.asdict(made_of.settings),
+        seed=made_of.settings.seed,
+        created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        final_loss=outcome.final_loss,
+        held_out_loss=outcome.held_out_loss,
+        base_held_out_loss=outcome.base_held_out_loss,
+        best_epoch=outcome.best_epoch,
+        losses=outcome.losses,
+        held_out_losses=outcome.held_out_losses,
+        tokens_per_second=outcome.tokens_per_second,
+        peak_memory_mb=outcome.peak_memory_mb,
+        seconds=outcome.seconds,
+        device=outcome.device,
+    )
+
+
+def _helps(outcome: Outcome) -> bool:
+    """Whether the adapter is better than the base on the held-out records; without any, nothing speaks against it."""
+    if outcome.held_out_loss is None or outcome.base_held_out_loss is None:
+        return True
+    return outcome.held_out_loss < outcome.base_held_out_loss
+
+
+def _enter(context: JobContext, made_of: _Training, outcome: Outcome, folder: Path) -> Adapter:
+    """Finish the folder, check it as one that is about to be used is checked, then make it an adapter."""
+    finish(folder, _manifest(made_of, outcome))
+    manifest = check_adapter(folder, made_of.model, made_of.template_hash)
+    name = f"{made_of.data.task.title} {context.job.id}"
+    told = {**dataclasses.asdict(manifest), "losses": [], "held_out_losses": list(manifest.held_out_losses)}
+    with context.workspace.store() as store:
+        adapter = training.add_adapter(
+            store, name, folder.name, made_of.model.name, made_of.stored.id, context.job.id, told
+        )
+        if _helps(outcome):
+            training.activate(store, adapter.id)
+        return training.get_adapter(store, adapter.id)
+
+
+def _result(adapter: Adapter, made_of: _Training, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "adapter": adapter.id,
+        "name": adapter.name,
+        "task": made_of.data.task.name,
+        "examples": len(made_of.data.texts),
+        "held_out": len(made_of.data.held_out),
+        "final_loss": outcome.final_loss,
+        "held_out_loss": outcome.held_out_loss,
+        "base_held_out_loss": outcome.base_held_out_loss,
+        "activated": adapter.active,
+        "tokens_per_second": round(outcome.tokens_per_second, 1),
+        "peak_memory_mb": round(outcome.peak_memory_mb, 1),
+        "seconds": round(outcome.seconds, 2),
+    }
+
+
+def run(context: JobContext) -> Mapping[str, Any]:
+    """Do the job; a resumed one goes on from its checkpoint. Raises AppErrors and Stopped."""
+    chosen = TrainSettings(**context.job.settings)
+    model = device_model(context.workspace, chosen.model)
+    stored, data = _training_set(context, chosen)
+    prepared = prepare(model, context.workspace.prepared, _preparing(context))
+    tokeniser = open_tokeniser(model)
+    settings = FineTuning(rank=chosen.rank, alpha=chosen.alpha, epochs=chosen.epochs, seed=chosen.seed)
+    made_of = _Training(model, template_hash(tokeniser), stored, data, settings)
+    folder = context.workspace.adapters / f"job-{context.job.id}"
+    outcome = _train(context, tokeniser, prepared, made_of, folder)
+    if outcome.stopped:
+        raise Stopped
+    context.report("saving", {})
+    write_gguf_adapter(folder, prepared, folder / GGUF_ADAPTER)
+    adapter = _enter(context, made_of, outcome, folder)
+    result = _result(adapter, made_of, outcome)
+    context.report("finished", result)
+    return result

@@ -1,0 +1,209 @@
+"""Writing for the person, with their adapter or without; every answer is stored and says which adapter wrote it."""
+
+import dataclasses
+import hashlib
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from app.errors import AdapterRefused, BadInput
+from app.pipeline.models import device_model
+from app.pipeline.workspace import Workspace
+from app.tasks import Task, find_task
+from personal_store import generations, records, training
+from personal_store.nouns import Adapter, Generation, NewGeneration, NewRecord
+
+if TYPE_CHECKING:
+    from app.device.catalogue import LocalModel
+    from app.device.engines import Engine, Sampling
+    from app.device.rendering import Message
+    from app.device.tokenising import Tokeniser
+
+AdapterChoice = int | Literal["latest", "none", "active", "personal"]
+"""An adapter's id; the one made last; none; the one switched on, else none; the one switched on, else the last."""
+
+CONTEXT = 2048
+"""Tokens of prompt and answer together."""
+WRITTEN_HERE = "written here"
+
+
+@dataclasses.dataclass(frozen=True)
+class Draft:
+    """An answer up to now."""
+
+    text: str
+    adapter_id: int | None
+    adapter_name: str | None
+    model: str
+    tokens: int
+    seconds: float
+    generation: Generation | None = None
+    """Set in the last draft, once the answer is stored."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Loaded:
+    model: "LocalModel"
+    engine: "Engine"
+    tokeniser: "Tokeniser"
+    template_hash: str
+
+
+def _load(model: "LocalModel") -> _Loaded:
+    from app.device.engines import open_engine
+    from app.device.rendering import template_hash
+    from app.device.tokenising import open_tokeniser
+
+    tokeniser = open_tokeniser(model)
+    return _Loaded(model, open_engine(model, CONTEXT), tokeniser, template_hash(tokeniser))
+
+
+def _prompt(loaded: _Loaded, task: Task, text: str, earlier: Sequence["Message"], room: int) -> list[int]:
+    """The prompt's ids; the earliest turns of a conversation are left out first, then the text is cut."""
+    from app.device.rendering import Message, render_prompt, render_task
+
+    turns = list(earlier)
+    while turns:
+        ids = render_prompt(loaded.tokeniser, [*turns, Message("user", task.prompt(text))])
+        if len(ids) <= room:
+            return ids
+        turns = turns[2:]
+    return render_task(loaded.tokeniser, task, text, room)
+
+
+class Writer:
+    """Writes with the person's device model, which is loaded when it is first needed and kept."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._lock = threading.Lock()
+        self._loaded: _Loaded | None = None
+
+    def _ready(self) -> _Loaded:
+        model = device_model(self.workspace)
+        with self._lock:
+            if self._loaded is None or self._loaded.model != model:
+                if self._loaded is not None:
+                    self._loaded.engine.close()
+                self._loaded = None
+                self._loaded = _load(model)
+            return self._loaded
+
+    def _find(self, choice: AdapterChoice) -> Adapter | None:
+        with self.workspace.store() as store:
+            if isinstance(choice, int):
+                return training.get_adapter(store, choice)
+            if choice == "none":
+                return None
+            active = None if choice == "latest" else training.active_adapter(store)
+            return active or (None if choice == "active" else training.latest_adapter(store))
+
+    def require_adapter(self, choice: AdapterChoice) -> int:
+        """The id of the adapter that the choice means; raises AdapterRefused where there is none."""
+        adapter = self._find(choice)
+        if adapter is None:
+            raise AdapterRefused(
+                "There is no adapter yet to write with; train one on the Personalise page or with `cdcda train`."
+            )
+        return adapter.id
+
+    def _folder(self, adapter: Adapter | None, loaded: _Loaded) -> Path | None:
+        from app.device.adapters import check_adapter
+
+        if adapter is None:
+            return None
+        folder = self.workspace.adapters / adapter.folder
+        check_adapter(folder, loaded.model, loaded.template_hash)
+        return folder
+
+    def stream(
+        self,
+        text: str,
+        task: str = "chat",
+        adapter: AdapterChoice = "active",
+        sampling: "Sampling | None" = None,
+        earlier: Sequence["Message"] = (),
+    ) -> Iterator[Draft]:
+        """The answer as it grows; its last draft is the stored one. `earlier` are the turns of a conversation before.
+
+        Raises BadInput, AdapterRefused, NotFound, ModelMissing and ModelDamaged.
+        """
+        from app.device.engines import Sampling
+
+        if not text.strip():
+            raise BadInput("There is no text to write from; type something first.")
+        sampling = sampling or Sampling()
+        chosen = find_task(task)
+        entry = self._find(self.require_adapter("latest") if adapter == "latest" else adapter)
+        loaded = self._ready()
+        folder = self._folder(entry, loaded)
+        prompt = _prompt(loaded, chosen, text, earlier, CONTEXT - sampling.max_tokens)
+        started = time.monotonic()
+        written, tokens = "", 0
+        pieces = loaded.engine.stream(prompt, folder, sampling)
+        # What the engine says it laid over the weights, not what was asked for.
+        really = entry if pieces.adapter is not None else None
+        label: dict[str, Any] = {
+            "adapter_id": really.id if really else None,
+            "adapter_name": really.name if really else None,
+            "model": loaded.model.name,
+        }
+        for piece in pieces:
+            written, tokens = written + piece.text, piece.tokens
+            yield Draft(written, tokens=tokens, seconds=time.monotonic() - started, **label)
+        seconds = time.monotonic() - started
+        stored = self._keep(chosen, text, label, sampling, prompt, written.strip(), tokens, seconds)
+        yield Draft(written.strip(), tokens=tokens, seconds=seconds, generation=stored, **label)
+
+    def _keep(
+        self,
+        task: Task,
+        text: str,
+        label: dict[str, Any],
+        sampling: "Sampling",
+        prompt: Sequence[int],
+        written: str,
+        tokens: int,
+        seconds: float,
+    ) -> Generation:
+        settings = {
+            **dataclasses.asdict(sampling),
+            "model": label["model"],
+            "prompt_tokens": len(prompt),
+            "prompt_hash": hashlib.sha256(repr(list(prompt)).encode()).hexdigest(),
+        }
+        new = NewGeneration(task.name, text, label["adapter_id"], settings, sampling.seed, written, tokens, seconds)
+        with self.workspace.store() as store:
+            return generations.add_generation(store, new)
+
+    def generate(
+        self,
+        text: str,
+        task: str = "chat",
+        adapter: AdapterChoice = "active",
+        sampling: "Sampling | None" = None,
+        earlier: Sequence["Message"] = (),
+    ) -> Draft:
+        """The whole answer."""
+        *_, last = self.stream(text, task, adapter, sampling, earlier)
+        return last
+
+    def close(self) -> None:
+        """Free the model."""
+        with self._lock:
+            if self._loaded is not None:
+                self._loaded.engine.close()
+            self._loaded = None
+
+
+def keep_answer(workspace: Workspace, generation_id: int) -> int | None:
+    """Make an answer that the person likes a record of their history; its id, None where it is one already."""
+    with workspace.store() as store:
+        answer = generations.get_generation(store, generation_id)
+        if not answer.text:
+            raise BadInput("An empty answer cannot become a record; keep another one.")
+        new = NewRecord(answer.task, answer.prompt, answer.text, answer.created_at, WRITTEN_HERE)
+        added = records.add_records(store, [new]).added
+    return added[0] if added else None

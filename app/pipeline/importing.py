@@ -1,0 +1,342 @@
+"""Bring a history file in: file -> Records.
+
+Columns and the task are guessed, can be named instead, and each row that cannot be used is reported with its line.
+Nothing is stored when the file as a whole cannot be used.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.errors import FileNotUsable
+from app.pipeline.dates import month_comes_first, to_iso
+from app.pipeline.reading import Row, Table, read_table
+from app.pipeline.workspace import Workspace
+from app.tasks import TASKS, Task, find_task
+from cloud_stub.schemas import MAX_TEXT
+from personal_store import records
+from personal_store.nouns import NewRecord
+
+SAMPLE = 500
+"""Rows that are looked at to guess what the columns are."""
+PROFILE_COLUMNS: dict[str, tuple[str, str]] = {
+    "citation": ("abstract", "title"),
+    "tag": ("description", "tag"),
+    "rating": ("text", "score"),
+    "headline": ("text", "title"),
+    "title": ("abstract", "title"),
+    "paraphrase": ("neutral", "text"),
+}
+"""Input and output of a LaMP profile item by task; `neutral` is what LaMP-7 would need and does not carry itself."""
+PROMPT_STARTS: tuple[tuple[str, str], ...] = (
+    ("For an author who has written", "citation"),
+    ("Which tag does this", "tag"),
+    ("What is the score of the following review", "rating"),
+    ("Generate a headline", "headline"),
+    ("Generate a title", "title"),
+    ("Paraphrase the following tweet", "paraphrase"),
+)
+DATE_NAMES = ("date", "created_at", "created", "timestamp", "time", "datetime", "published", "day")
+RATINGS = frozenset({"1", "2", "3", "4", "5", "1.0", "2.0", "3.0", "4.0", "5.0"})
+MOST_LABELS = 30
+
+
+@dataclasses.dataclass(frozen=True)
+class ColumnMapping:
+    """Which column is what; None: not known, or (date) not there."""
+
+    task: str
+    input: str | None
+    output: str | None
+    date: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Rejected:
+    """A row that cannot be used."""
+
+    line: int
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Preview:
+    """What an import would do."""
+
+    format: str
+    encoding: str
+    columns: tuple[str, ...]
+    mapping: ColumnMapping
+    rows: tuple[tuple[str, str, str | None], ...]
+    """The first input, output and date of those that can be used."""
+    usable: int
+    rejected: tuple[Rejected, ...]
+    users: tuple[str, ...]
+    """The people in a LaMP question file."""
+    problem: str | None
+    """Why nothing can be imported with this mapping, as `import_file` would say it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Imported:
+    """What an import did."""
+
+    imported: int
+    duplicates: int
+    rejected: tuple[Rejected, ...]
+    ids: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Usable:
+    input: str
+    output: str
+    date: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Wanted:
+    """What the person named; None: to be guessed."""
+
+    task: Task | None
+    input: str | None
+    output: str | None
+    date: str | None
+
+
+def _column(table: Table, name: str | None, flag: str) -> str | None:
+    """The column of that name, in any case; raises FileNotUsable where there is none."""
+    if name is None:
+        return None
+    for column in table.columns:
+        if column == name or column.lower() == name.lower():
+            return column
+    raise FileNotUsable(
+        f"There is no column {name!r}; the file has {', '.join(table.columns)}, so name one of these with {flag}."
+    )
+
+
+def _first_named(columns: Sequence[str], names: Sequence[str]) -> tuple[int, str] | None:
+    """The first of the names that is a column, with its rank."""
+    lowered = {column.lower(): column for column in reversed(columns)}
+    return next(((rank, lowered[name]) for rank, name in enumerate(names) if name in lowered), None)
+
+
+def _by_names(columns: Sequence[str], wanted: _Wanted) -> tuple[Task, str, str] | None:
+    """The task whose usual column names fit best."""
+    best: tuple[int, Task, str, str] | None = None
+    for task in (wanted.task,) if wanted.task else TASKS:
+        source = (0, wanted.input) if wanted.input else _first_named(columns, task.input_columns)
+        others = [column for column in columns if source is None or column != source[1]]
+        target = (0, wanted.output) if wanted.output else _first_named(others, task.output_columns)
+        if source and target and (best is None or source[0] + target[0] < best[0]):
+            best = (source[0] + target[0], task, source[1], target[1])
+    return best[1:] if best else None
+
+
+def _texts(table: Table, column: str) -> list[str]:
+    return [text for row in table.rows[:SAMPLE] if (text := row.values.get(column, "").strip())]
+
+
+def _is_writing(texts: Sequence[str]) -> bool:
+    """Whether a column holds what a person wrote, and not numbers, dates or one repeated value."""
+    if not texts or len(set(texts)) == 1 < len(texts):
+        return False
+    plain = sum(not text.replace(".", "").replace("-", "").isdigit() and to_iso(text) is None for text in texts)
+    return plain * 2 > len(texts)
+
+
+def _mean_length(texts: Sequence[str]) -> float:
+    return sum(map(len, texts)) / max(len(texts), 1)
+
+
+def _task_of(table: Table, source: str, target: str) -> Task:
+    """The task that an output column looks like: by its name, else by its values."""
+    for task in TASKS:
+        if target.lower() in task.output_columns[:1]:
+            return task
+    texts = _texts(table, target)
+    if set(texts) <= RATINGS:
+        return find_task("rating")
+    if len(set(texts)) <= min(MOST_LABELS, len(texts) // 5):
+        return find_task("tag")
+    short = _mean_length(texts) * 2 < _mean_length(_texts(table, source))
+    return find_task("title" if short else "chat")
+
+
+def _by_lengths(table: Table, wanted: _Wanted) -> tuple[str | None, str | None]:
+    """The longest column of writing as input, and the only shorter one as output."""
+    writing = {column: _mean_length(texts) for column in table.columns if _is_writing(texts := _texts(table, column))}
+    source = wanted.input
+    if source is None:
+        free = [column for column in writing if column != wanted.output]
+        source = max(free, key=lambda column: writing[column], default=None)
+    shorter = [column for column in writing if column != source and writing[column] < writing.get(source or "", 0)]
+    usual = [column for column in table.columns if column != source and _first_named((column,), _all_outputs())]
+    candidates = usual or shorter
+    target = wanted.output or (candidates[0] if len(candidates) == 1 else None)
+    return source, target
+
+
+def _all_outputs() -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for task in TASKS for name in task.output_columns))
+
+
+def _names_both(wanted: _Wanted) -> bool:
+    return wanted.task is None and wanted.input is not None and wanted.output is not None
+
+
+def _guess_pair(table: Table, wanted: _Wanted) -> tuple[Task, str | None, str | None]:
+    if table.format == "LaMP" and table.prompt is not None:
+        return _guess_profile(table, wanted)
+    if named := None if _names_both(wanted) else _by_names(table.columns, wanted):
+        return named
+    source, target = _by_lengths(table, wanted)
+    if source is None or target is None or source == target:
+        return wanted.task or find_task("chat"), source, None if source == target else target
+    return wanted.task or _task_of(table, source, target), source, target
+
+
+def _guess_profile(table: Table, wanted: _Wanted) -> tuple[Task, str | None, str | None]:
+    prompt = (table.prompt or "").lstrip()
+    known = next((name for start, name in PROMPT_STARTS if prompt.startswith(start)), None)
+    if wanted.task is None and known is None:
+        raise FileNotUsable(
+            "The prompts of this LaMP file are of no task that is known here; name the task with --task."
+        )
+    task = wanted.task or find_task(known or "")
+    source, target = PROFILE_COLUMNS.get(task.name, (None, None))
+    return task, wanted.input or source, wanted.output or target
+
+
+def _guess_date(table: Table) -> str | None:
+    named = _first_named(table.columns, DATE_NAMES)
+    if named:
+        return named[1]
+    return next((column for column in table.columns if "date" in column.lower()), None)
+
+
+def _mapping(table: Table, wanted: _Wanted) -> ColumnMapping:
+    task, source, target = _guess_pair(table, wanted)
+    return ColumnMapping(task.name, source, target, wanted.date or _guess_date(table))
+
+
+def _problem(table: Table, mapping: ColumnMapping, name: str) -> str | None:
+    columns = ", ".join(table.columns)
+    if mapping.input is None or mapping.output is None:
+        lacking = [
+            flag for flag, column in (("--input", mapping.input), ("--output", mapping.output)) if column is None
+        ]
+        return (
+            f"It is not clear which columns of {name} hold the input and the output; it has {columns}, "
+            f"so name them with {' and '.join(lacking)}."
+        )
+    if mapping.output not in table.columns:
+        return f"Expected a column {mapping.output!r} in {name}, which has {columns}; name the right one with --output."
+    return None
+
+
+def _clean(text: str) -> str:
+    """Without what no store or model can hold: lone surrogates, NUL, foreign line ends."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
+    return text.encode("utf-8", "replace").decode("utf-8").strip() if not text.isascii() else text.strip()
+
+
+def _reason(row: Row, mapping: ColumnMapping, source: str, target: str) -> str | None:
+    if row.problem:
+        return row.problem
+    for what, column, text in (("input", mapping.input, source), ("output", mapping.output, target)):
+        if not text:
+            return f"the {what} ({column}) is empty"
+        if len(text) > MAX_TEXT:
+            return f"the {what} ({column}) has {len(text):,} characters, more than {MAX_TEXT:,}"
+    return None
+
+
+def _sort_rows(table: Table, mapping: ColumnMapping) -> tuple[list[_Usable], list[Rejected]]:
+    usable: list[_Usable] = []
+    rejected: list[Rejected] = []
+    dates = _texts(table, mapping.date) if mapping.date else []
+    month_first = month_comes_first(dates)
+    for row in table.rows:
+        source = _clean(row.values.get(mapping.input or "", ""))
+        target = _clean(row.values.get(mapping.output or "", ""))
+        if reason := _reason(row, mapping, source, target):
+            rejected.append(Rejected(row.line, reason))
+        else:
+            usable.append(_Usable(source, target, to_iso(row.values.get(mapping.date or "", ""), month_first)))
+    return usable, rejected
+
+
+def _examine(
+    path: Path, task: str | None, input: str | None, output: str | None, date: str | None, user: str | None
+) -> tuple[Table, ColumnMapping]:
+    known = find_task(task) if task else None
+    table = read_table(path, user)
+    wanted = _Wanted(
+        known,
+        _column(table, input, "--input"),
+        _column(table, output, "--output"),
+        _column(table, date, "--date"),
+    )
+    return table, _mapping(table, wanted)
+
+
+def preview_file(
+    path: Path | str,
+    *,
+    task: str | None = None,
+    input: str | None = None,
+    output: str | None = None,
+    date: str | None = None,
+    user: str | None = None,
+    rows: int = 20,
+) -> Preview:
+    """What importing the file would do, with the first rows; raises FileNotUsable where it cannot be read at all."""
+    path = Path(path)
+    table, mapping = _examine(path, task, input, output, date, user)
+    problem = _problem(table, mapping, path.name)
+    usable, rejected = ([], []) if problem else _sort_rows(table, mapping)
+    if not problem and not usable:
+        problem = _nothing_usable(path.name, rejected)
+    first = tuple((item.input, item.output, item.date) for item in usable[:rows])
+    return Preview(
+        table.format, table.encoding, table.columns, mapping, first, len(usable), tuple(rejected), table.users, problem
+    )
+
+
+def _nothing_usable(name: str, rejected: Sequence[Rejected]) -> str:
+    first = rejected[0]
+    return (
+        f"None of the {len(rejected)} rows of {name} can be used (line {first.line}: {first.reason}); "
+        "check the columns, or name others with --input and --output."
+    )
+
+
+def import_file(
+    workspace: Workspace,
+    path: Path | str,
+    *,
+    task: str | None = None,
+    input: str | None = None,
+    output: str | None = None,
+    date: str | None = None,
+    user: str | None = None,
+    source: str | None = None,
+) -> Imported:
+    """Store the file's records, none of them shared; raises FileNotUsable when no row can be used.
+
+    `source` is what the records say of where they come from; the file's name unless given.
+    """
+    path = Path(path)
+    table, mapping = _examine(path, task, input, output, date, user)
+    if problem := _problem(table, mapping, path.name):
+        raise FileNotUsable(problem)
+    usable, rejected = _sort_rows(table, mapping)
+    if not usable:
+        raise FileNotUsable(_nothing_usable(path.name, rejected))
+    origin = source or path.name
+    new = [NewRecord(mapping.task, item.input, item.output, item.date, origin) for item in usable]
+    with workspace.store() as store:
+        outcome = records.add_records(store, new)
+    return Imported(len(outcome.added), outcome.duplicates, tuple(rejected), outcome.added)

@@ -1,0 +1,243 @@
+"""Long work as processes of their own, their state in the store: started, followed, stopped, resumed.
+
+Whoever asks reads the same state, so a page that is reloaded sees the job where it is. A worker gives a sign of life
+every second and holds a pipe of the process that started it: when that one dies, the worker saves and ends.
+"""
+
+import contextlib
+import dataclasses
+import datetime
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from app.errors import JobRefused
+from app.pipeline.dataset import gather
+from app.pipeline.local_service import TOKEN_VARIABLE, URL_VARIABLE, CloudAddress, child_environment
+from app.pipeline.models import device_model
+from app.pipeline.payload import Payload, require_approved, require_destination
+from app.pipeline.workspace import Workspace
+from personal_store import jobs
+from personal_store.nouns import ENDED, Job, JobEvent, JobKind, JobState
+
+SILENT_SECONDS = 20.0
+"""Without a sign of life for this long, a job is dead."""
+STARTING_SECONDS = 60.0
+"""A worker gives its first sign of life within this time."""
+RESUMABLE: tuple[JobState, ...] = ("stopped", "interrupted", "failed")
+ALIVE: tuple[JobState, ...] = ("queued", "running", "stopping")
+
+_children: dict[tuple[Path, int], subprocess.Popen[bytes]] = {}
+"""Workers of this process, by store and job; each ends when its pipe closes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSettings:
+    """What a person can choose of a training."""
+
+    task: str | None = None
+    """None: the task with most records."""
+    epochs: int = 3
+    rank: int = 16
+    """r of the LoRA."""
+    alpha: int = 8
+    """Scale of the LoRA is alpha / r."""
+    seed: int = 0
+    model: str | None = None
+    """None: the person's device model."""
+
+
+def _spawn(workspace: Workspace, job_id: int, address: CloudAddress | None) -> None:
+    environment = child_environment()
+    for name in (URL_VARIABLE, TOKEN_VARIABLE):
+        environment.pop(name, None)
+    if address is not None:
+        environment |= {URL_VARIABLE: address.url, TOKEN_VARIABLE: address.token}
+    _children[workspace.store_path, job_id] = subprocess.Popen(
+        [sys.executable, "-m", "app.pipeline.worker", str(job_id), "--data-dir", str(workspace.data_dir)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        # A group of its own: Ctrl-C in the terminal is for this process, which then asks the worker to stop.
+        process_group=0,
+    )
+
+
+def _close_pipe(child: subprocess.Popen[bytes]) -> None:
+    if child.stdin:
+        with contextlib.suppress(OSError):
+            child.stdin.close()
+
+
+def _reap(workspace: Workspace) -> None:
+    """Let go of workers that ended; a job that has not even begun to beat then never will."""
+    for key, child in list(_children.items()):
+        if key[0] == workspace.store_path and child.poll() is not None:
+            _close_pipe(child)
+            del _children[key]
+            with workspace.store() as store:
+                if jobs.get_job(store, key[1]).process_id in (None, os.getpid()):
+                    jobs.move(store, key[1], ["queued", "stopping"], "interrupted")
+
+
+def _is_gone(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return True
+    return False
+
+
+def _is_dead(workspace: Workspace, job: Job, now: float) -> bool:
+    if job.heartbeat is None or job.process_id is None:
+        return (workspace.store_path, job.id) not in _children and now - _created(job) > STARTING_SECONDS
+    return _is_gone(job.process_id) or now - job.heartbeat > SILENT_SECONDS
+
+
+def _created(job: Job) -> float:
+    return datetime.datetime.fromisoformat(job.created_at).timestamp()
+
+
+def refresh(workspace: Workspace) -> None:
+    """Mark jobs whose worker died as interrupted (as stopped, when it had been asked to stop)."""
+    _reap(workspace)
+    now = time.time()
+    with workspace.store() as store:
+        for job in jobs.list_jobs(store):
+            if job.state in ALIVE and _is_dead(workspace, job, now):
+                jobs.move(store, job.id, [job.state], "stopped" if job.state == "stopping" else "interrupted")
+
+
+def get(workspace: Workspace, job_id: int) -> Job:
+    """The job as it is now; raises NotFound."""
+    refresh(workspace)
+    with workspace.store() as store:
+        return jobs.get_job(store, job_id)
+
+
+def listing(workspace: Workspace, kind: JobKind | None = None, limit: int = 50) -> tuple[Job, ...]:
+    """Jobs as they are now, the newest first."""
+    refresh(workspace)
+    with workspace.store() as store:
+        return jobs.list_jobs(store, kind, limit)
+
+
+def events(workspace: Workspace, job_id: int, after: int = 0) -> tuple[JobEvent, ...]:
+    """What the job reported after the event of that id."""
+    with workspace.store() as store:
+        return jobs.events(store, job_id, after)
+
+
+def _create(workspace: Workspace, kind: JobKind, settings: Mapping[str, Any], address: CloudAddress | None) -> Job:
+    with workspace.store() as store:
+        job = jobs.create_job(store, kind, settings)
+    _spawn(workspace, job.id, address)
+    return job
+
+
+def start_augment(
+    workspace: Workspace, payload: Payload, approved_sha256: str, address: CloudAddress | None = None
+) -> Job:
+    """Send an approved payload in a job; without an address the job starts a service of its own on this computer.
+
+    Raises ApprovalMismatch before anything is started.
+    """
+    require_approved(payload, approved_sha256)
+    require_destination(payload.destination, address)
+    settings = {
+        "task": payload.task,
+        "destination": payload.destination,
+        "local": address is None or address.local,
+        "sha256": payload.sha256,
+        "record_ids": list(payload.record_ids),
+        "uploads": payload.uploads,
+        **dataclasses.asdict(payload.settings),
+    }
+    return _create(workspace, "augment", settings, address)
+
+
+def start_train(workspace: Workspace, settings: TrainSettings | None = None) -> Job:
+    """Train an adapter in a job; raises NothingToTrain, ModelMissing and ModelDamaged before it is started."""
+    settings = settings or TrainSettings()
+    device_model(workspace, settings.model)
+    gather(workspace, settings.task, settings.seed)
+    return _create(workspace, "train", dataclasses.asdict(settings), None)
+
+
+def stop_job(workspace: Workspace, job_id: int) -> Job:
+    """Ask a job to stop; what it made is kept. Raises JobRefused where it has ended."""
+    refresh(workspace)
+    with workspace.store() as store:
+        if not jobs.move(store, job_id, ["queued", "running"], "stopping"):
+            job = jobs.get_job(store, job_id)
+            if job.state != "stopping":
+                raise JobRefused(f"Job {job_id} is {job.state}, so there is nothing to stop; see `cdcda jobs`.")
+        return jobs.get_job(store, job_id)
+
+
+def resume_job(workspace: Workspace, job_id: int, address: CloudAddress | None = None) -> Job:
+    """Go on with a job that was stopped, was interrupted or failed; finished work is not done again.
+
+    Raises JobRefused, and ApprovalMismatch where the service is another than the one approved.
+    """
+    job = get(workspace, job_id)
+    if job.state not in RESUMABLE:
+        raise JobRefused(f"Job {job_id} is {job.state}, so it cannot be resumed; see `cdcda jobs`.")
+    if job.kind == "augment":
+        if not job.settings["local"] and address is None:
+            raise JobRefused(
+                f"Job {job_id} was approved for {job.settings['destination']}; name that service with --cloud-url."
+            )
+        require_destination(job.settings["destination"], address)
+    _end_child(workspace, job_id)
+    with workspace.store() as store, store.change():
+        # Without the old worker's id and heartbeat the job would count as dead until the new one has started.
+        if not jobs.move(store, job_id, RESUMABLE, "queued"):
+            raise JobRefused(f"Job {job_id} was resumed elsewhere just now; see `cdcda jobs`.")
+        jobs.heartbeat(store, job_id)
+        jobs.set_state(store, job_id, "queued", process_id=os.getpid())
+    _spawn(workspace, job_id, address)
+    return get(workspace, job_id)
+
+
+def _end_child(workspace: Workspace, job_id: int) -> None:
+    """Wait for the job's earlier worker, which may still be closing."""
+    child = _children.pop((workspace.store_path, job_id), None)
+    if child is None:
+        return
+    _close_pipe(child)
+    try:
+        child.wait(SILENT_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def follow(workspace: Workspace, job_id: int, after: int = 0, poll: float = 0.3) -> Iterator[JobEvent]:
+    """The job's events after that id as they come, until the job has ended."""
+    while True:
+        job = get(workspace, job_id)
+        for event in events(workspace, job_id, after):
+            after = event.id
+            yield event
+        if job.state in ENDED:
+            return
+        time.sleep(poll)
+
+
+def end_workers(seconds: float = 30.0) -> None:
+    """Close the pipes of this process's workers, so that they save and end, and wait for them."""
+    for child in _children.values():
+        _close_pipe(child)
+    until = time.monotonic() + seconds
+    for child in _children.values():
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(max(0.0, until - time.monotonic()))
+    _children.clear()

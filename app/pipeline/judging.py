@@ -1,0 +1,108 @@
+"""Whether a synthetic pair is kept: the source's three filters, applied on the device to the scores that came along.
+
+A verdict is derived from scores and thresholds each time and never stored, so a moved slider judges anew at once.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from app.errors import BadInput
+from app.pipeline.workspace import Workspace
+from personal_store import preferences
+from personal_store.nouns import Scores
+
+Filter = Literal["consistency", "diversity", "length"]
+FILTERS: tuple[Filter, ...] = ("consistency", "diversity", "length")
+PREFERENCE = "thresholds"
+
+
+@dataclasses.dataclass(frozen=True)
+class Thresholds:
+    """What a pair must reach; the source names the filters and prints no figures."""
+
+    entailment: float = 0.5
+    """e_scf: least P(x entails x_syn) and least P(x_syn entails x), 0 to 1."""
+    rouge_l: float = 0.8
+    """e_tdf: greatest ROUGE-L of x and x_syn, 0 to 1."""
+    shortest: float = 0.5
+    """e_min: least len(x_syn) / len(x)."""
+    longest: float = 2.0
+    """e_max: greatest len(x_syn) / len(x)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """Kept or not under some thresholds; a filter that the pair passed has no reason."""
+
+    kept: bool
+    reasons: Mapping[Filter, str | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """What the filters did to some pairs; a pair that fails several filters counts in each."""
+
+    pairs: int
+    kept: int
+    rejected: Mapping[Filter, int]
+
+
+def _consistency(scores: Scores, thresholds: Thresholds) -> str | None:
+    least = min(scores.entails, scores.entailed)
+    if least >= thresholds.entailment:
+        return None
+    if scores.entails <= scores.entailed:
+        return (
+            f"another meaning: the original implies it with {scores.entails:.2f}, less than {thresholds.entailment:.2f}"
+        )
+    return f"another meaning: it implies the original with {scores.entailed:.2f}, less than {thresholds.entailment:.2f}"
+
+
+def _diversity(scores: Scores, thresholds: Thresholds) -> str | None:
+    if scores.rouge_l <= thresholds.rouge_l:
+        return None
+    return f"too alike: ROUGE-L {scores.rouge_l:.2f}, more than {thresholds.rouge_l:.2f}"
+
+
+def _length(scores: Scores, thresholds: Thresholds) -> str | None:
+    if scores.length_ratio < thresholds.shortest:
+        return f"too short: {scores.length_ratio:.2f} times the original, less than {thresholds.shortest:.2f}"
+    if scores.length_ratio > thresholds.longest:
+        return f"too long: {scores.length_ratio:.2f} times the original, more than {thresholds.longest:.2f}"
+    return None
+
+
+def judge(scores: Scores, thresholds: Thresholds) -> Verdict:
+    """The verdict of the three filters (the source's equations for S_scf, S_tdf and S_lcf)."""
+    reasons: dict[Filter, str | None] = {
+        "consistency": _consistency(scores, thresholds),
+        "diversity": _diversity(scores, thresholds),
+        "length": _length(scores, thresholds),
+    }
+    return Verdict(kept=not any(reasons.values()), reasons=reasons)
+
+
+def count(verdicts: Iterable[Verdict]) -> Counts:
+    """How many pairs were kept, and how many each filter rejected."""
+    listed = tuple(verdicts)
+    rejected = {name: sum(verdict.reasons[name] is not None for verdict in listed) for name in FILTERS}
+    return Counts(len(listed), sum(verdict.kept for verdict in listed), rejected)
+
+
+def load_thresholds(workspace: Workspace) -> Thresholds:
+    """The person's thresholds, the same for the page and the command line."""
+    with workspace.store() as store:
+        return Thresholds(**preferences.get(store, PREFERENCE, dataclasses.asdict(Thresholds())))
+
+
+def save_thresholds(workspace: Workspace, thresholds: Thresholds) -> None:
+    """Keep these thresholds; raises BadInput when no pair could ever pass them."""
+    if not (0 <= thresholds.entailment <= 1 and 0 <= thresholds.rouge_l <= 1):
+        raise BadInput("Entailment and ROUGE-L thresholds lie between 0 and 1; choose values in that range.")
+    if not 0 <= thresholds.shortest <= thresholds.longest:
+        raise BadInput(
+            "The shortest length ratio must be 0 or more and no larger than the longest; change one of them."
+        )
+    with workspace.store() as store:
+        preferences.put(store, PREFERENCE, dataclasses.asdict(thresholds))

@@ -1,0 +1,208 @@
+"""What leaves: the exact bytes that a person previews and approves. Opens no connection.
+
+The same shared records, settings and number of earlier uploads give the same bytes, so an approval by SHA-256 holds
+until the next upload. A record travels under a reference that means nothing without the secret of this store.
+"""
+
+import collections
+import dataclasses
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pydantic
+
+from app.errors import ApprovalMismatch, BadInput, NothingShared
+from app.pipeline.local_service import CloudAddress
+from app.pipeline.network import is_this_computer
+from app.pipeline.workspace import Workspace
+from app.tasks import find_task
+from cloud_stub.schemas import MAX_BODY, MAX_RECORDS, AugmentRequest, PromptForm, SharedRecord
+from personal_store import ledger, preferences, records
+from personal_store.errors import NotFound
+from personal_store.nouns import Record
+from personal_store.store import Store
+
+LOCAL_DESTINATION = "http://127.0.0.1/v1/augment"
+"""The service that the program starts itself; its port is chosen when it starts."""
+TEMPERATURE = 0.7
+"""As in the source."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PayloadSettings:
+    """What is asked of the service."""
+
+    k: int = 5
+    """Pairs for each record, 1 to 20."""
+    seed: int = 0
+    prompt: PromptForm = "auto"
+
+
+@dataclasses.dataclass(frozen=True)
+class Payload:
+    """Bytes that may leave once they are approved."""
+
+    destination: str
+    body: bytes
+    sha256: str
+    task: str
+    record_ids: tuple[int, ...]
+    references: Mapping[str, int]
+    """Record ids by the reference they travel under; stays at home."""
+    uploads: int
+    """Uploads before this one; a part of the references."""
+    settings: PayloadSettings
+    other_tasks: Mapping[str, int]
+    """Shared records of other tasks, which are not in this payload."""
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """The body as it can be read."""
+        return dict(json.loads(self.body))
+
+
+def destination_of(url: str) -> str:
+    """The address that a service at this base address takes records at."""
+    return url.rstrip("/") + "/v1/augment"
+
+
+def require_destination(destination: str, address: CloudAddress | None) -> None:
+    """Raise ApprovalMismatch unless the address is the one that was approved.
+
+    For a service that this program starts (None, or `local`) any address of this computer is the same destination.
+    """
+    local = address is None or (address.local and is_this_computer(address.url))
+    expected = LOCAL_DESTINATION if address is None else destination_of(address.url)
+    if destination != expected and not (local and is_this_computer(destination)):
+        raise ApprovalMismatch(
+            f"The payload was approved for {destination}, but the service is {expected}; preview and approve it again."
+        )
+
+
+def _reference(secret: bytes, uploads: int, record_id: int) -> str:
+    return hmac.new(secret, f"{uploads}:{record_id}".encode(), hashlib.sha256).hexdigest()[:16]
+
+
+def _body(shared: Mapping[str, Record], task: str, settings: PayloadSettings) -> bytes:
+    try:
+        request = AugmentRequest(
+            records=tuple(
+                SharedRecord(reference=reference, input=record.input, output=record.output)
+                for reference, record in shared.items()
+            ),
+            answer=find_task(task).answer,
+            k=settings.k,
+            prompt=settings.prompt,
+            temperature=TEMPERATURE,
+            seed=settings.seed,
+        )
+    except pydantic.ValidationError as error:
+        # The errors' own text would repeat the record.
+        where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
+        raise BadInput(f"The request cannot be made because {where} is out of range; choose another value.") from None
+    return json.dumps(request.model_dump(), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _make(
+    store: Store,
+    chosen: Sequence[Record],
+    destination: str,
+    settings: PayloadSettings,
+    uploads: int,
+    other_tasks: Mapping[str, int],
+) -> Payload:
+    task = chosen[0].task
+    secret = preferences.secret(store)
+    shared = {_reference(secret, uploads, record.id): record for record in chosen}
+    body = _body(shared, task, settings)
+    if len(body) > MAX_BODY:
+        raise BadInput(f"The shared records make {len(body):,} bytes, more than {MAX_BODY:,}; share fewer of them.")
+    return Payload(
+        destination=destination,
+        body=body,
+        sha256=hashlib.sha256(body).hexdigest(),
+        task=task,
+        record_ids=tuple(record.id for record in chosen),
+        references={reference: record.id for reference, record in shared.items()},
+        uploads=uploads,
+        settings=settings,
+        other_tasks=other_tasks,
+    )
+
+
+def _choose_task(shared: Sequence[Record], task: str | None) -> str:
+    counts = collections.Counter(record.task for record in shared)
+    if task is None:
+        return min(counts, key=lambda name: (-counts[name], name))
+    name = find_task(task).name
+    if name not in counts:
+        raise NothingShared(
+            f"No record of the task {name!r} is shared; share some with `cdcda share`, or choose one of"
+            f" {', '.join(sorted(counts))}."
+        )
+    return name
+
+
+def build_payload(
+    workspace: Workspace,
+    destination: str = LOCAL_DESTINATION,
+    *,
+    k: int = 5,
+    seed: int = 0,
+    prompt: PromptForm = "auto",
+    task: str | None = None,
+) -> Payload:
+    """The payload of the records that are shared now; of one task: the one named, else the one with most of them.
+
+    Raises NothingShared, and BadInput where a setting is out of range or there is too much.
+    """
+    with workspace.store() as store:
+        shared = records.shared_records(store)
+        if not shared:
+            raise NothingShared("No record is shared; choose some on the Share page or with `cdcda share`.")
+        name = _choose_task(shared, task)
+        chosen = [record for record in shared if record.task == name]
+        if len(chosen) > MAX_RECORDS:
+            raise BadInput(
+                f"One request takes at most {MAX_RECORDS:,} records and {len(chosen):,} are shared; share fewer."
+            )
+        others = collections.Counter(record.task for record in shared if record.task != name)
+        settings = PayloadSettings(k, seed, prompt)
+        return _make(store, chosen, destination, settings, len(ledger.uploads(store)), dict(others))
+
+
+def rebuild_payload(
+    workspace: Workspace,
+    destination: str,
+    record_ids: Sequence[int],
+    settings: PayloadSettings,
+    uploads: int,
+    sha256: str,
+) -> Payload:
+    """The payload that was approved earlier, byte for byte; raises ApprovalMismatch where its records have changed."""
+    changed = ApprovalMismatch(
+        "The shared records have changed since they were approved; preview and approve them again."
+    )
+    with workspace.store() as store:
+        try:
+            chosen = records.get_records(store, record_ids)
+        except NotFound:
+            raise changed from None
+        if not chosen or not all(record.shared for record in chosen):
+            raise changed
+        payload = _make(store, chosen, destination, settings, uploads, {})
+    if payload.sha256 != sha256:
+        raise changed
+    return payload
+
+
+def require_approved(payload: Payload, approved_sha256: str) -> None:
+    """Raise ApprovalMismatch unless that hash is the payload's."""
+    if not hmac.compare_digest(approved_sha256.strip().lower().encode(), payload.sha256.encode()):
+        raise ApprovalMismatch(
+            f"The approved hash {approved_sha256[:12]!r} is not that of what would be sent ({payload.sha256[:12]}...);"
+            " look at it again with `cdcda payload` and approve the hash shown there."
+        )

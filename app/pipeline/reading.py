@@ -1,0 +1,246 @@
+"""A history file as rows of named text, whatever its format and encoding.
+
+CSV, TSV, JSON (a list of objects), JSON Lines and LaMP question files, told apart by content first, then by suffix.
+Knows no task and no store; what a row means is decided in `importing`.
+"""
+
+import codecs
+import csv
+import dataclasses
+import io
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from app.errors import BadInput, FileNotUsable
+
+MAX_FILE = 2 * 1024**3
+"""Largest history file, in bytes."""
+DELIMITERS = (",", ";", "\t", "|")
+FORMATS = "CSV, TSV, JSON, JSON Lines or a LaMP question file"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One row of a file; `problem` says why it cannot be used."""
+
+    line: int
+    """The line it starts on; in a JSON list its number in the list, from 1."""
+    values: Mapping[str, str]
+    problem: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A file that was read."""
+
+    format: str
+    encoding: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    users: tuple[str, ...] = ()
+    """The people in a LaMP question file."""
+    prompt: str | None = None
+    """The first question of a LaMP question file; it tells the task."""
+
+
+def _read_bytes(path: Path) -> bytes:
+    if path.is_dir():
+        raise FileNotUsable(f"Expected a history file, but {path} is a folder; name one file in it.")
+    try:
+        if path.stat().st_size > MAX_FILE:
+            raise FileNotUsable(f"{path.name} is larger than 2 GB; split it and import the parts.")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise FileNotUsable(f"There is no file {path}; check the name.") from None
+    except OSError as error:
+        raise FileNotUsable(f"{path.name} cannot be read ({error.strerror}); check that you may open it.") from None
+    if not data.strip():
+        raise FileNotUsable(f"{path.name} is empty; expected {FORMATS} with at least one record.")
+    return data
+
+
+def _leftover(error: UnicodeError) -> tuple[str, int]:
+    """Read the bytes that are no UTF-8 as Windows-1252, and where even that fails as Latin-1."""
+    assert isinstance(error, UnicodeDecodeError)
+    bad = error.object[error.start : error.end]
+    try:
+        return bad.decode("cp1252"), error.end
+    except UnicodeDecodeError:
+        return bad.decode("latin-1"), error.end
+
+
+codecs.register_error("cdcda-leftover", _leftover)
+
+
+def _decode(data: bytes, name: str) -> tuple[str, str]:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", "replace"), "utf-16"
+    if data.startswith(b"PK\x03\x04") or b"\x00" in data[:65536]:
+        raise FileNotUsable(f"{name} is not a text file; expected {FORMATS} (save a spreadsheet as CSV first).")
+    encoding = "utf-8-sig" if data.startswith(codecs.BOM_UTF8) else "utf-8"
+    try:
+        return data.decode(encoding), encoding
+    except UnicodeDecodeError:
+        # Exports are often UTF-8 with a few old bytes in between, so the two are read side by side; a file that is
+        # Windows-1252 throughout comes out the same way.
+        return data.decode(encoding, "cdcda-leftover"), "cp1252"
+
+
+def _text_of(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _object_row(line: int, value: Any) -> Row:
+    if not isinstance(value, dict):
+        return Row(line, {}, f"expected an object with named fields, got {type(value).__name__}")
+    return Row(line, {str(key): _text_of(item) for key, item in value.items()})
+
+
+def _columns_of(rows: tuple[Row, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(column for row in rows for column in row.values))
+
+
+def _parse_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _lines_table(text: str, encoding: str) -> Table:
+    rows = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(_object_row(number, _parse_json(line)))
+        except ValueError:
+            rows.append(Row(number, {}, "this line is not valid JSON"))
+    return Table("JSON Lines", encoding, _columns_of(tuple(rows)), tuple(rows))
+
+
+def _is_lamp(items: list[Any]) -> bool:
+    first = items[0] if items else None
+    return isinstance(first, dict) and isinstance(first.get("profile"), list) and isinstance(first.get("input"), str)
+
+
+def _people(questions: list[Any]) -> dict[str, list[Any]]:
+    """The profile of each person: by user_id where there is one, else one person for each distinct profile."""
+    people: dict[str, dict[str, Any]] = {}
+    numbers: dict[str, str] = {}
+    for question in questions:
+        profile = question.get("profile") if isinstance(question, dict) else None
+        if not isinstance(profile, list):
+            continue
+        keyed = {json.dumps(item, sort_keys=True, ensure_ascii=False): item for item in profile}
+        known = question.get("user_id")
+        person = str(known) if known is not None else numbers.setdefault("\n".join(keyed), str(len(numbers)))
+        people.setdefault(person, {}).update(keyed)
+    return {person: list(items.values()) for person, items in people.items()}
+
+
+def _lamp_table(questions: list[Any], encoding: str, user: str | None) -> Table:
+    people = _people(questions)
+    if user is None and len(people) > 1:
+        names = ", ".join(list(people)[:5])
+        raise BadInput(
+            f"This LaMP file holds the profiles of {len(people)} users and one history is one person's; "
+            f"name one with --user ({names}{', ...' if len(people) > 5 else ''})."
+        )
+    if user is not None and user not in people:
+        raise BadInput(f"There is no user {user!r} in this LaMP file; its users are {', '.join(list(people)[:10])}.")
+    items = people[user if user is not None else next(iter(people))]
+    rows = tuple(_object_row(number, item) for number, item in enumerate(items, 1))
+    return Table("LaMP", encoding, _columns_of(rows), rows, tuple(people), str(questions[0]["input"]))
+
+
+def _json_table(value: Any, encoding: str, user: str | None) -> Table | None:
+    """The table in a parsed JSON file; None when it is one object that stands for itself."""
+    if isinstance(value, dict):
+        lists = [item for item in value.values() if isinstance(item, list) and item and isinstance(item[0], dict)]
+        if len(lists) != 1:
+            return None
+        value = lists[0]
+    if not isinstance(value, list):
+        return None
+    if _is_lamp(value):
+        return _lamp_table(value, encoding, user)
+    rows = tuple(_object_row(number, item) for number, item in enumerate(value, 1))
+    return Table("JSON", encoding, _columns_of(rows), rows)
+
+
+def _delimiter(header: str, suffix: str) -> str:
+    if suffix in (".tsv", ".tab") and "\t" in header:
+        return "\t"
+    return max(DELIMITERS, key=lambda mark: (header.count(mark), -DELIMITERS.index(mark)))
+
+
+def _named(header: list[str]) -> tuple[str, ...]:
+    names: list[str] = []
+    for number, cell in enumerate(header, 1):
+        name = cell.strip() or f"column {number}"
+        names.append(name if name not in names else f"{name} {number}")
+    return tuple(names)
+
+
+def _cells(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Each row that is not blank with the line it starts on; a quoted cell may hold line ends."""
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    line = 1
+    for cells in reader:
+        if any(cell.strip() for cell in cells):
+            yield line, cells
+        line = reader.line_num + 1
+
+
+def _delimited_table(text: str, encoding: str, suffix: str) -> Table:
+    first = next(line for line in text.splitlines() if line.strip())
+    delimiter = _delimiter(first, suffix)
+    cells = _cells(text, delimiter)
+    columns = _named(next(cells)[1])
+    rows = []
+    for line, row in cells:
+        problem = None
+        if len(row) != len(columns):
+            problem = f"{len(row)} fields where the header has {len(columns)}"
+        rows.append(Row(line, dict(zip(columns, row, strict=False)), problem))
+    return Table("TSV" if delimiter == "\t" else "CSV", encoding, columns, tuple(rows))
+
+
+def _read_json(text: str, encoding: str, path: Path, user: str | None) -> Table | None:
+    """The table where the text is JSON or JSON Lines; None where it is something else."""
+    if not text.lstrip().startswith(("[", "{")):
+        if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
+            raise FileNotUsable(f"{path.name} is not JSON although its name says so; check how it was exported.")
+        return None
+    try:
+        return _json_table(_parse_json(text), encoding, user) or _lines_table(text, encoding)
+    except ValueError as error:
+        if text.lstrip().startswith("{") and "\n" in text.strip():
+            return _lines_table(text, encoding)
+        if path.suffix.lower() not in (".json", ".jsonl", ".ndjson"):
+            return None
+        where = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else str(error)
+        raise FileNotUsable(
+            f"{path.name} is not valid JSON ({where}); it may be cut short, so export it again."
+        ) from None
+
+
+def read_table(path: Path, user: str | None = None) -> Table:
+    """Read a history file; raises FileNotUsable, or BadInput when a LaMP file needs a user.
+
+    `user` names the person in a LaMP question file (its user_id, or a number from 0 where it has none).
+    """
+    text, encoding = _decode(_read_bytes(path), path.name)
+    if not text.strip():
+        raise FileNotUsable(f"{path.name} is empty; expected {FORMATS} with at least one record.")
+    table = _read_json(text, encoding, path, user) or _delimited_table(text, encoding, path.suffix.lower())
+    if not table.rows:
+        raise FileNotUsable(f"{path.name} has a header and no record below it; expected at least one.")
+    return table

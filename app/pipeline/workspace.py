@@ -1,0 +1,75 @@
+"""Where everything of one person lies: one private folder.
+
+    store.db     the history, the pairs, the ledger, the jobs
+    models/      GGUF files that were pulled
+    prepared/    weights made ready for training, rebuilt when missing
+    adapters/    what was learned, one folder an adapter
+    logs/        error traces of jobs, without texts
+
+Knows no model and no screen.
+"""
+
+import dataclasses
+import os
+from pathlib import Path
+
+from app.errors import BadInput
+from personal_store.store import Store, open_store
+
+ENVIRONMENT = "CDCDA_DATA_DIR"
+
+
+@dataclasses.dataclass(frozen=True)
+class Workspace:
+    """One person's folder."""
+
+    data_dir: Path
+
+    @property
+    def store_path(self) -> Path:
+        """The one SQLite file."""
+        return self.data_dir / "store.db"
+
+    @property
+    def models(self) -> Path:
+        """GGUF files that were pulled."""
+        return self.data_dir / "models"
+
+    @property
+    def prepared(self) -> Path:
+        """Weights made ready for training."""
+        return self.data_dir / "prepared"
+
+    @property
+    def adapters(self) -> Path:
+        """One folder an adapter."""
+        return self.data_dir / "adapters"
+
+    @property
+    def logs(self) -> Path:
+        """Error traces of jobs."""
+        return self.data_dir / "logs"
+
+    def store(self) -> Store:
+        """The open store: `with workspace.store() as store`. One per thread; cheap to open."""
+        return open_store(self.store_path)
+
+
+def default_data_dir() -> Path:
+    """CDCDA_DATA_DIR, else ~/.cdcda."""
+    return Path(os.environ.get(ENVIRONMENT) or Path.home() / ".cdcda")
+
+
+def open_workspace(data_dir: Path | str | None = None) -> Workspace:
+    """The workspace in that folder, made (mode 0700) where it is missing; raises BadInput where it cannot be."""
+    folder = Path(data_dir).expanduser().absolute() if data_dir else default_data_dir()
+    workspace = Workspace(folder)
+    try:
+        for path in (folder, workspace.models, workspace.prepared, workspace.adapters, workspace.logs):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise BadInput(
+            f"The data folder {folder} cannot be made ({reason}); name a folder that you may write to with --data-dir."
+        ) from None
+    return workspace

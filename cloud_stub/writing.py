@@ -1,0 +1,146 @@
+"""The seam between the service and what generates, and what becomes of a record's samples.
+
+A sample is redrawn, a bounded number of times, when it is unusable, copies its example or repeats a sibling. Nothing
+here knows how a model works, what a score is, or that there is a network.
+"""
+
+import dataclasses
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, Protocol
+
+from cloud_stub.prompts import Prompt, seeded
+from cloud_stub.schemas import MAX_TEXT, SharedRecord
+
+Fault = Literal["too long", "stopped", "unusable answer"]
+
+REDRAWS = 2
+"""How often a sample that came to nothing is drawn again."""
+
+_TEMPLATE_MARKS = re.compile(r"<\|[^<>|\n]{1,40}\|>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>")
+"""What common chat templates put around turns; a pair that holds one would break the template it is trained in."""
+_BRACKETS = {"[": "]", '"': '"', "“": "”", "'": "'"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One answer of the model, as it came."""
+
+    input: str
+    output: str
+    tokens: int
+    fault: Literal["too long", "stopped"] | None = None
+    """Why the answer is not whole."""
+
+
+class LanguageModel(Protocol):
+    """Writes samples; it takes one call at a time."""
+
+    def write(
+        self, prompt: Prompt, seeds: Sequence[int], temperature: float, should_stop: Callable[[], bool]
+    ) -> list[Sample]:
+        """One sample for each seed, in their order; the same call gives the same samples.
+
+        `should_stop` is asked again and again; samples that are unfinished when it says so have the fault "stopped".
+        Raises RecordTooLong.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """What became of sample j of a record."""
+
+    number: int
+    """j, 1 to k."""
+    seed: int
+    input: str
+    output: str
+    fault: Fault | None
+    """None: the pair can be used."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """All samples of a record."""
+
+    draws: tuple[Draw, ...]
+    tokens: int
+    """Generated for them, those of redrawn samples too."""
+
+
+def _plain(character: str) -> str:
+    """The character, or a space for a control character, or nothing for half a surrogate pair."""
+    category = unicodedata.category(character)
+    if category in ("Cc", "Zl", "Zp"):
+        return " "
+    return "" if category == "Cs" else character
+
+
+def _unwrapped(text: str, like: str) -> str:
+    """Text without brackets or quotes around the whole of it, where the example has none."""
+    closing = _BRACKETS.get(text[:1])
+    if closing is None or len(text) < 2 or text[-1] != closing or like[:1] == text[0]:
+        return text
+    inside = text[1:-1]
+    return text if text[0] in inside or closing in inside else inside.strip()
+
+
+def tidy(text: str, like: str) -> str:
+    """A model's text as one clean line: no control characters, no chat template marks, no brackets around it."""
+    plain = "".join(map(_plain, _TEMPLATE_MARKS.sub(" ", text)))
+    return _unwrapped(" ".join(plain.split()), like.strip())[:MAX_TEXT]
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two texts differ at most in letter case, white space and punctuation."""
+    return _bare(one) == _bare(other)
+
+
+def _bare(text: str) -> str:
+    kept = [character for character in text.casefold() if unicodedata.category(character)[0] in "LNMS"]
+    return "".join(kept) or " ".join(text.split())
+
+
+def _fault(sample: Sample, pair: tuple[str, str], record: SharedRecord, siblings: Iterable[Draw]) -> Fault | None:
+    if sample.fault:
+        return sample.fault
+    if not all(pair) or same(pair[0], record.input):
+        return "unusable answer"
+    if any(draw.fault is None and same(pair[0], draw.input) for draw in siblings):
+        return "unusable answer"
+    return None
+
+
+def _to_draw(draws: dict[int, Draw], k: int) -> list[int]:
+    return [number for number in range(1, k + 1) if number not in draws or draws[number].fault]
+
+
+def draw_samples(
+    model: LanguageModel,
+    prompt: Prompt,
+    record: SharedRecord,
+    k: int,
+    seed: int,
+    temperature: float,
+    should_stop: Callable[[], bool],
+) -> Drawn:
+    """Draw k samples of a record; each depends only on the prompt, the seed, the reference and its number.
+
+    Raises RecordTooLong.
+    """
+    draws: dict[int, Draw] = {}
+    tokens = 0
+    # Without temperature every try would be the same.
+    for attempt in range(1 + REDRAWS if temperature > 0 else 1):
+        numbers = _to_draw(draws, k)
+        if not numbers or should_stop():
+            break
+        seeds = [seeded(seed, record.reference, number, attempt) for number in numbers]
+        samples = model.write(prompt, seeds, temperature, should_stop)
+        tokens += sum(sample.tokens for sample in samples)
+        for number, own_seed, sample in zip(numbers, seeds, samples, strict=True):
+            pair = (tidy(sample.input, record.input), tidy(sample.output, record.output))
+            draws[number] = Draw(number, own_seed, *pair, _fault(sample, pair, record, draws.values()))
+    return Drawn(tuple(draws[number] for number in sorted(draws)), tokens)

@@ -1,0 +1,51 @@
+"""For every test: no model hub, no telemetry, and no connection that leaves this computer."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+
+# A deadline measures the neighbours on a shared computer.
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=40)
+hypothesis.settings.load_profile("quick")
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+for name in ("CDCDA_DATA_DIR", "CDCDA_CLOUD_URL", "CDCDA_CLOUD_TOKEN", "CDCDA_CLOUD_MODEL", "CDCDA_DEVICE_MODEL"):
+    os.environ.pop(name, None)
+
+LOOPBACK = ("127.", "::1", "localhost", "::ffff:127.")
+
+
+class OutboundConnection(AssertionError):
+    """A test tried to reach another computer."""
+
+
+def _refuse_others(family: int, address: Any) -> None:
+    if family in (socket.AF_INET, socket.AF_INET6) and not str(address[0]).startswith(LOOPBACK):
+        raise OutboundConnection(f"a test tried to connect to {address!r}")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def only_this_computer() -> Iterator[None]:
+    """Refuse every connection that is not to this computer."""
+    with pytest.MonkeyPatch.context() as patch:
+        for method in ("connect", "connect_ex"):
+            original = getattr(socket.socket, method)
+
+            def guarded(self: socket.socket, address: Any, original: Any = original) -> Any:
+                _refuse_others(self.family, address)
+                return original(self, address)
+
+            patch.setattr(socket.socket, method, guarded)
+        yield
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """A data folder of this test's own."""
+    return tmp_path / "data"

@@ -1,0 +1,116 @@
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.device.engines import Sampling
+from app.device.rendering import Message
+from app.errors import AdapterRefused, BadInput, ModelMissing
+from app.pipeline.comparison import compare, stream_comparison, vote
+from app.pipeline.generation import Writer, keep_answer
+from app.pipeline.models import device_model, model_rows, use_model
+from app.pipeline.workspace import Workspace, open_workspace
+from personal_store import generations, records, training
+from personal_store.errors import NotFound
+from tests.tiny import tiny_gguf
+
+SHORT = Sampling(max_tokens=8)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    made = open_workspace(tmp_path / "data")
+    use_model(made, str(tiny_gguf(tmp_path)))
+    return made
+
+
+@pytest.fixture
+def writer(workspace: Workspace) -> Iterator[Writer]:
+    made = Writer(workspace)
+    yield made
+    made.close()
+
+
+def test_an_answer_grows_and_is_stored_with_what_wrote_it(workspace: Workspace, writer: Writer) -> None:
+    drafts = list(writer.stream("A note", "title", sampling=SHORT))
+    assert all(later.text.startswith(earlier.text) for earlier, later in itertools.pairwise(drafts[:-1]))
+    last = drafts[-1]
+    assert last.generation
+    with workspace.store() as store:
+        stored = generations.get_generation(store, last.generation.id)
+    assert (stored.text, stored.task, stored.prompt, stored.adapter_id) == (last.text, "title", "A note", None)
+    assert stored.settings["model"] == last.model == "tiny-llama-0"
+
+
+def test_the_same_question_has_the_same_answer(writer: Writer) -> None:
+    warm = Sampling(max_tokens=8, temperature=0.9, seed=3)
+    first = writer.generate("A note", sampling=warm).text
+    writer.generate("Another note", sampling=warm)
+    assert writer.generate("A note", sampling=warm).text == first
+
+
+def test_a_conversation_that_is_too_long_loses_its_beginning(writer: Writer) -> None:
+    earlier = [Message("user" if turn % 2 == 0 else "assistant", "word " * 150) for turn in range(8)]
+    assert writer.generate("and now?", sampling=SHORT, earlier=earlier).generation
+
+
+def test_a_very_long_text_is_cut_and_answered(writer: Writer) -> None:
+    assert writer.generate("word " * 4000, "title", sampling=SHORT).generation
+
+
+def test_without_an_adapter_there_is_nothing_to_compare_with(writer: Writer) -> None:
+    with pytest.raises(AdapterRefused, match="train one"):
+        compare(writer, "A note")
+    with pytest.raises(NotFound):
+        writer.generate("A note", adapter=7)
+    with pytest.raises(BadInput):
+        writer.generate(" \n")
+
+
+def test_an_adapter_whose_folder_is_gone_is_refused_and_the_base_still_writes(
+    workspace: Workspace, writer: Writer
+) -> None:
+    with workspace.store() as store:
+        trained = training.save_training_set(store, [], [], [], 0, "0" * 64)
+        store.run("INSERT INTO jobs (kind, state, settings, created_at) VALUES ('train', 'done', '{}', '2024-01-01')")
+        adapter = training.add_adapter(store, "gone", "job-1", "tiny-llama-0", trained.id, 1, {})
+        training.activate(store, adapter.id)
+    with pytest.raises(AdapterRefused):
+        writer.generate("A note", sampling=SHORT)
+    assert writer.generate("A note", adapter="none", sampling=SHORT).adapter_id is None
+    with pytest.raises(AdapterRefused):
+        list(stream_comparison(writer, "A note", sampling=SHORT))
+
+
+def test_a_kept_answer_becomes_a_record_that_is_not_shared(workspace: Workspace, writer: Writer) -> None:
+    draft = writer.generate("A note", "title", sampling=SHORT)
+    assert draft.generation
+    record_id = keep_answer(workspace, draft.generation.id)
+    assert record_id
+    with workspace.store() as store:
+        (record,) = records.get_records(store, [record_id])
+    assert (record.input, record.output, record.source, record.shared) == ("A note", draft.text, "written here", False)
+    assert keep_answer(workspace, draft.generation.id) is None
+
+
+def test_a_vote_needs_a_comparison(workspace: Workspace) -> None:
+    with pytest.raises(NotFound):
+        vote(workspace, 1, "after")
+
+
+def test_another_model_is_taken_at_the_next_answer(workspace: Workspace, writer: Writer, tmp_path: Path) -> None:
+    writer.generate("A note", sampling=SHORT)
+    use_model(workspace, str(tiny_gguf(tmp_path, "qwen2")))
+    assert writer.generate("A note", sampling=SHORT).model == "tiny-qwen2-0"
+
+
+def test_the_chosen_model_is_shown_and_a_missing_one_is_said(workspace: Workspace, tmp_path: Path) -> None:
+    assert device_model(workspace).path == tmp_path / "tiny-llama-0.gguf"
+    assert {row.name for row in model_rows(workspace) if row.installed} >= {"smollm2-135m"}
+    (tmp_path / "tiny-llama-0.gguf").unlink()
+    with pytest.raises(ModelMissing):
+        device_model(workspace)
+    assert model_rows(workspace)
+    with pytest.raises(ModelMissing):
+        use_model(workspace, "qwen2.5-3b")

@@ -1,0 +1,201 @@
+"""The command line as a person meets it: exit codes, sentences, and how little it loads."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.cli import main
+from app.cli.arguments import build_parser
+from app.cli.commands import COMMANDS
+from app.cli.display import SHOW
+from app.pipeline.workspace import open_workspace
+from tests.pipeline.support import BAD, GOOD, add_pairs, workspace_with
+
+HEAVY = ("torch", "transformers", "peft", "gradio", "llama_cpp", "sentence_transformers", "uvicorn", "fastapi")
+
+
+def run(capsys: pytest.CaptureFixture[str], data_dir: Path, *arguments: str, code: int = 0) -> Any:
+    """What a command prints as JSON."""
+    assert main([*arguments, "--data-dir", str(data_dir), "--json"]) == code
+    printed = capsys.readouterr()
+    return json.loads(printed.out) if code == 0 else printed.err
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Path:
+    path = tmp_path / "history.csv"
+    rows = [f"2024-01-{day:02},A long note about day number {day},Day {day}" for day in range(1, 8)]
+    path.write_text("\n".join(["date,abstract,title", *rows, "2024-02-01,,Empty"]))
+    return path
+
+
+def test_the_way_to_the_payload(capsys: pytest.CaptureFixture[str], data_dir: Path, history: Path) -> None:
+    imported = run(capsys, data_dir, "import", str(history))
+    assert imported == {
+        "imported": 7,
+        "duplicates": 0,
+        "rejected": [{"line": 9, "reason": "the input (abstract) is empty"}],
+    }
+    found = run(capsys, data_dir, "records", "number 3")
+    assert [record["output"] for record in found["records"]] == ["Day 3"]
+    shared = run(capsys, data_dir, "share", "--ratio", "0.5", "--strategy", "newest")
+    assert (len(shared["shared"]), shared["total"]) == (4, 7)
+    payload = run(capsys, data_dir, "payload", "--k", "2")
+    assert set(payload) >= {"destination", "bytes", "sha256", "body"}
+    assert [record["output"] for record in payload["body"]["records"]] == ["Day 4", "Day 5", "Day 6", "Day 7"]
+    assert run(capsys, data_dir, "share", "--none") == {"shared": [], "total": 7}
+    assert run(capsys, data_dir, "ledger") == {"uploads": [], "broken_line": None}
+
+
+def test_reviewing(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:
+    workspace, ids = workspace_with(data_dir, 2)
+    (good,), (bad,) = add_pairs(workspace, ids[:1], GOOD), add_pairs(workspace, ids[1:], BAD)
+    assert run(capsys, data_dir, "review", "--reject", str(good)) == {"rejected": [good]}
+    assert run(capsys, data_dir, "review", "--edit", str(bad), "--output", "Mine") == {"edited": bad}
+    listed = run(capsys, data_dir, "review", "--list")["pairs"]
+    assert [(pair["kept"], pair["decision"], pair["output"]) for pair in listed] == [
+        (False, "rejected", f"Synthetic {ids[0]}"),
+        (True, "edited", "Mine"),
+    ]
+    assert run(capsys, data_dir, "review", "--undo") == {"undone": bad, "kind": "edited"}
+    listed = run(capsys, data_dir, "review", "--entailment", "0.05", "--rouge-l", "1", "--longest", "9")
+    assert listed["pairs"][1]["verdict"]["kept"]
+
+
+def test_forgetting(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:
+    _, ids = workspace_with(data_dir, 2)
+    forgotten = run(capsys, data_dir, "forget", str(ids[0]))
+    assert (forgotten["record_id"], forgotten["pairs"], forgotten["erased"]) == (ids[0], 0, True)
+    assert f"There is no record {ids[0]}" in run(capsys, data_dir, "forget", str(ids[0]), code=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["import", "nowhere.csv"], 1, "There is no file nowhere.csv"),
+        (["import", "{history}", "--input", "body"], 1, "There is no column 'body'"),
+        (["import", "{history}", "--task", "poem"], 2, "There is no task 'poem'"),
+        (["payload"], 1, "No record is shared"),
+        (["augment", "--approve", "0" * 64], 1, "No record is shared"),
+        (["share", "--ratio", "7"], 2, "between 0 and 1"),
+        (["share", "--ids", "999"], 1, "There is no record 999"),
+        (["train"], 1, "There are no records"),
+        (["train", "--model", "/nowhere.gguf"], 1, "There is no model"),
+        (["train", "--resume"], 1, "no unfinished training"),
+        (["generate", "hello", "--adapter", "latest"], 1, "There is no adapter yet"),
+        (["generate", "  "], 2, "There is no text"),
+        (["compare", "hello"], 1, "There is no adapter yet"),
+        (["compare", "hello", "--adapter", "none"], 2, "needs an adapter"),
+        (["adapters", "--use", "5"], 1, "There is no adapter 5"),
+        (["jobs", "--stop", "5"], 1, "There is no job 5"),
+        (["models", "use", "nothing"], 1, "There is no model"),
+        (["models", "pull", "nothing"], 1, "The catalogue has no model"),
+        (["review", "--accept", "5"], 1, "There is no pair 5"),
+        (["review", "--output", "text"], 2, "--edit"),
+        (["payload", "--cloud-url", "nonsense"], 2, "Expected an address"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], data_dir: Path, history: Path, arguments: list[str], code: int, says: str
+) -> None:
+    error = run(capsys, data_dir, *(part.format(history=history) for part in arguments), code=code)
+    assert error.startswith("cdcda: ")
+    assert says in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["nonsense"], ["share", "--ids", "a"], ["train", "--epochs", "0"], ["generate"]]
+)
+def test_bad_usage_exits_with_2(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 2
+    assert "usage: cdcda" in capsys.readouterr().err
+
+
+def test_another_hash_is_refused_and_nothing_is_sent(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:
+    workspace, ids = workspace_with(data_dir, 2)
+    run(capsys, data_dir, "share", "--ids", f"{ids[0]},{ids[1]}")
+    error = run(capsys, data_dir, "augment", "--approve", "0" * 64, code=1)
+    assert "approve the hash shown there" in error
+    assert run(capsys, data_dir, "ledger")["uploads"] == []
+    assert run(capsys, data_dir, "jobs") == {"jobs": []}
+    assert workspace.data_dir == data_dir
+
+
+def test_a_data_folder_that_cannot_be_made_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert "cannot be made" in run(capsys, tmp_path / "file" / "data", "share", code=2)
+
+
+def test_the_data_folder_is_private(tmp_path: Path) -> None:
+    workspace = open_workspace(tmp_path / "new")
+    with workspace.store():
+        pass
+    assert (workspace.data_dir.stat().st_mode & 0o777, workspace.store_path.stat().st_mode & 0o777) == (0o700, 0o600)
+
+
+def test_every_command_is_done_and_shown() -> None:
+    actions = next(action for action in build_parser()._actions if action.choices and action.dest == "command")
+    assert set(actions.choices or ()) == set(COMMANDS) == set(SHOW)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["share"], ["records"], ["payload"], ["review"], ["jobs"], ["ledger"], ["models"]]
+)
+def test_light_commands_load_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
+    script = (
+        "import sys\n"
+        "from app.cli import main\n"
+        f"main({[*arguments, '--data-dir', str(tmp_path)]!r})\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr.strip().splitlines()[-1] == "[]"
+
+
+def test_help_is_there_at_once() -> None:
+    script = (
+        "import sys\nfrom app.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n"
+        f"    print([name for name in {(*HEAVY, 'requests', 'sqlite_utils', 'rich')!r} if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("command", ["records", "ledger", "models", "review", "jobs", "adapters", "share", "offline"])
+def test_people_get_tables(capsys: pytest.CaptureFixture[str], data_dir: Path, command: str) -> None:
+    workspace, ids = workspace_with(data_dir, 2)
+    add_pairs(workspace, ids, BAD)
+    assert main([command, "--data-dir", str(data_dir)]) == 0
+    assert capsys.readouterr().out.strip()
+
+
+def test_a_terminal_is_not_told_what_to_do_by_a_record(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("abstract,title\nA long text \x1b[2J that clears,\x1b]0;owned\x07 [bold]short\n")
+    data = tmp_path / "data"
+    assert main(["import", str(path), "--data-dir", str(data)]) == 0
+    assert main(["records", "--data-dir", str(data)]) == 0
+    assert main(["share", "--ids", "1", "--data-dir", str(data)]) == 0
+    assert main(["payload", "--data-dir", str(data)]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "\x07" not in out
+    assert "[bold]" in out
+
+
+def test_a_reader_that_goes_away_is_no_crash(data_dir: Path) -> None:
+    workspace_with(data_dir, 200)
+    command = [sys.executable, "-m", "app.cli", "records", "--limit", "200", "--json", "--data-dir", str(data_dir)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert b"Traceback" not in process.stderr.read()
