@@ -7,6 +7,7 @@ llama.h.
 import collections
 import ctypes
 import functools
+import os
 import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -33,6 +34,9 @@ _last_errors: collections.deque[str] = collections.deque(maxlen=1)
 @functools.cache
 def library() -> Any:
     """The ctypes module of llama.cpp, its log silenced; the last error line is kept for messages."""
+    # Threads that spin while they wait for each other make llama.cpp forty times slower as soon as anything else
+    # wants the processors. OpenMP reads this once, when it is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from llama_cpp import llama_cpp
 
     @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]

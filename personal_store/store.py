@@ -4,11 +4,13 @@ Knows transactions, the schema's version and SQLite's errors; knows nothing of r
 in the thread that opened it; opening one is cheap, and any number of threads and processes may do so at once.
 """
 
+import contextlib
 import datetime
 import errno
 import json
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +35,11 @@ HEADER_BYTES = 100
 
 Row = dict[str, Any]
 Values = Sequence[Any] | dict[str, Any]
+
+
+_looking = threading.Lock()
+_looked_at: set[tuple[int, int]] = set()
+"""Device and inode of the files that this process has checked."""
 
 
 def now() -> str:
@@ -171,6 +178,25 @@ def _check_header(path: Path) -> None:
     check_version(path, int.from_bytes(header[68:72], "big"), int.from_bytes(header[60:64], "big"))
 
 
+def _look_once(path: Path) -> None:
+    """Check the file's header and make the file where it is missing, once in a process.
+
+    Closing any descriptor of a file gives up all POSIX locks that the process holds on it, those of its other SQLite
+    connections too (sqlite.org/howtocorrupt.html, 2.2): a second look would break a store that another thread has open.
+    """
+    with _looking:
+        with contextlib.suppress(FileNotFoundError):
+            status = path.stat()
+            if (status.st_dev, status.st_ino) in _looked_at:
+                return
+        _check_header(path)
+        # Made here rather than by SQLite, so that it is never readable by others, not even for a moment.
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+        status = os.fstat(descriptor)
+        os.close(descriptor)
+        _looked_at.add((status.st_dev, status.st_ino))
+
+
 def _enable_wal(connection: sqlite3.Connection) -> None:
     """Switch a new file to write-ahead logging, once; several processes may find the same new file."""
     deadline = time.monotonic() + BUSY_SECONDS
@@ -204,9 +230,7 @@ def open_store(path: Path) -> Store:
     Raises StoreNotReadable, StoreTooNew (the file stays as it is), StoreFull, StoreBusy.
     """
     with _explained(path), _files_explained(path):
-        _check_header(path)
-        # Made here rather than by SQLite, so that it is never readable by others, not even for a moment.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        _look_once(path)
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
             database = _set_up(connection, path)
