@@ -112,6 +112,10 @@ class Vocabulary:
             llama.llama_vocab_is_eog(self._pointer, token) or llama.llama_vocab_is_control(self._pointer, token)
         )
 
+    def enders(self) -> frozenset[int]:
+        """Every token that ends a turn or holds a line end."""
+        return frozenset(token for token in range(self.size) if self.ends(token) or b"\n" in self.piece(token))
+
     def _name(self, token: int) -> str:
         return self._llama.llama_vocab_get_text(self._pointer, token).decode("utf-8", "replace") if token >= 0 else ""
 

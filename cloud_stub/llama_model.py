@@ -13,7 +13,7 @@ from cloud_stub.errors import ModelNotUsable, RecordTooLong
 from cloud_stub.llama_library import BLOCK, Context, Logits, Vocabulary, library, open_model
 from cloud_stub.models import ModelFile
 from cloud_stub.prompts import BRIDGE, LEAD, Prompt
-from cloud_stub.strands import Guide, Strand, choose
+from cloud_stub.strands import Guide, Strand, choose, without
 from cloud_stub.writing import Sample
 
 CONTEXT = 8192
@@ -24,6 +24,9 @@ LONGEST = 2.5
 """A part that becomes so many times as long as the example's is given up: no length filter would keep it."""
 SLACK = 16
 """Tokens on top of that, for examples of a word or two."""
+SHORTEST = 0.6
+"""A rewritten part does not end before it is so many times as long as the example's; a small model would write its
+first sentence alone. The source's prompt is left to the model."""
 
 _PROMPT = 0
 """The sequence that holds the prompt; the samples have the numbers from 1 on."""
@@ -44,6 +47,7 @@ class LlamaModel:
         self._vocabulary = Vocabulary(self._model)
         self._turn = self._vocabulary.turn()
         self._context = Context(self._model, self._tokens, TOGETHER + 1, threads or processors())
+        self._enders = self._vocabulary.enders()
         self._kept: list[int] = []
         """The prompt that is in the context now."""
         self._after_prompt: Logits = numpy.zeros(0, numpy.float32)
@@ -77,6 +81,8 @@ class LlamaModel:
             bridge=tuple(encode(f"\n{BRIDGE}")),
             longest_input=self._room(prompt.input_like),
             longest_output=self._room(max((prompt.output_like, *prompt.answers), key=len)),
+            shortest_input=0 if prompt.form == "paper" else int(SHORTEST * len(encode(prompt.input_like))),
+            enders=self._enders,
             answers=tuple(tuple(encode(f" {answer}\n")) for answer in prompt.answers),
         )
 
@@ -95,7 +101,8 @@ class LlamaModel:
         return True
 
     def _advance(self, strand: Strand, logits: Logits, temperature: float) -> None:
-        token = choose(logits, temperature, strand.draw, strand.allowed)
+        possible = without(logits, strand.banned) if strand.banned else logits
+        token = choose(possible, temperature, strand.draw, strand.allowed)
         strand.accept(token, self._vocabulary.piece(token), self._vocabulary.ends(token))
 
     def _decode(self, strands: Sequence[Strand], temperature: float, should_stop: Callable[[], bool]) -> None:

@@ -7,7 +7,7 @@ tokens are numbers, and pieces are the bytes that they stand for.
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import numpy
@@ -32,6 +32,10 @@ class Guide:
     """Tokens; a sample whose first part is longer is given up."""
     longest_output: int
     """Tokens; the same for the second part."""
+    shortest_input: int = 0
+    """Tokens; the first part may not end before: no length filter would keep it."""
+    enders: frozenset[int] = frozenset()
+    """Tokens that end a line or a turn."""
     answers: tuple[tuple[int, ...], ...] = ()
     """The second part is one of these, each ending in a line end; empty: any text."""
 
@@ -39,6 +43,13 @@ class Guide:
     def room(self) -> int:
         """Most tokens that a sample takes in the context."""
         return self.longest_input + len(self.bridge) + self.longest_output
+
+
+def without(logits: Logits, banned: Collection[int]) -> Logits:
+    """The logits with those tokens made impossible."""
+    left = logits.copy()
+    left[list(banned)] = -numpy.inf
+    return left
 
 
 def choose(logits: Logits, temperature: float, draw: numpy.random.Generator, allowed: Sequence[int]) -> int:
@@ -76,6 +87,11 @@ class Strand:
         if not self._in_output:
             return []
         return sorted({answer[self._length] for answer in self._answers if len(answer) > self._length})
+
+    @property
+    def banned(self) -> Collection[int]:
+        """The tokens that may not come next."""
+        return self._guide.enders if not self._in_output and self._length < self._guide.shortest_input else ()
 
     def accept(self, token: int, piece: bytes, ends: bool) -> None:
         """Take the token that was drawn; `ends` says that it ends the model's turn."""

@@ -59,6 +59,15 @@ def test_without_temperature_all_samples_are_alike(model: LlamaModel) -> None:
     assert first == second
 
 
+def test_a_rewritten_input_does_not_end_early_and_the_papers_may(model: LlamaModel) -> None:
+    like = "a text that is a good deal longer than what a random model writes on one line " * 2
+    rewrite = Prompt("rewrite", "Say it again.", True, like, "a title")
+    paper = Prompt("paper", "Say it again.", True, like, "a title")
+    assert model._guide(rewrite).shortest_input > len(like) / 2 > model._guide(paper).shortest_input == 0
+    assert all("\n" not in sample.input for sample in model.write(rewrite, [1, 2], 0.7, never))
+    assert len(model.write(rewrite, [1], 0.7, never)[0].input.encode()) > len(like) / 4
+
+
 def test_a_held_answer_is_one_of_those_allowed(model: LlamaModel) -> None:
     samples = model.write(asked(answers=("1", "10", "sci-fi")), list(range(6)), 1.5, never)
     whole = [sample for sample in samples if sample.fault is None and sample.input.strip()]

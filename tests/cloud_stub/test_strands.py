@@ -3,7 +3,7 @@
 import numpy
 import pytest
 
-from cloud_stub.strands import Guide, Strand, choose
+from cloud_stub.strands import Guide, Strand, choose, without
 
 BRIDGE = tuple(b"\nResponse:")
 END = 256
@@ -49,6 +49,24 @@ def test_the_end_of_the_turn_ends_a_part_too() -> None:
     assert written(strand, " a cat", end=True)[-1] == BRIDGE
     written(strand, " a title", end=True)
     assert parts(strand) == ("a cat", "a title")
+
+
+def test_the_first_part_may_not_end_before_its_shortest_length_and_the_second_may() -> None:
+    enders = frozenset({ord("\n"), END})
+    strand = Strand(guide(shortest_input=4, enders=enders), seed=0)
+    written(strand, " a c")
+    assert strand.banned == ()
+    written(strand, "at\n")
+    assert strand.banned == (), "the second part has no shortest length"
+    short = Strand(guide(shortest_input=4, enders=enders), seed=0)
+    written(short, " a")
+    assert short.banned == enders
+
+
+def test_a_banned_token_is_never_chosen_however_probable() -> None:
+    logits = numpy.array([9.0, 1.0, 0.0], numpy.float32)
+    assert choose(without(logits, {0}), 0.0, numpy.random.default_rng(0), ()) == 1
+    assert logits[0] == 9.0, "the model's own logits are left as they were"
 
 
 def test_both_parts_on_one_line_are_told_apart() -> None:
