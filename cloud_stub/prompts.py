@@ -27,19 +27,23 @@ PAPER = (
 """The source's prompt, word for word."""
 
 REWRITE = (
-    "Rewrite the Input below in different words. Keep its meaning: every fact, name and number stays, nothing is"
-    " added or left out, and it stays about as long. Then write the Response that the same person would give to it,"
-    " in the very manner of their Response: same tone, length, letter case and punctuation.{manner}\n\n"
+    "Paraphrase this pair.\n\n"
     "Input: {input}\n"
     "Response: {output}\n\n"
-    "Write one line that starts with Input: and one line that starts with Response:, no explanation."
+    "{manner}"
+    "Say the input in other words: use other words and another order, but keep its meaning and every fact, name and"
+    " number. Then write the response again to fit, in exactly the style of the response above."
 )
-"""For a model that follows instructions."""
-MANNER = "\n\nOther responses by this person, for the manner alone:\n{responses}"
+"""For a model that follows instructions. It must not end by naming the two lines: a 1.5B model goes on from there."""
+MANNER = "Other responses of this person, as examples of the style:\n{responses}\n\n"
 
-PARAPHRASES = ()
-EXAMPLE = "Input: {input}\nResponse: {output}\n\n"
-EXAMPLES = "Input: {input}\nResponse: {output}\n\nThe same once more, in other words:\n"
+EXAMPLES = (
+    "Rewrite the input text in different words. Keep all facts, names and numbers. Then write the response in the same"
+    " style.\n\n"
+    "Input: {input}\n"
+    "Response: {output}"
+)
+"""For the small embedded model: one plain request, one example. Shown other records, it writes about those instead."""
 
 MANNER_EXAMPLES = 3
 """Other records of the request that show the person's manner."""
@@ -94,21 +98,14 @@ def _rewrite(record: SharedRecord, manner: Sequence[SharedRecord]) -> str:
     return _filled(REWRITE, record, MANNER.replace("{responses}", responses) if responses else "")
 
 
-def _examples(record: SharedRecord, manner: Sequence[SharedRecord]) -> str:
-    shown = "".join(_filled(EXAMPLE, other) for other in manner)
-    return shown + _filled(EXAMPLES, record)
-
-
 def build_prompt(form: Form, request: AugmentRequest, record: SharedRecord) -> Prompt:
     """What the model is asked for this record in that form."""
-    manner = () if form == "paper" or request.answer != "text" else others(request, record)
-    if form == "paper":
-        text = _filled(PAPER, record)
-    elif form == "rewrite":
-        text = _rewrite(record, manner)
-    else:
-        text = _examples(record, manner)
-    return Prompt(form, text, form != "examples", record.input, record.output, _answers(form, request, record))
+    texts = {
+        "paper": lambda: _filled(PAPER, record),
+        "rewrite": lambda: _rewrite(record, others(request, record) if request.answer == "text" else []),
+        "examples": lambda: _filled(EXAMPLES, record),
+    }
+    return Prompt(form, texts[form](), True, record.input, record.output, _answers(form, request, record))
 
 
 def _answers(form: Form, request: AugmentRequest, record: SharedRecord) -> tuple[str, ...]:

@@ -4,8 +4,10 @@ Nothing is guessed where it can be tried: NF4 is shown by a real forward and bac
 """
 
 import dataclasses
+import logging
 import os
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -102,6 +104,8 @@ def _gpu() -> Finding:
 
 def _nf4() -> Finding:
     """Quantises a small layer to NF4 and sends a gradient through it, as fine-tuning does."""
+    # It would advertise a package with other kernels in the middle of the findings.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     import bitsandbytes
     import torch
 
@@ -125,9 +129,9 @@ def _nf4() -> Finding:
 
 def _llama() -> Finding:
     llama = library()
-    features = llama.llama_print_system_info().decode().strip()
+    features = re.findall(r"(\w+) = 1\b", llama.llama_print_system_info().decode())
     gpu = "with" if llama.llama_supports_gpu_offload() else "without"
-    return Finding("llama.cpp", True, f"loads, {gpu} GPU support; {features}")
+    return Finding("llama.cpp", True, f"loads, {gpu} GPU support; uses {', '.join(features)}")
 
 
 def _models(models_dir: Path) -> Finding:

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from cloud_stub.prompts import MANNER_EXAMPLES, Form, build_prompt, others, seeded
+from cloud_stub.prompts import BRIDGE, LEAD, MANNER_EXAMPLES, Form, build_prompt, others, seeded
 from cloud_stub.schemas import AugmentRequest, SharedRecord
 from tests.cloud_stub.fakes import record
 
@@ -39,15 +39,27 @@ def test_a_record_of_many_lines_takes_one_line_of_the_prompt(form: Form) -> None
     assert "a b c" in prompt.text
 
 
-@pytest.mark.parametrize("form", ["rewrite", "examples"])
-def test_the_manner_is_shown_by_other_records_never_by_the_record_itself(form: Form) -> None:
+def test_the_manner_is_shown_by_other_records_never_by_the_record_itself() -> None:
     records = [record(number, f"text {number}", f"manner {number}") for number in range(6)]
     shown = others(request(*records), records[0])
-    prompt = build_prompt(form, request(*records), records[0])
+    prompt = build_prompt("rewrite", request(*records), records[0])
     assert len(shown) == MANNER_EXAMPLES
     assert records[0] not in shown
     assert prompt.text.count("manner 0") == 1
     assert all(other.output in prompt.text for other in shown)
+
+
+@pytest.mark.parametrize("form", ["paper", "examples"])
+def test_the_other_forms_show_the_one_record_alone(form: Form) -> None:
+    records = [record(number, f"text {number}", f"manner {number}") for number in range(6)]
+    text = build_prompt(form, request(*records), records[0]).text
+    assert not any(other.output in text for other in records[1:])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_prompt_ends_by_naming_the_lines_of_the_answer(form: Form) -> None:
+    one = record(1)
+    assert not build_prompt(form, request(one), one).text.rstrip().endswith((LEAD, BRIDGE))
 
 
 def test_the_same_request_shows_the_same_manner_and_another_seed_another() -> None:
