@@ -4,6 +4,8 @@ StoreError
     StoreNotReadable    the file is no store of ours, is damaged, or cannot be opened
     StoreTooNew         the file was written by a newer version of the program
     StoreFull           the disk is full; nothing of the change was kept
+    StoreBusy           another process held the file for too long
+    AlreadyStored       an edit would make a record equal to another
     NotFound            no record, pair, adapter or job has that id
 """
 
