@@ -57,7 +57,7 @@ MOST_SHARED = "The one with most shared records"
 NO_SHARE_YET = ("Nothing to share yet", "Records appear here once your History has some.")
 WEAK_TITLE = "The service on this computer uses the small built-in model"
 WEAK_TEXT = (
-    "Its new pairs are weak: many will be rejected. {title} ({size}, {licence}) writes far better ones and also"
+    "Its new pairs are weak: many will be rejected. {title} ({size}, {licence}) follows instructions better and also"
     " runs on this computer. Fetch it in Settings, or with this command, then start the app again."
 )
 

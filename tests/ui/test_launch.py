@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.tiny import tiny_gguf
+
 READY = "CDCDA is ready at "
 SECONDS = 60.0
 
@@ -99,3 +101,26 @@ def test_building_the_page_loads_no_torch(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=SECONDS, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def members(session: int) -> list[str]:
+    """Commands of the living processes of a session."""
+    listing = subprocess.run(["ps", "-e", "-o", "sid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(maxsplit=2) for line in listing.splitlines()]
+    return [row[2] for row in rows if row[0] == str(session) and not row[1].startswith("Z")]
+
+
+@pytest.mark.slow
+def test_its_own_service_ends_with_it_also_when_it_is_killed(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-m", "app", "--port", "0", "--data-dir", str(tmp_path / "data"), "--no-browser"]
+    environment = os.environ | {"CDCDA_CLOUD_MODEL": str(tiny_gguf(tmp_path))}
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, text=True, start_new_session=True, env=environment
+    ) as process:
+        wait_until_ready(process)
+        assert any("cloud_stub" in command for command in members(process.pid))
+        process.kill()
+    until = time.monotonic() + SECONDS
+    while members(process.pid):
+        assert time.monotonic() < until, members(process.pid)
+        time.sleep(0.2)
