@@ -129,23 +129,28 @@ def _show_offline(result: Result) -> None:
     )
 
 
+def _show_pair(pair: Result) -> None:
+    """A pair as a block of lines: a table of long texts is unreadable in a narrow terminal."""
+    why = pair["decision"] or "; ".join(filter(None, pair["verdict"]["reasons"].values()))
+    scores = ", ".join(f"{name} {value:.2f}" for name, value in pair["scores"].items())
+    _say(
+        f"pair {pair['id']} of record {pair['record']}: {'kept' if pair['kept'] else 'rejected'}"
+        + (f" ({why})" if why else ""),
+        f"    {scores}",
+        f"    input   {_short(pair['input'], 400)}",
+        f"    output  {_short(pair['output'], 400)}",
+        "",
+    )
+
+
 def _show_review(result: Result) -> None:
     if "pairs" not in result:
         _say("; ".join(f"{name}: {value}" for name, value in result.items()))
         return
-    rows = (
-        (
-            pair["id"],
-            pair["record"],
-            "kept" if pair["kept"] else "rejected",
-            pair["decision"] or "; ".join(filter(None, pair["verdict"]["reasons"].values())),
-            " ".join(f"{value:.2f}" for value in pair["scores"].values()),
-            pair["input"],
-            pair["output"],
-        )
-        for pair in result["pairs"]
-    )
-    _table(f"{len(result['pairs'])} pairs", ("id", "record", "verdict", "why", "scores", "input", "output"), rows)
+    kept = sum(pair["kept"] for pair in result["pairs"])
+    for pair in result["pairs"]:
+        _show_pair(pair)
+    _say(f"{kept} of {len(result['pairs'])} pairs kept.")
 
 
 def _loss(value: float | None) -> str:

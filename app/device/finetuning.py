@@ -25,7 +25,7 @@ ADAPTER_CONFIG = "adapter_config.json"
 
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 """For a process that computes, set before it starts: threads then sleep while they wait for each other instead of
-spinning. Where other programs use the cores too, that made a step five times faster."""
+spinning. Where other programs use the cores too, a step was seen to be several times faster."""
 
 _CLIP = 1.0
 """Largest norm of a step's gradient."""
