@@ -34,9 +34,9 @@ _last_errors: collections.deque[str] = collections.deque(maxlen=1)
 @functools.cache
 def library() -> Any:
     """The ctypes module of llama.cpp, its log silenced; the last error line is kept for messages."""
-    # Threads that spin while they wait for each other make llama.cpp forty times slower as soon as anything else
+    # Threads that spin long while they wait for each other make llama.cpp many times slower as soon as anything else
     # wants the processors. OpenMP reads this once, when it is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     from llama_cpp import llama_cpp
 
     @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
