@@ -21,8 +21,7 @@ _COMMON = ("1", "2")
 """Numbers that English words stand for without counting: "no one", "on the one hand", "a second time"."""
 _MARKS = re.compile(r"https?://\S+|[@#]\w+")
 _QUOTED = re.compile(r"[\"“]([^\"“”]{2,60})[\"”]")
-_MADE_UP = re.compile(r"\b(?=\w*[^\W\d_]\w*)\w*[^\W_]\w*[A-ZÀ-Þ]\w*\b")
-"""Words with a capital after their first character: MIREX, GitHub, TCN."""
+_ANY_WORD = re.compile(r"[^\W_]+")
 _WORDS = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+")
 
 
@@ -36,8 +35,10 @@ def _marks(text: str) -> collections.Counter[str]:
 
 
 def _names(text: str) -> set[str]:
+    """What was quoted, and words with a capital after their first character: MIREX, GitHub, TCN."""
     quoted = {one.lower() for one in _QUOTED.findall(text)}
-    return quoted | {word.lower().rstrip("s") for word in _MADE_UP.findall(_MARKS.sub(" ", text))}
+    words = _ANY_WORD.findall(_MARKS.sub(" ", text))
+    return quoted | {word.lower().rstrip("s") for word in words if any(map(str.isupper, word[1:]))}
 
 
 def same_facts(original: str, rewrite: str) -> bool:

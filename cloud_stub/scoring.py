@@ -57,11 +57,11 @@ def _words(text: str) -> set[str]:
     return set(ScriptTokenizer().tokenize(text))
 
 
-def _grounds(piece: str, premises: Sequence[str]) -> list[str]:
+def _grounds(piece: str, premises: Sequence[str], premise_words: Sequence[set[str]]) -> list[str]:
     """Where a piece may follow from: the premise's piece that shares most words with it, alone and with its
     neighbours."""
     words = _words(piece)
-    best = max(range(len(premises)), key=lambda place: len(words & _words(premises[place])))
+    best = max(range(len(premises)), key=lambda place: len(words & premise_words[place]))
     around = " ".join(premises[max(0, best - 1) : best + 2])
     return [premises[best]] if around == premises[best] else [premises[best], around]
 
@@ -69,7 +69,9 @@ def _grounds(piece: str, premises: Sequence[str]) -> list[str]:
 def _questions(premise: str, hypothesis: str) -> list[list[tuple[str, str]]]:
     """For each piece of the hypothesis the pairs of which one has to hold."""
     premises = pieces(premise) or [premise]
-    return [[(ground, piece) for ground in _grounds(piece, premises)] for piece in pieces(hypothesis) or [hypothesis]]
+    words = list(map(_words, premises))
+    hypotheses = pieces(hypothesis) or [hypothesis]
+    return [[(ground, piece) for ground in _grounds(piece, premises, words)] for piece in hypotheses]
 
 
 def _stands_in(piece: str, ground: str) -> bool:
