@@ -67,10 +67,13 @@ class Piece:
     """Agreement and text of those that do not."""
 
     def offer(self, rewrite: str, agreement: float) -> None:
-        """Take a rewrite in, unless it repeats one that is there."""
+        """Take a rewrite in, unless it repeats one that is there or changes a fact."""
         if any(same(rewrite, known) for known in [*self.good, *(text for _, text in self.poor)]):
             return
-        if agreement >= self.least and rouge_l(self.text, rewrite) <= self.alike and same_facts(self.text, rewrite):
+        # No filter would see a changed number.
+        if not same_facts(self.text, rewrite):
+            return
+        if agreement >= self.least and rouge_l(self.text, rewrite) <= self.alike:
             self.good.append(rewrite)
         else:
             self.poor.append((agreement, rewrite))
