@@ -36,7 +36,7 @@ _ANY_WORD = re.compile(r"[^\W_]+")
 _WORDS = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+")
 
 
-def _numbers(text: str) -> set[str]:
+def _numbers(text: str) -> frozenset[str]:
     """Numbers as digits, and days."""
     words = _WORDS.findall(_MARKS.sub(" ", text.lower()))
     return _DAYS.intersection(words) | {
