@@ -153,7 +153,10 @@ def _review(workspace: Workspace, options: argparse.Namespace) -> Result:
         return {"edited": options.edit}
     if options.undo:
         undone = review.undo(workspace)
-        return {"undone": undone.pair_id if undone else None, "kind": undone.kind if undone else None}
+        return {
+            "undone": [decision.pair_id for decision in undone],
+            "kind": undone[0].kind if undone else None,
+        }
     pairs = [_listed_pair(item) for item in review.reviewed_pairs(workspace)]
     return {"pairs": pairs, "thresholds": dataclasses.asdict(judging.load_thresholds(workspace))}
 

@@ -64,18 +64,16 @@ def reviewed_pairs(
 
 def _decide_all(workspace: Workspace, pair_ids: Sequence[int], kind: DecisionKind) -> tuple[Decision, ...]:
     with workspace.store() as store:
-        for pair_id in pair_ids:
-            pairs.get_pair(store, pair_id)
-        return tuple(decisions.decide(store, pair_id, kind) for pair_id in pair_ids)
+        return decisions.decide_all(store, pair_ids, kind)
 
 
 def accept(workspace: Workspace, pair_ids: Sequence[int]) -> tuple[Decision, ...]:
-    """Keep these pairs whatever the filters say; raises NotFound before anything is changed."""
+    """Keep these pairs whatever the filters say, in one step; raises NotFound before anything is changed."""
     return _decide_all(workspace, pair_ids, "accepted")
 
 
 def reject(workspace: Workspace, pair_ids: Sequence[int]) -> tuple[Decision, ...]:
-    """Leave these pairs out of training; raises NotFound before anything is changed."""
+    """Leave these pairs out of training, in one step; raises NotFound before anything is changed."""
     return _decide_all(workspace, pair_ids, "rejected")
 
 
@@ -88,7 +86,7 @@ def edit(workspace: Workspace, pair_id: int, *, input: str | None = None, output
         return decisions.decide(store, pair_id, "edited", input=input, output=output)
 
 
-def undo(workspace: Workspace) -> Decision | None:
-    """Take the latest decision back and return it; None when there is none left."""
+def undo(workspace: Workspace) -> tuple[Decision, ...]:
+    """Take the latest step back; its decisions, none when there is no step left."""
     with workspace.store() as store:
         return decisions.undo(store)

@@ -1,6 +1,9 @@
 """The Review tab: every synthetic pair with its scores and verdict, thresholds that re-judge, and the person's word."""
 
 import dataclasses
+import difflib
+import functools
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +24,8 @@ MATCHES: dict[str, Callable[[ReviewedPair], bool]] = {
     "rejected": lambda item: not item.kept,
     "undecided": lambda item: item.decision is None,
 }
+BINS = 24
+"""Bars of a histogram."""
 LENGTH_BAR = 3.0
 """Length ratio at which the small bar is full."""
 
@@ -67,6 +72,22 @@ def _verdict_words(item: ReviewedPair) -> tuple[str, list[str]]:
     return ("kept" if item.kept else "rejected"), reasons
 
 
+_PARTS = re.compile(r"\w+|[^\w\s]")
+
+
+def differing(original: str, synthetic: str) -> list[list[Any]]:
+    """The synthetic text as runs of [text, whether its words are not the original's], in order."""
+    before, after = _PARTS.findall(original.casefold()), list(_PARTS.finditer(synthetic))
+    matcher = difflib.SequenceMatcher(None, before, [word.group().casefold() for word in after], autojunk=False)
+    runs, start = [], 0
+    for kind, _, _, first, last in matcher.get_opcodes():
+        if last > first:
+            end = after[last].start() if last < len(after) else len(synthetic)
+            runs.append([synthetic[start:end], kind != "equal"])
+            start = end
+    return runs
+
+
 def card(item: ReviewedPair) -> views.View:
     """One pair beside the record it was written from."""
     verdict, reasons = _verdict_words(item)
@@ -83,6 +104,8 @@ def card(item: ReviewedPair) -> views.View:
             "title": strings.YOUR_EDIT if edited else strings.SYNTHETIC,
             "input": item.input,
             "output": item.output,
+            "input_runs": differing(item.record.input, item.input),
+            "output_runs": differing(item.record.output, item.output),
         },
         "scores": score_bars(item),
     }
@@ -97,6 +120,27 @@ def counts_words(items: Sequence[ReviewedPair]) -> str:
     decided = sum(item.decision is not None for item in items)
     kept = sum(item.kept for item in items)
     return f"{kept} of {len(items)} pairs kept. Filters rejected: {filters}. Decided by you: {decided}."
+
+
+def _histogram(label: str, values: Sequence[float], top: float, marks: Sequence[float]) -> views.View:
+    """How often each value, from 0 to `top`; greater ones are in the last bar. Marks are thresholds."""
+    counts = [0] * BINS
+    for value in values:
+        counts[min(BINS - 1, int(value / top * BINS))] += 1
+    return {"label": label, "counts": counts, "top": top, "marks": list(marks)}
+
+
+def histograms(items: Sequence[ReviewedPair], thresholds: judging.Thresholds) -> list[views.View]:
+    """One for each filter that has a threshold; empty without pairs."""
+    if not items:
+        return []
+    scores = [item.pair.scores for item in items]
+    lengths = [score.length_ratio for score in scores]
+    return [
+        _histogram(strings.MEANING, [min(s.entails, s.entailed) for s in scores], 1.0, [thresholds.entailment]),
+        _histogram(strings.WORDING, [score.rouge_l for score in scores], 1.0, [thresholds.rouge_l]),
+        _histogram(strings.LENGTH, lengths, LENGTH_BAR, [thresholds.shortest, thresholds.longest]),
+    ]
 
 
 class Actions:
@@ -114,6 +158,7 @@ class Actions:
         return place | {
             "cards": [card(item) for item in found[start : start + views.CARDS]],
             "counts": counts_words(items),
+            "histograms": histograms(items, judging.load_thresholds(self._workspace)),
             "empty": None if found else views.empty(strings.NO_SUCH_PAIRS if items else strings.NO_PAIRS),
             "stamp": views.stamp(),
         }
@@ -151,9 +196,19 @@ class Actions:
         """The same for the cards' buttons: id, kind, text."""
         return self.decide_pair(int(arguments[0]), str(arguments[1]), arguments[2])
 
+    def decide_shown(self, show: Any, kind: str) -> views.View:
+        """Accept or reject every pair that the filter shows, on all its pages, in one step."""
+        items = [item for item in review.reviewed_pairs(self._workspace) if MATCHES[show](item)]
+        act = {"accepted": review.accept, "rejected": review.reject}.get(kind)
+        if act is None:
+            raise BadInput(f"Pairs can be accepted or rejected together, not {kind!r}; use one of these.")
+        act(self._workspace, [item.pair.id for item in items])
+        gr.Info(f"{len(items)} pairs {kind} in one step; Undo takes it back.")
+        return self.load(show)
+
     def undo(self, show: Any) -> views.View:
-        """Take the last decision back."""
-        if review.undo(self._workspace) is None:
+        """Take the last step back."""
+        if not review.undo(self._workspace):
             gr.Info(strings.NOTHING_TO_UNDO)
         return self.load(show)
 
@@ -175,7 +230,9 @@ def build_review(services: Services) -> ReviewTab:
     thresholds = _lay_out_thresholds()
     with gr.Row():
         show = gr.Radio(list(strings.SHOWS), value="all", label=strings.SHOW, scale=3, min_width=280)
-        undo_button = gr.Button(strings.UNDO, scale=0, min_width=230)
+        accept_button = gr.Button(strings.ACCEPT_SHOWN, size="sm", scale=0, min_width=124)
+        reject_button = gr.Button(strings.REJECT_SHOWN, size="sm", scale=0, min_width=124)
+        undo_button = gr.Button(strings.UNDO, size="sm", scale=0, min_width=90, elem_id="review-undo")
     cards = drawn("review", server_functions=[answered(actions.decide)], elem_id="review-cards")
 
     moved = [slider.input for slider in thresholds]
@@ -183,5 +240,10 @@ def build_review(services: Services) -> ReviewTab:
     show.input(shown(actions.load), show, cards, api_name="list_pairs", **QUIET)
     cards.select(shown(actions.turn), show, cards, api_visibility="private", **QUIET)
     undo_button.click(shown(actions.undo), show, cards, api_name="undo", show_progress="hidden")
+    for button, kind in ((accept_button, "accepted"), (reject_button, "rejected")):
+        button.click(
+            shown(functools.partial(actions.decide_shown, kind=kind)), show, cards, api_visibility="private", **QUIET
+        )
     gr.api(shown(actions.decide_pair), api_name="decide")
+    gr.api(shown(actions.decide_shown), api_name="decide_shown")
     return ReviewTab(cards, [show], shown(actions.load), thresholds, shown(actions.thresholds))

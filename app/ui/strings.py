@@ -63,11 +63,14 @@ WEAK_TEXT = (
 
 # Review
 REVIEW_LEAD = (
-    "## Look at what came back\nThree filters judge each new pair. Your own word outranks them: accept, edit or reject."
+    "## Look at what came back\nThree filters and a safety check judge each new pair. Your own word outranks them:"
+    " accept, edit or reject."
 )
 SHOW = "Show"
 SHOWS = (("All", "all"), ("Kept", "kept"), ("Rejected", "rejected"), ("Undecided", "undecided"))
-UNDO = "Undo the last decision"
+UNDO = "Undo"
+ACCEPT_SHOWN, REJECT_SHOWN = "Accept shown", "Reject shown"
+MEANING, WORDING, LENGTH = "Meaning kept", "Wording shared", "Length ratio"
 THRESHOLDS = "Thresholds"
 ENTAILMENT, ROUGE, SHORTEST, LONGEST = (
     "Meaning stays at least", "Wording overlaps at most", "Length at least", "Length at most",

@@ -352,20 +352,66 @@ window.cdcda = (() => {
   }
 
   function pairText(title, input, output, className) {
-    return h("div", { class: `pair-side ${className}` }, h("h4", {}, title), h("p", { class: "pair-output" }, output), h("p", { class: "pair-input muted" }, input));
+    return h("div", { class: `pair-side ${className}` }, h("h4", {}, title), h("p", { class: "pair-output" }, ...runs(output)), h("p", { class: "pair-input muted" }, ...runs(input)));
+  }
+
+  /** A text, or runs of [text, whether it differs]: those that do are marked. */
+  function runs(text) {
+    return typeof text === "string" ? [text] : text.map(([run, differs]) => differs ? h("mark", { class: "differs" }, run) : run);
+  }
+
+  /** How often each score occurs, with the thresholds drawn in. */
+  function histogram(value) {
+    const most = Math.max(...value.counts, 1), width = 100 / value.counts.length;
+    const words = `${value.label}: ${value.counts.reduce((sum, count) => sum + count, 0)} pairs, threshold ${value.marks.join(" and ")}`;
+    return h("figure", { class: "histogram" },
+      h("svg", { viewBox: "0 0 100 36", preserveAspectRatio: "none", role: "img", "aria-label": words },
+        value.counts.map((count, place) => h("path", {
+          class: "column", d: `M${place * width + 0.4} 36v${-34 * count / most}h${width - 0.8}v${34 * count / most}z`,
+        })),
+        value.marks.map((mark) => h("line", { class: "threshold", x1: 100 * mark / value.top, x2: 100 * mark / value.top, y1: 0, y2: 36 }))),
+      h("figcaption", { class: "muted small" }, h("span", {}, value.label), h("span", { class: "numbers" }, `0 – ${value.top}`)));
   }
 
   function review(element, props, server, watch, trigger) {
     const count = h("p", { class: "count", "aria-live": "polite" });
     const hint = h("div"), list = h("ul", { class: "cards", "aria-label": "Synthetic pairs" });
-    const turner = pager(trigger);
-    frame(element, "review-frame", count, hint, list, turner);
+    const charts = h("div", { class: "histograms" }), turner = pager(trigger);
+    const keys = h("p", { class: "muted small keys" }, "Keys: ", ...["j next", "k back", "a accept", "r reject", "e edit", "u undo"].flatMap(
+      (words) => [h("kbd", {}, words[0]), `${words.slice(1)}  `]));
+    frame(element, "review-frame", count, charts, hint, keys, list, turner);
+
+    function step(by) {
+      const cards = [...list.children], at = cards.indexOf(document.activeElement.closest(".card"));
+      const next = cards[Math.max(0, Math.min(cards.length - 1, at + by))];
+      next?.focus();
+      next?.scrollIntoView({ block: "nearest" });
+    }
+
+    /** Letters act on the card that has the focus; where nothing has it, j begins with the first. */
+    document.addEventListener("keydown", (event) => {
+      const target = event.target, card = target.closest?.("#review-cards .card");
+      if (!list.offsetParent || event.ctrlKey || event.metaKey || event.altKey || target.closest?.("textarea, input, select")) return;
+      if (!card && target !== document.body) return;
+      const act = {
+        j: () => step(1), k: () => step(-1), u: () => document.getElementById("review-undo")?.click(),
+        a: () => card?.querySelector('[data-kind="accepted"]')?.click(),
+        r: () => card?.querySelector('[data-kind="rejected"]')?.click(),
+        e: () => card?.querySelector('[data-kind="edited"]')?.click(),
+      }[event.key];
+      if (!act) return;
+      event.preventDefault();
+      act();
+    });
 
     async function decide(node, id, kind, output) {
       node.classList.add("is-busy");
       const answer = await ask(server.decide(id, kind, output ?? null));
       node.classList.remove("is-busy");
+      const focused = node.contains(document.activeElement);
       if (answer.card) fill(node, answer.card);
+      // What had the focus has been made anew: the next key is for this card still.
+      if (focused) node.focus();
       if (answer.counts) say(count, answer.counts);
     }
 
@@ -381,7 +427,7 @@ window.cdcda = (() => {
 
     function actions(node, card) {
       const button = (kind, label, act) => h("button", {
-        class: "small-button", type: "button", "aria-pressed": String(card.decision === kind),
+        class: "small-button", type: "button", "data-kind": kind, "aria-pressed": String(card.decision === kind),
         "aria-label": `${label} pair ${card.id}`, onclick: act,
       }, label);
       return h("div", { class: "card-actions" },
@@ -399,14 +445,16 @@ window.cdcda = (() => {
         h("div", { class: "card-head" }, h("span", { class: "verdict" }, card.verdict),
           h("span", { class: "muted" }, card.reasons.join("; ")), h("span", { class: "muted card-id" }, card.origin)),
         h("div", { class: "card-texts" }, pairText("Yours", card.original.input, card.original.output, "yours"),
-          pairText(card.synthetic.title, card.synthetic.input, card.synthetic.output, "synthetic")),
+          pairText(card.synthetic.title, card.synthetic.input_runs, card.synthetic.output_runs, "synthetic")),
         h("div", { class: "card-foot" }, h("div", { class: "scores" }, card.scores.map(scoreBar)), actions(node, card)));
     }
 
     bind(props, watch, (value) => {
       refill(hint, value.empty, empty);
       say(count, value.counts || "");
-      keyed(list, value.cards || [], () => h("li", { class: "card" }), fill);
+      keys.hidden = !(value.cards || []).length;
+      refill(charts, (value.histograms || []).length ? value.histograms : null, (all) => h("div", { class: "histogram-row" }, all.map(histogram)));
+      keyed(list, value.cards || [], () => h("li", { class: "card", tabindex: "0" }), fill);
       turner.draw(value);
     });
   }

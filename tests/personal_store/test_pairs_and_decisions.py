@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from personal_store.decisions import decide, decisions, undo
+from personal_store.decisions import decide, decide_all, decisions, undo
 from personal_store.errors import NotFound
 from personal_store.jobs import create_job
 from personal_store.nouns import Record, Scores
@@ -61,12 +61,34 @@ def test_the_latest_decision_is_in_force_and_undo_brings_the_one_before_back(
     decide(store, other, "rejected")
     edited = decide(store, pair, "edited", output="mine")
     assert decisions(store)[pair] == edited
-    assert undo(store) == edited
+    assert undo(store) == (edited,)
     assert decisions(store)[pair] == accepted
     undo(store)
     undo(store)
     assert decisions(store) == {}
-    assert undo(store) is None
+    assert undo(store) == ()
+
+
+def test_what_was_decided_in_one_step_is_undone_in_one_step(
+    store: Store, add: Add, add_synthetic: AddSynthetic
+) -> None:
+    first, second, third = (add_synthetic(add(text).id) for text in "abc")
+    before = decide(store, first, "accepted")
+    decide_all(store, [first, second, third], "rejected")
+    assert {decision.kind for decision in decisions(store).values()} == {"rejected"}
+    assert [decision.pair_id for decision in undo(store)] == [first, second, third]
+    assert decisions(store) == {first: before}
+
+
+def test_a_step_with_a_pair_that_is_not_there_changes_nothing(
+    store: Store, add: Add, add_synthetic: AddSynthetic
+) -> None:
+    pair = add_synthetic(add("a").id)
+    with pytest.raises(NotFound):
+        decide_all(store, [pair, 999], "accepted")
+    with pytest.raises(ValueError, match="one pair"):
+        decide_all(store, [pair], "edited")
+    assert decisions(store) == {}
 
 
 def test_only_an_edit_has_texts(store: Store, add: Add, add_synthetic: AddSynthetic) -> None:

@@ -141,6 +141,21 @@ def test_thresholds_judge_again_at_once(page: Page) -> None:
     assert judged["counts"].startswith("2 of 2 pairs kept")
 
 
+def test_all_pairs_of_a_filter_are_decided_in_one_step_that_undo_takes_back(page: Page) -> None:
+    some_pairs(page.workspace, some_records(page.workspace)[0])
+    decided = page.client.predict("rejected", "accepted", api_name="/decide_shown")
+    assert decided["total"] == 0
+    assert decided["counts"].startswith("2 of 2 pairs kept")
+    assert page.client.predict("rejected", api_name="/undo")["total"] == 1
+
+
+def test_histograms_count_every_pair_and_carry_the_thresholds(page: Page) -> None:
+    some_pairs(page.workspace, some_records(page.workspace)[0])
+    shown = page.client.predict(0.25, 0.7, 0.5, 2, "kept", api_name="/judge")["histograms"]
+    assert [sum(chart["counts"]) for chart in shown] == [2, 2, 2]
+    assert [chart["marks"] for chart in shown] == [[0.25], [0.7], [0.5, 2]]
+
+
 def test_decision_outranks_the_filters_and_can_be_undone(page: Page) -> None:
     kept, rejected = some_pairs(page.workspace, some_records(page.workspace)[0])
     page.client.predict(kept, "rejected", api_name="/decide")
