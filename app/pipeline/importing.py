@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from app import lamp
 from app.errors import FileNotUsable
 from app.pipeline.dates import month_comes_first, to_iso
 from app.pipeline.reading import Row, Table, read_table
@@ -19,23 +20,6 @@ from personal_store.nouns import NewRecord
 
 SAMPLE = 500
 """Rows that are looked at to guess what the columns are."""
-PROFILE_COLUMNS: dict[str, tuple[str, str]] = {
-    "citation": ("abstract", "title"),
-    "tag": ("description", "tag"),
-    "rating": ("text", "score"),
-    "headline": ("text", "title"),
-    "title": ("abstract", "title"),
-    "paraphrase": ("neutral", "text"),
-}
-"""Input and output of a LaMP profile item by task; `neutral` is what LaMP-7 would need and does not carry itself."""
-PROMPT_STARTS: tuple[tuple[str, str], ...] = (
-    ("For an author who has written", "citation"),
-    ("Which tag does this", "tag"),
-    ("What is the score of the following review", "rating"),
-    ("Generate a headline", "headline"),
-    ("Generate a title", "title"),
-    ("Paraphrase the following tweet", "paraphrase"),
-)
 DATE_NAMES = ("date", "created_at", "created", "timestamp", "time", "datetime", "published", "day")
 RATINGS = frozenset({"1", "2", "3", "4", "5", "1.0", "2.0", "3.0", "4.0", "5.0"})
 MOST_LABELS = 30
@@ -198,15 +182,16 @@ def _guess_pair(table: Table, wanted: _Wanted) -> tuple[Task, str | None, str | 
 
 
 def _guess_profile(table: Table, wanted: _Wanted) -> tuple[Task, str | None, str | None]:
-    prompt = (table.prompt or "").lstrip()
-    known = next((name for start, name in PROMPT_STARTS if prompt.startswith(start)), None)
-    if wanted.task is None and known is None:
+    task = wanted.task or lamp.task_of(table.prompt or "")
+    if task is None:
         raise FileNotUsable(
             "The prompts of this LaMP file are of no task that is known here; name the task with --task."
         )
-    task = wanted.task or find_task(known or "")
-    source, target = PROFILE_COLUMNS.get(task.name, (None, None))
-    return task, wanted.input or source, wanted.output or target
+    rule = lamp.RULES.get(task.lamp or "")
+    if rule is None:
+        return task, wanted.input, wanted.output
+    # A record has an input: a LaMP-7 item can be one only where it carries a neutral text.
+    return task, wanted.input or rule.input or rule.neutral, wanted.output or rule.output
 
 
 def _guess_date(table: Table) -> str | None:

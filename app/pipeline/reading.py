@@ -1,7 +1,7 @@
 """A history file as rows of named text, whatever its format and encoding.
 
 CSV, TSV, JSON (a list of objects), JSON Lines and LaMP question files, told apart by content first, then by suffix.
-Knows no task and no store; what a row means is decided in `importing`.
+LaMP's own format is read by `app.lamp`. Knows no store; what a row means is decided in `importing`.
 """
 
 import codecs
@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from app import lamp
 from app.errors import BadInput, FileNotUsable
 
 MAX_FILE = 2 * 1024**3
@@ -43,7 +44,7 @@ class Table:
     users: tuple[str, ...] = ()
     """The people in a LaMP question file."""
     prompt: str | None = None
-    """The first question of a LaMP question file; it tells the task."""
+    """The person's first question in a LaMP question file; it tells the task."""
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -124,42 +125,22 @@ def _lines_table(text: str, encoding: str) -> Table:
     return Table("JSON Lines", encoding, _columns_of(tuple(rows)), tuple(rows))
 
 
-def _is_lamp(items: list[Any]) -> bool:
-    first = items[0] if items else None
-    return isinstance(first, dict) and isinstance(first.get("profile"), list) and isinstance(first.get("input"), str)
-
-
-def _people(questions: list[Any]) -> dict[str, list[Any]]:
-    """The profile of each person: by user_id where there is one, else one person for each distinct profile."""
-    people: dict[str, dict[str, Any]] = {}
-    numbers: dict[str, str] = {}
-    for question in questions:
-        profile = question.get("profile") if isinstance(question, dict) else None
-        if not isinstance(profile, list):
-            continue
-        keyed = {json.dumps(item, sort_keys=True, ensure_ascii=False): item for item in profile}
-        known = question.get("user_id")
-        person = str(known) if known is not None else numbers.setdefault("\n".join(keyed), str(len(numbers)))
-        people.setdefault(person, {}).update(keyed)
-    return {person: list(items.values()) for person, items in people.items()}
-
-
-def _lamp_table(questions: list[Any], encoding: str, user: str | None) -> Table:
-    people = _people(questions)
-    if user is None and len(people) > 1:
-        names = ", ".join(list(people)[:5])
+def _lamp_table(values: list[Any], encoding: str, name: str, user: str | None) -> Table:
+    found = {person.user: person for person in lamp.people(lamp.parse_questions(values, name))}
+    if user is None and len(found) > 1:
+        names = ", ".join(list(found)[:5])
         raise BadInput(
-            f"This LaMP file holds the profiles of {len(people)} users and one history is one person's; "
-            f"name one with --user ({names}{', ...' if len(people) > 5 else ''})."
+            f"This LaMP file holds the profiles of {len(found)} users and one history is one person's; "
+            f"name one with --user ({names}{', ...' if len(found) > 5 else ''})."
         )
-    if user is not None and user not in people:
-        raise BadInput(f"There is no user {user!r} in this LaMP file; its users are {', '.join(list(people)[:10])}.")
-    items = people[user if user is not None else next(iter(people))]
-    rows = tuple(_object_row(number, item) for number, item in enumerate(items, 1))
-    return Table("LaMP", encoding, _columns_of(rows), rows, tuple(people), str(questions[0]["input"]))
+    if user is not None and user not in found:
+        raise BadInput(f"There is no user {user!r} in this LaMP file; its users are {', '.join(list(found)[:10])}.")
+    person = found[user if user is not None else next(iter(found))]
+    rows = tuple(Row(number, item) for number, item in enumerate(person.profile, 1))
+    return Table("LaMP", encoding, _columns_of(rows), rows, tuple(found), person.questions[0].prompt)
 
 
-def _json_table(value: Any, encoding: str, user: str | None) -> Table | None:
+def _json_table(value: Any, encoding: str, name: str, user: str | None) -> Table | None:
     """The table in a parsed JSON file; None when it is one object that stands for itself."""
     if isinstance(value, dict):
         lists = [item for item in value.values() if isinstance(item, list) and item and isinstance(item[0], dict)]
@@ -168,8 +149,8 @@ def _json_table(value: Any, encoding: str, user: str | None) -> Table | None:
         value = lists[0]
     if not isinstance(value, list):
         return None
-    if _is_lamp(value):
-        return _lamp_table(value, encoding, user)
+    if lamp.looks_like_questions(value):
+        return _lamp_table(value, encoding, name, user)
     rows = tuple(_object_row(number, item) for number, item in enumerate(value, 1))
     return Table("JSON", encoding, _columns_of(rows), rows)
 
@@ -220,7 +201,7 @@ def _read_json(text: str, encoding: str, path: Path, user: str | None) -> Table 
             raise FileNotUsable(f"{path.name} is not JSON although its name says so; check how it was exported.")
         return None
     try:
-        return _json_table(_parse_json(text), encoding, user) or _lines_table(text, encoding)
+        return _json_table(_parse_json(text), encoding, path.name, user) or _lines_table(text, encoding)
     except ValueError as error:
         if text.lstrip().startswith("{") and "\n" in text.strip():
             return _lines_table(text, encoding)
