@@ -9,7 +9,7 @@ from typing import Any
 from app.device.adapters import GGUF_ADAPTER, Manifest, check_adapter, finish
 from app.device.catalogue import LocalModel
 from app.device.finetuning import FineTuning, Outcome, Progress, count_steps, fine_tune
-from app.device.gguf_adapter import write_gguf_adapter
+from app.device.gguf_adapter import layout_of, write_gguf_adapter
 from app.device.rendering import Example, render_example, template_hash
 from app.device.tokenising import Tokeniser, open_tokeniser
 from app.device.weights import model_hash, prepare
@@ -163,7 +163,7 @@ def run(context: JobContext) -> Mapping[str, Any]:
     if outcome.stopped:
         raise Stopped
     context.report("saving", {})
-    write_gguf_adapter(folder, prepared, folder / GGUF_ADAPTER)
+    write_gguf_adapter(folder, layout_of(prepared), folder / GGUF_ADAPTER)
     adapter = _enter(context, made_of, outcome, folder)
     result = _result(adapter, made_of, outcome)
     context.report("finished", result)
