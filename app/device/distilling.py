@@ -1,8 +1,8 @@
 """Learning from a larger model's probabilities: reverse Kullback-Leibler divergence beside the cross-entropy.
 
-Gu et al. 2024 (MiniLLM) minimise KL(q || p), q being the student's distribution and p the teacher's, so that the student
-keeps to what the teacher finds probable. Here at the tokens of the examples themselves, the teacher being asked once for
-each. Knows token ids and engines, neither texts nor records.
+Gu et al. 2024 (MiniLLM) minimise KL(q || p), q being the student's distribution and p the teacher's, so that the
+student keeps to what the teacher finds probable. Here at the tokens of the examples themselves, the teacher being asked
+once for each. Knows token ids and engines, neither texts nor records.
 """
 
 from collections.abc import Callable, Sequence

@@ -8,7 +8,7 @@ import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 from app.device.catalogue import LocalModel
 
@@ -90,6 +90,9 @@ class Engine(Protocol):
 
         Raises BadInput for a prompt that is too long and AdapterRefused for an adapter that does not fit.
         """
+
+    def completion_logits(self, prompt_ids: Sequence[int], completion_ids: Sequence[int]) -> Any:
+        """The bare model's logits before each token of a given answer: a float16 array [tokens, vocabulary]."""
 
     def close(self) -> None:
         """Frees the model; a stream that is read afterwards raises RuntimeError."""

@@ -389,8 +389,9 @@ def fine_tune(
     """Trains an adapter on the examples and writes it into `folder` as PEFT safetensors.
 
     `prepared` is a folder of weights.prepare. `listener` hears of every step; `should_stop` is asked before each and
-    leaves a checkpoint behind. With `resume`, a checkpoint in `folder` goes on to the same adapter as if never stopped;
-    it must have been the same `loss`, which no hash can tell. The checkpoint is removed by adapters.finish. Raises NothingToTrain, BadInput, ModelDamaged, DiskFull, JobRefused.
+    leaves a checkpoint behind. With `resume`, a checkpoint in `folder` goes on to the same adapter as if never stopped
+    (given the same `loss`, which the checkpoint cannot tell). The checkpoint is removed by adapters.finish. Raises
+    NothingToTrain, BadInput, ModelDamaged, DiskFull, JobRefused.
     """
     _check(examples, settings)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -73,6 +73,14 @@ class LlamaDecoder:
         self._llama.llama_memory_clear(memory, False)
         return tokens == 0
 
+    def read_logits(self) -> Any:
+        """See Decoder."""
+        import numpy as np
+
+        vocabulary = self._llama.llama_model_get_vocab(self._llama.llama_get_model(self.context))
+        size = int(self._llama.llama_vocab_n_tokens(vocabulary))
+        return np.ctypeslib.as_array(self._llama.llama_get_logits_ith(self.context, -1), (size,)).copy()
+
     def close(self) -> None:
         """See Decoder."""
         self._llama.llama_free(self.context)

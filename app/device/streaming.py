@@ -11,7 +11,7 @@ import collections
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from app.device.engines import Account, Piece, Sampling, Stream
 from app.errors import AdapterRefused, BadInput
@@ -37,6 +37,9 @@ class Decoder(Protocol):
 
     def keep(self, tokens: int) -> bool:
         """Forgets everything after the first tokens; False: it could only forget all, and did."""
+
+    def read_logits(self) -> Any:
+        """The last token's logits as a float32 array of its own, [vocabulary]."""
 
     def close(self) -> None:
         """Frees the memory, and the adapters with it."""
@@ -204,6 +207,19 @@ class StreamingEngine(abc.ABC):
         account = Account()
         pieces = self._pieces(key, tuple(prompt_ids), sampling, account)
         return Stream(pieces, adapter.name if adapter else None, account, base.name if base else None)
+
+    def completion_logits(self, prompt_ids: Sequence[int], completion_ids: Sequence[int]) -> Any:
+        """What the bare model thinks of a given answer; see Engine."""
+        import numpy as np
+
+        plan, rows = in_blocks(prompt_ids), []
+        for token in completion_ids:
+            with self._lock:
+                memory = self._memory(())
+                memory.catch_up(plan)
+                rows.append(memory.decoder.read_logits().astype(np.float16))
+            plan.append((token,))
+        return np.stack(rows)
 
     def close(self) -> None:
         """Frees the model; see Engine."""

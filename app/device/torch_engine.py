@@ -145,6 +145,10 @@ class TorchDecoder:
             return tokens == 0
         return True
 
+    def read_logits(self) -> Any:
+        """See Decoder."""
+        return self.logits.numpy().copy()
+
     def close(self) -> None:
         """See Decoder."""
         self._start_over()

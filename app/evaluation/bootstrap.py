@@ -61,9 +61,7 @@ def estimate(sums: Any, finish: Callable[[Any], Any], seed: int = 0, draws: int 
     return Estimate(float(finish(sums.sum(axis=0))), *_interval(_drawn(sums, finish, seed, draws)))
 
 
-def compare(
-    sums: Any, other: Any, finish: Callable[[Any], Any], seed: int = 0, draws: int = DRAWS
-) -> Difference:
+def compare(sums: Any, other: Any, finish: Callable[[Any], Any], seed: int = 0, draws: int = DRAWS) -> Difference:
     """The first method's score less the other's; row u of both is the same user."""
     import numpy as np
 

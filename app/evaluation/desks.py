@@ -22,7 +22,7 @@ from app.device.catalogue import LocalModel
 from app.device.engines import Engine, Sampling, open_engine
 from app.device.finetuning import FineTuning, fine_tune
 from app.device.gguf_adapter import layout_of, write_gguf_adapter
-from app.device.losses import Loss
+from app.device.losses import Loss, completion_loss
 from app.device.merging import prepare_on
 from app.device.rendering import Example, Message, render_example, render_prompt, render_task, template_hash
 from app.device.tokenising import Tokeniser, open_tokeniser
@@ -62,7 +62,7 @@ class Desk:
     """One model at work: loaded when the first answer is asked for, freed by `close`."""
 
     def __init__(self, model: LocalModel, cache: Path, base: TaskBase | None = None) -> None:
-        """`cache` keeps answers and weights made ready; `base` is added to the weights, in training and in answering."""
+        """`cache` keeps answers and prepared weights; `base` is added to the weights, in training and in answering."""
         self.model = model
         self.base = base
         self._cache = cache
@@ -124,7 +124,8 @@ class Desk:
     def answer(self, task: Task, prompts: Sequence[Sequence[int]]) -> Answered:
         """The model's answers with no adapter, most probable token by token."""
         sampling = Sampling(max_tokens=ANSWER_TOKENS[task.answer])
-        key = hash_of([self.story, [list(prompt) for prompt in prompts], dataclasses.asdict(sampling)])
+        asked = [[list(prompt) for prompt in prompts], dataclasses.asdict(sampling)]
+        key = hash_of([self.story, *asked])
         return self._kept(key, lambda: Answered(tuple(self._write(prompts, sampling, None))))
 
     def personal(
@@ -133,7 +134,7 @@ class Desk:
         prompts: Sequence[Sequence[int]],
         examples: Sequence[Example],
         settings: FineTuning,
-        loss: Loss | None = None,
+        loss: Loss = completion_loss,
         loss_story: str = "",
     ) -> Answered:
         """Answers of an adapter that starts fresh and learns from these examples alone.
@@ -142,10 +143,8 @@ class Desk:
         """
         sampling = Sampling(max_tokens=ANSWER_TOKENS[task.answer])
         learned = [[list(example.prompt_ids), list(example.completion_ids)] for example in examples]
-        key = hash_of(
-            [self.story, [list(prompt) for prompt in prompts], dataclasses.asdict(sampling), learned]
-            + [dataclasses.asdict(settings), loss_story]
-        )
+        asked = [[list(prompt) for prompt in prompts], dataclasses.asdict(sampling)]
+        key = hash_of([self.story, *asked, learned, dataclasses.asdict(settings), loss_story])
         return self._kept(key, lambda: self._train_and_write(prompts, sampling, examples, settings, loss))
 
     def _train_and_write(
@@ -154,7 +153,7 @@ class Desk:
         sampling: Sampling,
         examples: Sequence[Example],
         settings: FineTuning,
-        loss: Loss | None,
+        loss: Loss,
     ) -> Answered:
         self._cache.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="adapter-", dir=self._cache))
@@ -167,13 +166,12 @@ class Desk:
         return Answered(answers, {**facts, "answering_seconds": round(time.monotonic() - started, 2)})
 
     def train(
-        self, examples: Sequence[Example], settings: FineTuning, folder: Path, loss: Loss | None = None
+        self, examples: Sequence[Example], settings: FineTuning, folder: Path, loss: Loss = completion_loss
     ) -> dict[str, Any]:
         """Trains an adapter into the folder, in the form that the engine reads; what came of it."""
         started = time.monotonic()
         prepared = self.prepared()
-        options = {"loss": loss} if loss else {}
-        outcome = fine_tune(prepared, examples, (), settings, folder, lambda _: None, lambda: False, **options)
+        outcome = fine_tune(prepared, examples, (), settings, folder, lambda _: None, lambda: False, loss=loss)
         if self.model.kind == "gguf":
             write_gguf_adapter(folder, layout_of(prepared), folder / GGUF_ADAPTER)
         return {

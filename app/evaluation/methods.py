@@ -1,7 +1,8 @@
 """Every system that is compared: the source's, its ablations, and the trivial ones, so that nobody is fooled.
 
-A method is a function from a Case (one target's records, share ratio, k, seed) and the Kit (the models) to answers. None
-of them sees a gold answer of a question. LoRA weights start fresh for every target. Names in brackets are the source's.
+A method is a function from a Case (one target's records, share ratio, k, seed) and the Kit (the models) to answers.
+None of them sees a gold answer of a question. LoRA weights start fresh for every target. Names in brackets are the
+source's.
 
     cloud, cloud+rag      the large model as it is; with the person's most similar records in its prompt
     device, device+rag    M_base: the small model after other people's data; the same with records
@@ -138,9 +139,7 @@ def _rkd(case: Case, kit: Kit) -> Answered:
 
 
 def _pool(case: Case, kit: Kit, records: Sequence[LampPair]) -> tuple[Synthetic, ...]:
-    return kit.pools.pairs(
-        Wanted(case.target.user, case.task, tuple(records), case.share, case.k, case.seed)
-    )
+    return kit.pools.pairs(Wanted(case.target.user, case.task, tuple(records), case.share, case.k, case.seed))
 
 
 def _filtered(pool: Sequence[Synthetic], seed: int) -> list[LampPair]:

@@ -16,6 +16,9 @@ from app.lamp import LampPair, LampQuestion, Person, input_of, pair_of, people, 
 from app.pipeline.dates import month_comes_first, to_iso
 from app.tasks import Task, find_task
 
+TRAIN = "train "
+"""Stands before the user of a train file, whose ids may be counted from 0 like those of the dev file."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
@@ -49,10 +52,10 @@ class People:
     """Every answer that occurs, for tasks with labels or ratings."""
     targets: tuple[Target, ...]
     """Those with the longest histories, the longest first."""
-    others: tuple[LampPair, ...]
-    """Answered questions of everybody else, for M_base."""
+    others: tuple[Person, ...]
+    """Everybody else with what M_base may see of them."""
     left_out: int
-    """Answered questions that M_base may not see, because a target wrote or has them."""
+    """Questions and history items that M_base may not see, because a target wrote or has them."""
 
 
 def _files(folder: Path, split: str) -> tuple[LampQuestion, ...]:
@@ -106,31 +109,43 @@ def _texts_of(task: Task, targets: Iterable[Target]) -> set[str]:
     return _texts(task, [*asked, *(pair for target in listed for pair in target.records)])
 
 
+def pairs_of(task: Task, person: Person) -> list[LampPair]:
+    """All that a person's file teaches."""
+    answered = [question_pair(task, question) for question in person.questions]
+    return [*(pair_of(task, item) for item in person.profile), *answered]
+
+
 def _is_target(task: Task, person: Person, targets: dict[str, Target]) -> bool:
     """Whether somebody of another file is a target: the same id and at least one text in common.
 
     The id alone says nothing, because files may count their users from 0 each.
     """
-    if person.user not in targets:
-        return False
-    own = [pair_of(task, item) for item in person.profile]
-    own += [question_pair(task, question) for question in person.questions]
-    return bool(_texts(task, own) & _texts_of(task, [targets[person.user]]))
+    user = person.user.removeprefix(TRAIN)
+    return user in targets and bool(_texts(task, pairs_of(task, person)) & _texts_of(task, [targets[user]]))
 
 
-def _others(
-    task: Task, everybody: Sequence[Person], targets: Sequence[Target]
-) -> tuple[tuple[LampPair, ...], int]:
+def _cleaned(task: Task, person: Person, forbidden: set[str]) -> Person:
+    """The person without what a target has too."""
+
+    def free(pair: LampPair) -> bool:
+        return not _texts(task, [pair]) & forbidden
+
+    questions = tuple(question for question in person.questions if free(question_pair(task, question)))
+    return Person(person.user, questions, tuple(item for item in person.profile if free(pair_of(task, item))))
+
+
+def _size(person: Person) -> int:
+    return len(person.questions) + len(person.profile)
+
+
+def _others(task: Task, everybody: Sequence[Person], targets: Sequence[Target]) -> tuple[tuple[Person, ...], int]:
+    """Those who are no targets, cleaned; somebody without a question left cannot stand in LaMP's files."""
     by_user = {target.user: target for target in targets}
     forbidden = _texts_of(task, targets)
-    kept, left_out = [], 0
-    for person in everybody:
-        pairs = [question_pair(task, question) for question in person.questions]
-        is_target = _is_target(task, person, by_user)
-        usable = [] if is_target else [pair for pair in pairs if not _texts(task, [pair]) & forbidden]
-        kept += usable
-        left_out += len(pairs) - len(usable)
-    return tuple(kept), left_out
+    strangers = [person for person in everybody if not _is_target(task, person, by_user)]
+    cleaned = [_cleaned(task, person, forbidden) for person in strangers]
+    kept = tuple(person for person in cleaned if person.questions)
+    return kept, sum(map(_size, everybody)) - sum(map(_size, kept))
 
 
 def _rank(person: Person) -> tuple[int, str]:
@@ -163,7 +178,8 @@ def read_people(folder: Path, task_name: str, users: int, only: Sequence[str] = 
     targets = tuple(_target(task, person) for person in chosen)
     rest = [person for person in ranked if person not in chosen]
     training = _files(folder, "train") if (folder / "train_questions.json").is_file() else ()
-    others, left_out = _others(task, [*rest, *people(training)], targets)
+    strangers = [dataclasses.replace(person, user=TRAIN + person.user) for person in people(training)]
+    others, left_out = _others(task, [*rest, *strangers], targets)
     return People(_own_task(task, asked[0]), _labels(task, [*asked, *training]), targets, others, left_out)
 
 

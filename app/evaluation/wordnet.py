@@ -108,10 +108,7 @@ class WordNet:
         """Every other word of the synsets that the word is in, any part of speech, in order; none for unknown words."""
         lemma = word.lower().replace(" ", "_")
         synsets = {
-            (part, offset)
-            for part in PARTS
-            for base in self._bases(part, lemma)
-            for offset in self._index[part][base]
+            (part, offset) for part in PARTS for base in self._bases(part, lemma) for offset in self._index[part][base]
         }
         words = {other for part, offset in synsets for other in self._synset(part, offset)}
         return tuple(sorted(other for other in words if other.lower() != word.lower()))
