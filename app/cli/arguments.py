@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from app.cli.lamp import add_lamp
 from app.tasks import TASKS
 
 STRATEGIES = ("random", "newest", "representative", "careful")
@@ -186,6 +187,7 @@ def build_parser() -> argparse.ArgumentParser:
         writing = commands.add_parser(name, parents=[*common, _writing()], help=help)
         writing.add_argument("--adapter", type=_adapter, default="active", metavar="latest|none|ID")
     _add_models(commands, common)
+    add_lamp(commands, common)
     commands.add_parser("doctor", parents=common, help="examine this computer")
     return parser
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from app.cli import display
+from app.cli.lamp import lamp
 from app.errors import BadInput, JobRefused
 from app.pipeline import importing, judging, network, review, sharing
 from app.pipeline.local_service import TOKEN_VARIABLE, CloudAddress, named_address
@@ -300,6 +301,7 @@ COMMANDS: Mapping[str, Callable[[Workspace, argparse.Namespace], Result]] = {
     "generate": _generate,
     "compare": _compare,
     "models": _models,
+    "lamp": lamp,
     "doctor": _doctor,
 }
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from app.cli.lamp import show_lamp
 from app.pipeline.cleaning import clean
 
 Result = Mapping[str, Any]
@@ -242,6 +243,7 @@ SHOW: Mapping[str, Callable[[Result], None]] = {
     "generate": _shown_already,
     "compare": _shown_already,
     "models": _show_models,
+    "lamp": show_lamp,
     "doctor": _show_doctor,
 }
 

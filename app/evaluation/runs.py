@@ -155,10 +155,11 @@ def _same_plan(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return bool(fixed(there) == fixed(wanted))
 
 
-def open_run(plan: Plan, out: Path) -> None:
+def open_run(plan: Plan, people: People, out: Path) -> None:
     """Writes run.json, or checks that the folder's is of the same task, models and settings; raises BadInput."""
     path = out / RUN
-    wanted = _identity(plan)
+    told = {"labels": people.labels, "others": len(people.others), "left_out": people.left_out}
+    wanted = _identity(plan) | {"people": told}
     if path.is_file() and not _same_plan(json.loads(path.read_text("utf-8")), wanted):
         raise BadInput(
             f"The folder {out} holds results of another task, other models or settings; name another folder with --out."
@@ -166,10 +167,11 @@ def open_run(plan: Plan, out: Path) -> None:
     write_json(path, wanted)
 
 
-def load_plan(out: Path) -> Plan:
-    """The plan of a run's folder; raises BadInput where there is none."""
+def load_plan(out: Path) -> tuple[Plan, Mapping[str, Any]]:
+    """The plan of a run's folder, and what it tells of the people; raises BadInput where there is none."""
     try:
-        told = json.loads((out / RUN).read_text("utf-8"))["plan"]
+        content = json.loads((out / RUN).read_text("utf-8"))
+        told = content["plan"]
     except (OSError, ValueError, KeyError):
         raise BadInput(
             f"{out} should hold the {RUN} of a run but does not; name the --out of `cdcda lamp run`."
@@ -180,7 +182,7 @@ def load_plan(out: Path) -> Plan:
         "fine_tuning": FineTuning(**told["fine_tuning"]),
         "only": tuple(told["only"]),
     }
-    return Plan(**{**told, **parts})
+    return Plan(**{**told, **parts}), content["people"]
 
 
 def people_of(plan: Plan) -> People:
@@ -296,8 +298,9 @@ def run(plan: Plan, grid: Grid, out: Path, engine: Engine, listener: Callable[[i
 
     Raises AppErrors; what was finished until then is kept, and the same call goes on.
     """
-    units = units_of(people_of(plan), grid)
-    open_run(plan, out)
+    people = people_of(plan)
+    units = units_of(people, grid)
+    open_run(plan, people, out)
     left = undone(out, units)
     done = len(units) - len(left)
     listener(done, len(units), None)
