@@ -4,11 +4,12 @@ import argparse
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from app.errors import BadInput
 from app.pipeline.cleaning import clean
-from app.pipeline.workspace import Workspace
+
+if TYPE_CHECKING:
+    from app.pipeline.workspace import Workspace
 
 Result = Mapping[str, Any]
 
@@ -42,7 +43,7 @@ def _add_run(actions: Any) -> None:
     run.add_argument("--data", required=True, metavar="DIR", help="LaMP's files: dev_questions.json and so on")
     run.add_argument("--task", required=True, metavar="NAME", help="LaMP_1, 2, 3, 4, 5 or 7")
     run.add_argument("--out", required=True, type=Path, metavar="DIR", help="where results are kept")
-    run.add_argument("--methods", default="all", metavar="NAMES", help="separated by commas, or all (%(default)s)")
+    run.add_argument("--methods", default="all", metavar="NAMES", help="like direct,cdcda or all,-rkd (%(default)s)")
     run.add_argument("--users", type=_positive, default=100, help="targets: the longest histories (%(default)s)")
     run.add_argument("--only", default="", metavar="NAMES", help="these targets, by user id, instead")
     run.add_argument("--share", type=_numbers(float), default=(1.0,), metavar="RATIOS", help="like 0.5,1.0 (1.0)")
@@ -50,7 +51,6 @@ def _add_run(actions: Any) -> None:
     run.add_argument("--seed", type=_numbers(int), default=(0,), metavar="SEEDS", help="like 0,1,2 (0)")
     run.add_argument("--device-model", required=True, metavar="NAME_OR_PATH")
     run.add_argument("--cloud-model", required=True, metavar="NAME_OR_PATH", help="a GGUF file")
-    run.add_argument("--engine", choices=("local", "ray"), default="local", help="(%(default)s)")
     run.add_argument("--prompt", choices=("paper", "rewrite", "examples", "auto"), default="paper")
     _add_training(run.add_argument_group("training"))
     _add_limits(run.add_argument_group("what a pair must reach"))
@@ -97,10 +97,10 @@ def add_lamp(commands: Any, common: list[argparse.ArgumentParser]) -> None:
     fetch.add_argument("--split", choices=("time", "user"), default="time", help="(%(default)s)")
 
 
-def _plan(workspace: Workspace, options: argparse.Namespace) -> Any:
+def _plan(workspace: "Workspace", options: argparse.Namespace) -> Any:
     from app.device.finetuning import FineTuning
     from app.evaluation.mbase import BaseRecipe
-    from app.evaluation.runs import Plan
+    from app.evaluation.plans import Plan
     from app.pipeline.judging import Thresholds
 
     return Plan(
@@ -124,16 +124,9 @@ def _plan(workspace: Workspace, options: argparse.Namespace) -> Any:
     )
 
 
-def _engine(name: str) -> Any:
-    from app.evaluation.runs import LocalEngine
-
-    if name == "local":
-        return LocalEngine()
-    raise BadInput("Ray is not part of this version yet; leave --engine out to work in this process.")
-
-
-def _run(workspace: Workspace, options: argparse.Namespace) -> Result:
-    from app.evaluation.runs import Grid, run
+def _run(workspace: "Workspace", options: argparse.Namespace) -> Result:
+    from app.evaluation.plans import Grid
+    from app.evaluation.runs import LocalEngine, run
 
     grid = Grid(options.methods, options.share, options.k, options.seed)
     with _bar("Units", options.json) as listen:
@@ -141,7 +134,7 @@ def _run(workspace: Workspace, options: argparse.Namespace) -> Result:
         def hear(done: int, of: int, unit: Any) -> None:
             listen(done, of, f"user {unit.user}, {unit.method}" if unit else "")
 
-        units = run(_plan(workspace, options), grid, options.out, _engine(options.engine), hear)
+        units = run(_plan(workspace, options), grid, options.out, LocalEngine(), hear)
     return {"units": units, "out": str(options.out)}
 
 
@@ -162,9 +155,19 @@ def _bar(title: str, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
         TextColumn("{task.fields[note]}"),
     )
     # Units differ by a factor of a thousand: the estimate needs a long look back.
-    with Progress(*columns, console=Console(stderr=True), speed_estimate_period=3600.0) as bar:
-        line = bar.add_task(title, total=None, note="")
-        yield lambda done, of, note: bar.update(line, completed=done, total=of, note=clean(note))
+    bar = Progress(*columns, console=Console(stderr=True), speed_estimate_period=3600.0)
+    line = bar.add_task(title, total=None, note="")
+
+    def move(done: int, of: int, note: str) -> None:
+        # Only now: what cannot be run at all has its sentence alone.
+        bar.start()
+        bar.update(line, completed=done, total=of, note=clean(note))
+
+    try:
+        yield move
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _scores(options: argparse.Namespace) -> Any:
@@ -173,7 +176,7 @@ def _scores(options: argparse.Namespace) -> Any:
     return Scores(options.out, options.encoder, bert=not options.no_bertscore)
 
 
-def _table(workspace: Workspace, options: argparse.Namespace) -> Result:
+def _table(workspace: "Workspace", options: argparse.Namespace) -> Result:
     from app.evaluation.figures import draw_figure
     from app.evaluation.tables import tables
 
@@ -183,13 +186,13 @@ def _table(workspace: Workspace, options: argparse.Namespace) -> Result:
     return {"tables": shown, "figure": str(options.figure) if drawn else None}
 
 
-def _case(workspace: Workspace, options: argparse.Namespace) -> Result:
+def _case(workspace: "Workspace", options: argparse.Namespace) -> Result:
     from app.evaluation.cases import case
 
     return {"tables": [table.markdown() for table in case(_scores(options), options.user)], "figure": None}
 
 
-def _download(workspace: Workspace, options: argparse.Namespace) -> Result:
+def _download(workspace: "Workspace", options: argparse.Namespace) -> Result:
     from app.evaluation.downloading import download
 
     folder = options.to or workspace.data_dir / "lamp" / options.task
@@ -200,7 +203,7 @@ def _download(workspace: Workspace, options: argparse.Namespace) -> Result:
     return {"files": [str(path) for path in files]}
 
 
-ACTIONS: Mapping[str, Callable[[Workspace, argparse.Namespace], Result]] = {
+ACTIONS: Mapping[str, Callable[["Workspace", argparse.Namespace], Result]] = {
     "run": _run,
     "table": _table,
     "case": _case,
@@ -208,7 +211,7 @@ ACTIONS: Mapping[str, Callable[[Workspace, argparse.Namespace], Result]] = {
 }
 
 
-def lamp(workspace: Workspace, options: argparse.Namespace) -> Result:
+def lamp(workspace: "Workspace", options: argparse.Namespace) -> Result:
     """Do what was asked; raises AppErrors."""
     return ACTIONS[options.action](workspace, options)
 

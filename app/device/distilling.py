@@ -14,6 +14,7 @@ from app.device.rendering import Example
 from app.device.tokenising import Tokeniser
 from app.errors import BadInput
 
+PROBE = "The quick brown fox, 1984: naïve façade — привет 你好!\n\tdef f(x): return x"
 PROBED = 97
 """Every so many-th token of the vocabulary is compared, and all that occur in the examples."""
 
@@ -38,6 +39,15 @@ def require_same_vocabulary(teacher: Tokeniser, student: Tokeniser, size: int, e
                 "Distilling needs two models with the same vocabulary, but these two differ at token"
                 f" {token}; name a cloud model of the device model's family, or leave the method rkd out."
             )
+
+
+def require_same_tokens(teacher: Tokeniser, student: Tokeniser) -> None:
+    """Raise BadInput where the two cut a text differently: a first look, before anything is loaded."""
+    if teacher.encode(PROBE) != student.encode(PROBE):
+        raise BadInput(
+            "Distilling (rkd) needs two models with the same vocabulary, but these two cut text into different tokens;"
+            " name a cloud model of the device model's family, or leave it out with `--methods all,-rkd`."
+        )
 
 
 class _Teacher:

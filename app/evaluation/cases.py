@@ -6,7 +6,7 @@ from typing import Any
 from app.errors import BadInput
 from app.evaluation.methods import METHODS
 from app.evaluation.metrics import rouge, same_label
-from app.evaluation.runs import people_of
+from app.evaluation.plans import people_of
 from app.evaluation.tables import Scores, Table
 
 NEAREST = 3

@@ -5,6 +5,7 @@ calls alpha. Words are what white space separates; letter case and punctuation s
 because here texts are learned from as they are.
 """
 
+import functools
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ _CORE = re.compile(r"[^\W_](?:.*[^\W_])?", re.DOTALL)
 """A word without the punctuation around it."""
 
 
+@functools.cache
 def _stop_words() -> frozenset[str]:
     from bm25s.stopwords import STOPWORDS_EN_PLUS
 

@@ -256,16 +256,21 @@ METHODS: tuple[Method, ...] = (
 
 
 def choose_methods(names: str, task: Task, has_neutral: bool = True) -> tuple[Method, ...]:
-    """The methods named, separated by commas, or `all` that make sense for the task; raises BadInput."""
+    """The methods named, separated by commas; `all` are those that make sense for the task, `-NAME` takes one out.
+
+    Raises BadInput.
+    """
     sensible = [method for method in METHODS if method.tasks(task) and (has_neutral or "neutral" not in method.name)]
-    if names == "all":
-        return tuple(sensible)
     known = {method.name: method for method in sensible}
-    chosen = []
-    for name in filter(None, (part.strip() for part in names.split(","))):
-        if name not in known:
+    chosen: dict[str, Method] = {}
+    for part in filter(None, (part.strip() for part in names.split(","))):
+        name = part.removeprefix("-")
+        if name != "all" and name not in known:
             raise BadInput(f"There is no method {name!r} for {task.lamp}; the methods are {', '.join(known)}, or all.")
-        chosen.append(known[name])
+        if part.startswith("-"):
+            chosen.pop(name, None)
+        else:
+            chosen |= known if name == "all" else {name: known[name]}
     if not chosen:
         raise BadInput(f"No method is named; name some of {', '.join(known)}, or all.")
-    return tuple(dict.fromkeys(chosen))
+    return tuple(chosen.values())

@@ -1,7 +1,5 @@
 """A run: every (target, method, setting) is a unit whose result is a JSON file, written when it is done.
 
-    OUT/run.json                      what all units share: data, task, models, settings
-    OUT/units/USER/METHOD[-sS][-kK][-seedN].json   one result each
     OUT/pools, bases, others, desk    pairs, M_base, answers: made once, kept under a hash of what they depend on
 
 A stopped run goes on with the units that have no file. Knows no screen.
@@ -9,86 +7,35 @@ A stopped run goes on with the units that have no file. Knows no screen.
 
 import contextlib
 import dataclasses
-import json
 import os
 import time
-import urllib.parse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from app.device.bases import TaskBase, load_base
-from app.device.catalogue import LocalModel, find_model
-from app.device.finetuning import ENVIRONMENT, FineTuning
-from app.device.weights import model_hash
-from app.errors import BadInput
+from app.device.catalogue import LocalModel
+from app.device.finetuning import ENVIRONMENT
 from app.evaluation.desks import Desk, write_json
-from app.evaluation.mbase import BaseRecipe, make_mbase
-from app.evaluation.methods import METHODS, Case, Kit, Method, choose_methods
-from app.evaluation.people import People, Target, hash_of, read_people
+from app.evaluation.mbase import make_mbase
+from app.evaluation.methods import METHODS, Case, Kit, Method
+from app.evaluation.people import People, Target, hash_of
+from app.evaluation.plans import (
+    FORMAT,
+    Grid,
+    Plan,
+    Unit,
+    check_methods,
+    largest_of,
+    models_of,
+    open_run,
+    people_of,
+    undone,
+    units_of,
+)
 from app.evaluation.pools import Largest, Pools
-from app.pipeline.judging import Thresholds
 from app.pipeline.local_service import CloudAddress, start_local_service
 from app.pipeline.workspace import open_workspace
-from cloud_stub.schemas import PromptForm
-
-RUN = "run.json"
-UNITS = "units"
-_FORMAT = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What all units of a folder share; a folder holds the results of one plan."""
-
-    data: str
-    """Folder with LaMP's files."""
-    task: str
-    device_model: str
-    """Name or path."""
-    cloud_model: str
-    users: int = 100
-    """Targets: those with the longest histories."""
-    only: tuple[str, ...] = ()
-    """Targets by name, in place of a number."""
-    base: str = "make"
-    """M_base: "make" it from the other people, "none", or the folder of one."""
-    base_recipe: BaseRecipe = dataclasses.field(default_factory=BaseRecipe)
-    prompt: PromptForm = "paper"
-    thresholds: Thresholds = dataclasses.field(default_factory=Thresholds)
-    fine_tuning: FineTuning = dataclasses.field(default_factory=FineTuning)
-    models_dir: str = "~/.cdcda/models"
-
-
-@dataclasses.dataclass(frozen=True)
-class Grid:
-    """Which units are wanted."""
-
-    methods: str = "all"
-    """Names separated by commas, or "all"."""
-    shares: tuple[float, ...] = (1.0,)
-    ks: tuple[int, ...] = (5,)
-    seeds: tuple[int, ...] = (0,)
-
-
-@dataclasses.dataclass(frozen=True, order=True)
-class Unit:
-    """One target under one method and setting; None where the method does not depend on it."""
-
-    user: str
-    method: str
-    share: float | None
-    k: int | None
-    seed: int | None
-
-    @property
-    def file(self) -> Path:
-        """Where its result is, below the run's folder."""
-        parts = [self.method]
-        parts += [] if self.share is None else [f"s{self.share:g}"]
-        parts += [] if self.k is None else [f"k{self.k}"]
-        parts += [] if self.seed is None else [f"seed{self.seed}"]
-        return Path(UNITS) / urllib.parse.quote(self.user, safe="") / f"{'-'.join(parts)}.json"
 
 
 class Engine(Protocol):
@@ -96,98 +43,6 @@ class Engine(Protocol):
 
     def work_off(self, plan: Plan, out: Path, units: Sequence[Unit], largest: Largest) -> Iterator[Unit]:
         """Does every unit and yields it once its file is there."""
-
-
-def _check_grid(grid: Grid) -> None:
-    if any(not 0 <= share <= 1 for share in grid.shares) or not grid.shares:
-        raise BadInput("A share ratio lies between 0 and 1; name some like --share 0.5,1.0.")
-    if any(not 1 <= k <= 20 for k in grid.ks) or not grid.ks:
-        raise BadInput("The pairs for each record are 1 to 20; name some like --k 1,3,5.")
-    if not grid.seeds:
-        raise BadInput("No seed is named; name one like --seed 0.")
-
-
-def units_of(people: People, grid: Grid) -> tuple[Unit, ...]:
-    """Every unit that is wanted, target by target, each once; raises BadInput."""
-    _check_grid(grid)
-    methods = choose_methods(grid.methods, people.task, all(target.neutral for target in people.targets))
-    units = [
-        Unit(
-            target.user,
-            method.name,
-            share if method.by_share else None,
-            k if method.by_k else None,
-            seed if method.by_seed else None,
-        )
-        for target in people.targets
-        for method in methods
-        for share in grid.shares
-        for k in grid.ks
-        for seed in grid.seeds
-    ]
-    return tuple(dict.fromkeys(units))
-
-
-def largest_of(grid: Grid) -> Largest:
-    """The most that the grid's units ask of a pool."""
-    return Largest(max(grid.shares), max(grid.ks))
-
-
-def _models(plan: Plan) -> tuple[LocalModel, LocalModel]:
-    folder = Path(plan.models_dir).expanduser()
-    return find_model(plan.device_model, folder), find_model(plan.cloud_model, folder)
-
-
-def _identity(plan: Plan) -> dict[str, Any]:
-    device, cloud = _models(plan)
-    told = json.loads(json.dumps(dataclasses.asdict(plan)))
-    hashes = {"device": model_hash(device), "cloud": model_hash(cloud)}
-    return {"format": _FORMAT, "plan": told, "model_hashes": hashes}
-
-
-def _same_plan(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    # More targets may be added to a run: each unit stands by itself, and M_base has a hash of its own.
-    free = {"users", "only", "data", "device_model", "cloud_model", "models_dir"}
-
-    def fixed(told: Mapping[str, Any]) -> Any:
-        return [told["model_hashes"], {key: value for key, value in told["plan"].items() if key not in free}]
-
-    return bool(fixed(there) == fixed(wanted))
-
-
-def open_run(plan: Plan, people: People, out: Path) -> None:
-    """Writes run.json, or checks that the folder's is of the same task, models and settings; raises BadInput."""
-    path = out / RUN
-    told = {"labels": people.labels, "others": len(people.others), "left_out": people.left_out}
-    wanted = _identity(plan) | {"people": told}
-    if path.is_file() and not _same_plan(json.loads(path.read_text("utf-8")), wanted):
-        raise BadInput(
-            f"The folder {out} holds results of another task, other models or settings; name another folder with --out."
-        )
-    write_json(path, wanted)
-
-
-def load_plan(out: Path) -> tuple[Plan, Mapping[str, Any]]:
-    """The plan of a run's folder, and what it tells of the people; raises BadInput where there is none."""
-    try:
-        content = json.loads((out / RUN).read_text("utf-8"))
-        told = content["plan"]
-    except (OSError, ValueError, KeyError):
-        raise BadInput(
-            f"{out} should hold the {RUN} of a run but does not; name the --out of `cdcda lamp run`."
-        ) from None
-    parts = {
-        "base_recipe": BaseRecipe(**told["base_recipe"]),
-        "thresholds": Thresholds(**told["thresholds"]),
-        "fine_tuning": FineTuning(**told["fine_tuning"]),
-        "only": tuple(told["only"]),
-    }
-    return Plan(**{**told, **parts}), content["people"]
-
-
-def people_of(plan: Plan) -> People:
-    """The people of a plan."""
-    return read_people(Path(plan.data).expanduser(), plan.task, plan.users, plan.only)
 
 
 def _base(plan: Plan, people: People, model: LocalModel, out: Path) -> TaskBase | None:
@@ -214,7 +69,7 @@ class Workbench:
         self.kit = self._kit(largest)
 
     def _kit(self, largest: Largest) -> Kit:
-        device, cloud = _models(self._plan)
+        device, cloud = models_of(self._plan)
         desk = self._out / "desk"
         pools = Pools(self._out / "pools", cloud, self._service, largest, self._plan.prompt, self._plan.thresholds)
         base = _base(self._plan, self.people, device, self._out)
@@ -225,7 +80,7 @@ class Workbench:
 
     def _service(self) -> CloudAddress:
         if self._address is None:
-            _, cloud = _models(self._plan)
+            _, cloud = models_of(self._plan)
             workspace = open_workspace(self._out / "service")
             self._address = self._closing.enter_context(start_local_service(workspace, cloud.path)).address
         return self._address
@@ -254,7 +109,7 @@ class Workbench:
             for question, answer in zip(target.questions, found.answers, strict=True)
         ]
         return {
-            "format": _FORMAT,
+            "format": FORMAT,
             "unit": dataclasses.asdict(unit),
             "answers": answers,
             "facts": dict(found.facts),
@@ -288,11 +143,6 @@ class LocalEngine:
                 yield unit
 
 
-def undone(out: Path, units: Sequence[Unit]) -> tuple[Unit, ...]:
-    """The units that have no result yet."""
-    return tuple(unit for unit in units if not (out / unit.file).is_file())
-
-
 def run(plan: Plan, grid: Grid, out: Path, engine: Engine, listener: Callable[[int, int, Unit | None], None]) -> int:
     """Works off what is missing and gives the number of units; `listener` hears how many are done, of how many.
 
@@ -300,8 +150,9 @@ def run(plan: Plan, grid: Grid, out: Path, engine: Engine, listener: Callable[[i
     """
     people = people_of(plan)
     units = units_of(people, grid)
-    open_run(plan, people, out)
     left = undone(out, units)
+    check_methods(plan, left)
+    open_run(plan, people, out)
     done = len(units) - len(left)
     listener(done, len(units), None)
     if left:
@@ -309,8 +160,3 @@ def run(plan: Plan, grid: Grid, out: Path, engine: Engine, listener: Callable[[i
             done += 1
             listener(done, len(units), unit)
     return len(units)
-
-
-def results(out: Path) -> tuple[Mapping[str, Any], ...]:
-    """Every finished result of a run's folder, in the order of their files."""
-    return tuple(json.loads(path.read_text("utf-8")) for path in sorted((out / UNITS).glob("*/*.json")))

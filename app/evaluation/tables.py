@@ -16,7 +16,7 @@ from app.evaluation import bootstrap
 from app.evaluation.bertscore import BertScorer
 from app.evaluation.methods import METHODS
 from app.evaluation.metrics import Metric, bert_score, count_unusable, metrics_of
-from app.evaluation.runs import load_plan, results
+from app.evaluation.plans import load_plan, results
 from app.tasks import find_task
 
 MAIN = "cdcda"

@@ -54,7 +54,7 @@ def find_wordnet(folder: Path | None = None) -> Path:
     where = f"{named} does not hold them" if named else "they are nowhere here"
     raise ModelMissing(
         f"Synonyms need WordNet's database files (index.noun, data.noun and so on) and {where}; install Debian's"
-        f" package wordnet-base, or name their folder with {VARIABLE}."
+        f" package wordnet-base, name their folder with {VARIABLE}, or leave the method out with `--methods all,-eda`."
     )
 
 

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from app.evaluation.wordnet import VARIABLE
 from app.pipeline.local_service import CloudAddress
 from tests.cloud_stub.fakes import TOKEN, FakeModel, FakeNli, loaded, serving
+from tests.evaluation.support import write_database
 
 
 @pytest.fixture
@@ -19,6 +21,13 @@ def service(model: FakeModel) -> Iterator[CloudAddress]:
     """The real server around it; local, as one that a run starts itself."""
     with serving(loaded(model, FakeNli())) as client:
         yield CloudAddress(client.url, TOKEN, local=True)
+
+
+@pytest.fixture(autouse=True)
+def small_wordnet(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handful of synsets in WordNet's own format, whatever is installed."""
+    folder = tmp_path_factory.getbasetemp() / "wordnet"
+    monkeypatch.setenv(VARIABLE, str(folder if folder.exists() else write_database(folder)))
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,8 @@ from typing import Any
 
 from app.device.finetuning import FineTuning
 from app.evaluation.mbase import BaseRecipe
-from app.evaluation.runs import Plan
+from app.evaluation.plans import Plan
+from app.evaluation.wordnet import PARTS
 from tests.tiny import tiny_gguf
 
 TITLE = "Generate a title for the following abstract of a paper: "
@@ -16,6 +17,31 @@ TWEET = "Paraphrase the following tweet without any explanation before or after 
 TAG = "Which tag does this movie relate to among the following tags? tags: [funny, sad] description: "
 
 Item = Mapping[str, str]
+
+
+SYNSETS = {
+    "noun": [["boat", "vessel"], ["river", "stream", "watercourse"], ["Mouse", "rodent"]],
+    "verb": [["study", "examine(p)", "look_at"]],
+    "adj": [],
+    "adv": [],
+}
+
+
+def write_database(folder: Path) -> Path:
+    """Index and data files with true byte offsets, licence lines first."""
+    folder.mkdir()
+    for part in PARTS:
+        data, index = "  1 licence\n", "  1 licence\n"
+        for words in SYNSETS[part]:
+            offset = len(data)
+            listed = " ".join(f"{word} 0" for word in words)
+            data += f"{offset:08} 04 {part[0]} {len(words):02x} {listed} 000 | gloss\n"
+            for word in words:
+                index += f"{word.partition('(')[0].lower()} {part[0]} 1 0 1 0 {offset:08}\n"
+        (folder / f"data.{part}").write_text(data)
+        (folder / f"index.{part}").write_text(index)
+    (folder / "noun.exc").write_text("mice mouse\n")
+    return folder
 
 
 def question(id: str, user: str, prompt: str, profile: Sequence[Item]) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from app.evaluation import methods
 from app.evaluation.desks import learning_task
 from app.evaluation.methods import METHODS, choose_methods
 from app.evaluation.people import Asked, Target
+from app.evaluation.plans import Grid, Plan, results
 from app.evaluation.pools import shared_places
-from app.evaluation.runs import Grid, LocalEngine, Plan, results, run
+from app.evaluation.runs import LocalEngine, run
 from app.lamp import LampPair
 from app.pipeline.judging import Thresholds
 from app.pipeline.local_service import CloudAddress
@@ -55,8 +56,8 @@ def test_every_method_answers_every_question_of_a_user(tmp_path: Path, service: 
 def test_the_ablations_learn_as_many_pairs_and_all_pairs(
     tmp_path: Path, service: CloudAddress, model: FakeModel
 ) -> None:
-    # The stand-in scorer prefers texts that are longer than the other: a tight threshold keeps a part.
-    plan = plan_for(tmp_path, titles(tmp_path / "data"), thresholds=Thresholds(0.0, 1.0, 0.5, 1.37))
+    # The stand-in model ends its texts with a seed of 8 to 10 digits: the length filter keeps the shorter ones.
+    plan = plan_for(tmp_path, titles(tmp_path / "data"), thresholds=Thresholds(0.0, 1.0, 0.5, 1.41))
     grid = Grid("cdcda,cdcda-rs,cdcda-nods", shares=(1.0,), ks=(3,))
     found = {name: result["facts"] for name, result in work(tmp_path, plan, grid, service).items()}
     filtered, drawn, everything = (found[f"{name}-s1-k3-seed0"] for name in ("cdcda", "cdcda-rs", "cdcda-nods"))
@@ -85,6 +86,7 @@ def test_smaller_shares_and_fewer_pairs_come_from_the_largest_pool(
     assert all(prompt.form == "paper" for prompt in model.prompts)
 
 
+@pytest.mark.slow
 def test_only_shared_records_travel(tmp_path: Path, service: CloudAddress, model: FakeModel) -> None:
     plan = plan_for(tmp_path, titles(tmp_path / "data"), thresholds=SOME)
     work(tmp_path, plan, Grid("direct,eda,rkd,cdcda", shares=(0.5,), ks=(1,)), service)
@@ -99,6 +101,7 @@ def test_direct_fine_tuning_asks_no_service(tmp_path: Path) -> None:
     assert len(found) == 9
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_answers_in_another_folder(tmp_path: Path, service: CloudAddress) -> None:
     plan = plan_for(tmp_path, titles(tmp_path / "data"), thresholds=SOME)
     grid = Grid("cdcda-rs", shares=(0.5,), ks=(2,))
@@ -110,6 +113,7 @@ def test_the_same_seed_gives_the_same_answers_in_another_folder(tmp_path: Path, 
     )
 
 
+@pytest.mark.slow
 def test_tweets_are_learned_alone_or_from_neutral_rewrites(
     tmp_path: Path, service: CloudAddress, model: FakeModel
 ) -> None:
@@ -121,6 +125,7 @@ def test_tweets_are_learned_alone_or_from_neutral_rewrites(
     assert "Flight 0 is late., Response: omg flight 0!!." in texts
 
 
+@pytest.mark.slow
 def test_labels_have_their_trivial_methods(tmp_path: Path, service: CloudAddress) -> None:
     plan = plan_for(tmp_path, tags(tmp_path / "data"), "LaMP_2", thresholds=SOME)
     found = work(tmp_path, plan, Grid("majority,nearest,cdcda-nods", shares=(0.5, 1.0), ks=(1,)), service)
