@@ -22,6 +22,8 @@ from cloud_stub.schemas import (
     LINE,
     MAX_TEXT,
     SKIP_HEADER,
+    BaseDescription,
+    Bases,
     Capabilities,
     FailureLine,
     Health,
@@ -203,6 +205,15 @@ def capabilities(workspace: Workspace, address: CloudAddress) -> Capabilities:
     try:
         found = json.loads(_ask(workspace, address, "/v1/capabilities", address.token, 120.0))
         return Capabilities.model_validate(found)
+    except ValueError:
+        raise CloudError(f"{SERVICE} is not of protocol 1; use one of the same version as this program.") from None
+
+
+def bases(workspace: Workspace, address: CloudAddress) -> tuple[BaseDescription, ...]:
+    """The task bases that the service offers; raises CloudError and Offline."""
+    try:
+        found = json.loads(_ask(workspace, address, "/v1/bases", address.token, 60.0))
+        return Bases.model_validate(found).bases
     except ValueError:
         raise CloudError(f"{SERVICE} is not of protocol 1; use one of the same version as this program.") from None
 
