@@ -162,8 +162,9 @@ def _show_train(result: Result) -> None:
         "is switched on" if result["activated"] else "is no better than the base on your held-out records and stays off"
     )
     _say(
-        f"Adapter {result['adapter']} learned from {result['examples']} examples in {result['seconds']:.0f} s"
-        f" and {state}.",
+        f"Adapter {result['adapter']} learned from {result['examples']} examples"
+        + (f" on top of the base {result['task_base']}" if result["task_base"] else "")
+        + f" in {result['seconds']:.0f} s and {state}.",
         f"Loss {_loss(result['final_loss'])}; held out: base {_loss(result['base_held_out_loss'])},"
         f" adapter {_loss(result['held_out_loss'])}; {result['tokens_per_second']:.0f} tokens/s,"
         f" at most {result['peak_memory_mb']:.0f} MB.",
