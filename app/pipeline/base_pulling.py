@@ -18,7 +18,7 @@ from app.pipeline.cloud import SERVICE
 from app.pipeline.local_service import CloudAddress
 from app.pipeline.pulling import BLOCK, Listener, PullProgress, require_room
 from app.pipeline.workspace import Workspace
-from cloud_stub.schemas import BaseDescription, BaseFile
+from cloud_stub.base_schemas import BaseDescription, BaseFile
 
 
 def _find(workspace: Workspace, address: CloudAddress, name: str) -> BaseDescription:

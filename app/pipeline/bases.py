@@ -16,7 +16,7 @@ from app.device.catalogue import LocalModel
 from app.errors import AdapterRefused, BadInput
 from app.pipeline.workspace import Workspace
 from app.tasks import Task, find_task
-from cloud_stub.schemas import BaseDescription
+from cloud_stub.base_schemas import BaseDescription
 from personal_store import preferences, training
 
 PREFERENCE = "task_bases"

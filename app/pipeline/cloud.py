@@ -18,12 +18,11 @@ from app.pipeline.cleaning import clean
 from app.pipeline.local_service import CloudAddress
 from app.pipeline.payload import Payload, destination_of, require_approved, require_destination
 from app.pipeline.workspace import Workspace
+from cloud_stub.base_schemas import BaseDescription, Bases
 from cloud_stub.schemas import (
     LINE,
     MAX_TEXT,
     SKIP_HEADER,
-    BaseDescription,
-    Bases,
     Capabilities,
     FailureLine,
     Health,

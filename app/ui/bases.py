@@ -17,7 +17,7 @@ from app.ui.history import TASK_CHOICES
 from app.ui.notices import answered, shown
 from app.ui.parts import drawn
 from app.ui.services import Services
-from cloud_stub.schemas import BaseDescription
+from cloud_stub.base_schemas import BaseDescription
 
 FIRST_TASK = "title"
 METRICS = {"rouge_1": "ROUGE-1", "rouge_l": "ROUGE-L", "accuracy": "accuracy", "mae": "mean error"}

@@ -13,7 +13,8 @@ import requests
 import uvicorn
 
 from cloud_stub import bases
-from cloud_stub.schemas import Bases, Problem
+from cloud_stub.base_schemas import Bases
+from cloud_stub.schemas import Problem
 from cloud_stub.server import build_app
 from tests.cloud_stub.fakes import CAPABILITIES, TOKEN, FakeModel, loaded
 from tests.device.random_base import random_base
