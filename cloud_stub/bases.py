@@ -16,7 +16,8 @@ import fastapi.security
 import pydantic
 from fastapi.responses import FileResponse, JSONResponse
 
-from cloud_stub.schemas import BaseDescription, BaseFile, Bases, Problem
+from cloud_stub.base_schemas import BaseDescription, BaseFile, Bases
+from cloud_stub.schemas import Problem
 
 MANIFEST = "manifest.json"
 _COPIED = ("name", "title", "task", "model", "data", "licence", "attribution", "users", "examples")

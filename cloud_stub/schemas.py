@@ -4,7 +4,7 @@ A request is one JSON body; the answer to it is a stream of JSON lines. Unknown 
 Nothing here knows a database id: a record travels under a reference that means nothing to the service.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import pydantic
 
@@ -16,10 +16,7 @@ MAX_TEXT = 20_000
 MAX_BODY = 64 * 1024 * 1024
 """Largest request body, in bytes."""
 
-MAX_BASE = 2 * 1024**3
-"""Largest file of a task base, in bytes."""
-
-PromptForm = Literal["auto", "paper", "rewrite", "examples"]
+PromptForm = Literal["auto", "paper", "rewrite", "examples", "sentences"]
 """How the model is asked; "auto" lets the service choose the form that suits its model."""
 AnswerKind = Literal["text", "label", "rating"]
 FailureReason = Literal["empty", "too long", "unusable answer", "time limit", "model error"]
@@ -39,6 +36,19 @@ class SharedRecord(Schema):
     output: Annotated[str, pydantic.Field(max_length=MAX_TEXT)]
 
 
+class Thresholds(Schema):
+    """What a pair must reach to be kept; the source's e_scf, e_tdf, e_min and e_max."""
+
+    entailment: Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
+    """Least P(x entails x_syn) and least P(x_syn entails x)."""
+    rouge_l: Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
+    """Greatest ROUGE-L of x and x_syn."""
+    shortest: Annotated[float, pydantic.Field(ge=0.0, allow_inf_nan=False)]
+    """Least len(x_syn) / len(x)."""
+    longest: Annotated[float, pydantic.Field(ge=0.0, allow_inf_nan=False)]
+    """Greatest len(x_syn) / len(x)."""
+
+
 class AugmentRequest(Schema):
     """Asks for k synthetic pairs for each record."""
 
@@ -50,6 +60,16 @@ class AugmentRequest(Schema):
     prompt: PromptForm = "auto"
     temperature: Annotated[float, pydantic.Field(ge=0.0, le=2.0)] = 0.7
     seed: Annotated[int, pydantic.Field(ge=0, lt=2**31)] = 0
+    thresholds: Thresholds | None = None
+    """What the client will keep: the service draws again, a bounded number of times, what would not pass."""
+    only_kept: bool = False
+    """Send the pairs that pass the thresholds alone, as the source does; needs thresholds."""
+
+    @pydantic.model_validator(mode="after")
+    def _only_kept_needs_thresholds(self) -> Self:
+        if self.only_kept and self.thresholds is None:
+            raise ValueError("only_kept needs thresholds")
+        return self
 
 
 class PairScores(Schema):
@@ -131,56 +151,6 @@ class Capabilities(Schema):
     """Name of the NLI model."""
     max_records: int = MAX_RECORDS
     max_text: int = MAX_TEXT
-
-
-class BaseFile(Schema):
-    """A file of a task base."""
-
-    name: Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
-    bytes: Annotated[int, pydantic.Field(ge=0, le=MAX_BASE)]
-    sha256: Annotated[str, pydantic.Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class BaseScore(Schema):
-    """What a device model reached on people that neither it nor the base learned from."""
-
-    untrained: float
-    """As the model came."""
-    trained: float
-    """With the base."""
-
-
-class BaseDescription(Schema):
-    """A task base (M_base): what a device model learned of a task from other people's public data, as a LoRA."""
-
-    name: Annotated[str, pydantic.Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
-    title: Annotated[str, pydantic.Field(max_length=200)]
-    task: Annotated[str, pydantic.Field(max_length=40)]
-    model: Annotated[str, pydantic.Field(max_length=200)]
-    """Device model that it is for."""
-    model_sha256: Annotated[str, pydantic.Field(pattern=r"^[0-9a-f]{64}$")]
-    """Of that model's file; of its weights and configuration where it is a folder."""
-    data: Annotated[str, pydantic.Field(max_length=2000)]
-    licence: Annotated[str, pydantic.Field(max_length=2000)]
-    """Of the data."""
-    attribution: Annotated[str, pydantic.Field(max_length=2000)]
-    users: int
-    examples: int
-    questions: int = 0
-    """Asked for the scores; 0: not scored."""
-    scores: Annotated[dict[str, BaseScore], pydantic.Field(max_length=10)] = pydantic.Field(default_factory=dict)
-    """By metric: rouge_1, rouge_l, accuracy, mae."""
-    bytes: int
-    """Of all files together."""
-    files: Annotated[tuple[BaseFile, ...], pydantic.Field(min_length=1, max_length=20)]
-    """manifest.json, whose presence means that a base is whole, is the last."""
-
-
-class Bases(Schema):
-    """The task bases that this service offers."""
-
-    protocol: Literal["1"] = "1"
-    bases: Annotated[tuple[BaseDescription, ...], pydantic.Field(max_length=500)]
 
 
 class Health(Schema):

@@ -160,9 +160,13 @@ def find_bases(embedded: Path, fetched: Path) -> tuple[TaskBase, ...]:
     return tuple(found)
 
 
-def fits(base: TaskBase, task: str, model: LocalModel) -> bool:
-    """Whether a base is for this task and was made on this very model."""
-    return base.manifest.task == task and base.manifest.model_hash == model_hash(model)
+def fits(base: TaskBase, task: str, model: LocalModel, template_hash: str) -> bool:
+    """Whether a base is for this task and was made on this very model, with the template that it has now."""
+    manifest = base.manifest
+    # The model's hash last: it may have to be computed over a large file.
+    return (
+        manifest.task == task and manifest.template_hash == template_hash and manifest.model_hash == model_hash(model)
+    )
 
 
 def check_base(base: TaskBase, model: LocalModel, template_hash: str) -> None:

@@ -75,7 +75,7 @@ ENTAILMENT, ROUGE, SHORTEST, LONGEST = (
 NO_PAIRS = ("No pairs yet", "Go to Share, tick some records, preview what leaves, and approve it.")
 NO_SUCH_PAIRS = ("No pair here", "No pair matches this filter; choose another one under “Show”.")
 YOUR_EDIT, SYNTHETIC = "Yours, edited", "Synthetic"
-FILTER_NAMES = {"consistency": "meaning", "diversity": "wording", "length": "length"}
+FILTER_NAMES = {"consistency": "meaning", "diversity": "wording", "length": "length", "safety": "safety"}
 
 # Personalise
 PERSONALISE_LEAD = (
@@ -112,6 +112,15 @@ OFFLINE = "Offline: open no connection to another computer"
 SAVE_CLOUD = "Save"
 MODELS_TITLE = "### Models"
 DEVICE_MODEL = "Model on this computer"
+BASES_TITLE = "### Bases"
+BASES_LEAD = (
+    "What a model has already learned of a task from other people's public data. Your own adapter is trained on top"
+    " of it, and writes with it."
+)
+BASE_TASK, BASE_CHOICE = "Task", "Base for this task"
+BASE_AUTOMATIC, BASE_NONE = "Automatic: the one that fits", "None: the bare model"
+LOOK_FOR_BASES = "Look for bases at the service"
+BASE_SAVED = "This base is used from now on; adapters go on with the base that they learned on."
 DOCTOR_TITLE = "### Doctor"
 EXAMINE = "Examine this computer"
 

@@ -56,6 +56,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--max-tokens", type=_positive, default=USUAL.max_tokens, help="of an example (%(default)s)")
     parser.add_argument("--score", type=int, default=Recipe.questions, metavar="N", help="dev questions (%(default)s)")
     told = parser.add_argument_group("what the base tells of its data")
+    told.add_argument("--title", dest="about_title", default="", metavar="TEXT", help="for people")
     for field in ("data", "licence", "attribution"):
         flag = "--about" if field == "data" else f"--{field}"
         told.add_argument(flag, dest=f"about_{field}", default=NOT_STATED, metavar="TEXT")
@@ -76,7 +77,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
         options.out.expanduser().absolute(),
         options.cache.expanduser().absolute(),
         FineTuning(**{name: getattr(options, name) for name in named}),
-        About(options.about_data, options.about_licence, options.about_attribution),
+        About(options.about_title, options.about_data, options.about_licence, options.about_attribution),
         options.score,
     )
 

@@ -50,8 +50,10 @@ class Listener(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """What is told of the data, in words."""
+    """What is told of the base and its data, in words."""
 
+    title: str = ""
+    """Empty: made of the task and the name."""
     data: str = NOT_STATED
     licence: str = NOT_STATED
     attribution: str = NOT_STATED
@@ -112,7 +114,7 @@ def _manifest(
 ) -> BaseManifest:
     return BaseManifest(
         name=recipe.name,
-        title=f"{recipe.task.title}: {recipe.name}",
+        title=recipe.about.title or f"{recipe.task.title}, {recipe.name}",
         task=recipe.task.name,
         model=recipe.model.name,
         model_hash=model_hash(recipe.model),

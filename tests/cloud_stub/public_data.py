@@ -10,7 +10,12 @@ THINGS = ("rivers", "bread", "clocks", "snow", "ferries", "gardens", "maps", "be
 
 def _item(user: int, number: int) -> dict[str, str]:
     thing = THINGS[(user + number) % len(THINGS)]
-    return {"id": f"{user}-{number}", "abstract": f"Person {user} on {thing}.", "title": f"On {thing}", "date": "2016"}
+    return {
+        "id": f"{user}-{number}",
+        "abstract": f"Person {user} on {thing}.",
+        "title": f"{user} on {thing}",
+        "date": "2016",
+    }
 
 
 def _write(folder: Path, part: str, users: range) -> None:

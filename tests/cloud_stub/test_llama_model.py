@@ -9,7 +9,7 @@ from cloud_stub.errors import ModelNotUsable, RecordTooLong
 from cloud_stub.llama_library import check_model
 from cloud_stub.llama_model import TOGETHER, LlamaModel
 from cloud_stub.models import ModelFile, choose_model, embedded_model
-from cloud_stub.prompts import Prompt
+from cloud_stub.prompts import Prompt, sentence_prompt
 from cloud_stub.strands import Strand
 from tests import tiny
 
@@ -101,6 +101,32 @@ def test_a_record_that_leaves_no_room_is_refused_and_the_next_is_served(model: L
 def test_a_long_prompt_leaves_room_for_fewer_samples_at_a_time(model: LlamaModel) -> None:
     long = asked("x" * (tiny.CONTEXT - 400))
     assert len(model.write(long, [1, 2, 3, 4], 0.7, never)) == 4
+
+
+def test_a_prompt_that_begins_as_the_last_one_did_gives_what_it_gives_a_fresh_model(
+    gguf: Path, model: LlamaModel
+) -> None:
+    fresh = LlamaModel(ModelFile("tiny", gguf), threads=1)
+    try:
+        expected = fresh.write(sentence_prompt("the second one"), [1, 2], 0.7, never)
+    finally:
+        fresh.close()
+    model.write(sentence_prompt("the first one, which is longer"), [1, 2], 0.7, never)
+    assert model.write(sentence_prompt("the second one"), [1, 2], 0.7, never) == expected
+
+
+def test_an_answer_of_one_part_ends_with_its_line(model: LlamaModel) -> None:
+    for sample in model.write(sentence_prompt("a short text"), [1, 2, 3], 0.7, never):
+        assert sample.output == ""
+        assert "\n" not in sample.input
+
+
+def test_the_turns_shown_before_are_turns_of_the_template(model: LlamaModel) -> None:
+    prompt = sentence_prompt("a short text")
+    ids = model.prompt_ids(prompt)
+    # Two turns for each demonstration, the question, and the answer that is begun.
+    assert ids.count(tiny.IM_START) == 2 * len(prompt.demonstrations) + 2
+    assert ids.count(tiny.IM_END) == 2 * len(prompt.demonstrations) + 1
 
 
 def test_told_to_stop_it_leaves_the_samples_unfinished(model: LlamaModel) -> None:
