@@ -26,7 +26,7 @@ from app.device.losses import Loss, completion_loss
 from app.device.merging import prepare_on
 from app.device.rendering import Example, Message, render_example, render_prompt, render_task, template_hash
 from app.device.tokenising import Tokeniser, open_tokeniser
-from app.device.weights import model_hash
+from app.device.weights import model_hash, room_on_disk
 from app.evaluation.people import hash_of
 from app.lamp import LampPair
 from app.tasks import Task, find_task
@@ -201,11 +201,15 @@ class Desk:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON beside and renames, so that a file of that name is always whole."""
+    """Writes JSON beside and renames, so that a file of that name is always whole; raises DiskFull."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(value, ensure_ascii=False, indent=1)
     descriptor, temporary = tempfile.mkstemp(prefix=".part-", dir=path.parent)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        json.dump(value, file, ensure_ascii=False, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with room_on_disk(path.parent), open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
