@@ -19,7 +19,7 @@ from typing import Any
 
 import uvicorn
 
-from cloud_stub import llama_library, nli
+from cloud_stub import bases, llama_library, nli
 from cloud_stub.augmenting import Parts
 from cloud_stub.errors import PortInUse, ServiceError
 from cloud_stub.models import ModelFile, choose_model
@@ -52,6 +52,13 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=pathlib.Path("~/.cdcda/models"),
         metavar="DIR",
         help="without --model its largest .gguf is taken, else the small one that comes along (%(default)s)",
+    )
+    parser.add_argument(
+        "--bases-dir",
+        type=pathlib.Path,
+        default=pathlib.Path("~/.cdcda/bases"),
+        metavar="DIR",
+        help="task bases offered beside those that come along; `cdcda-cloud pretrain` makes them (%(default)s)",
     )
     parser.add_argument("--nli", metavar="MODEL", help="sentence-transformers CrossEncoder, in place of the own one")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input is closed")
@@ -177,6 +184,7 @@ def serve(options: argparse.Namespace) -> None:
     with listen(options.host, options.port) as listening:
         parts = in_background(lambda: load_parts(model, options.nli))
         app = build_app(describe(model, options.nli), parts, _token())
+        app.include_router(bases.build_router(options.bases_dir))
         config = uvicorn.Config(
             app,
             access_log=False,
@@ -196,9 +204,17 @@ def serve(options: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the service; the exit code is 0 when it was told to end, 1 with one sentence when it cannot serve."""
+    """Run the service; the exit code is 0 when it was told to end, 1 with one sentence when it cannot serve.
+
+    `pretrain` as the first word makes a base instead (cloud_stub.pretraining).
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["pretrain"]:
+        from cloud_stub.pretraining import command
+
+        return command.main(given[1:])
     try:
-        serve(parse_options(arguments))
+        serve(parse_options(given))
     except ServiceError as error:
         print(error, file=sys.stderr)
         return 1

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from app.cli.lamp import add_lamp
 from app.tasks import TASKS
 
 STRATEGIES = ("random", "newest", "representative", "careful")
@@ -143,6 +144,9 @@ def _add_training(
     train.add_argument("--alpha", type=_positive, default=8)
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--model", metavar="NAME_OR_PATH", help="the model to adapt (your device model)")
+    train.add_argument(
+        "--base", metavar="NAME|automatic|none", help="base to train on top of (your choice for the task)"
+    )
     train.add_argument("--resume", action="store_true", help="go on with the newest unfinished training")
     adapters = commands.add_parser("adapters", parents=common, help="see and switch adapters")
     adapters.add_argument("--use", type=_adapter_or_none, metavar="ID|none", default=argparse.SUPPRESS)
@@ -171,6 +175,28 @@ def _add_models(
     use.add_argument("--for", dest="purpose", choices=("device", "cloud"), default="device")
 
 
+def _add_bases(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: list[argparse.ArgumentParser]
+) -> None:
+    bases = commands.add_parser(
+        "bases",
+        parents=[*common, _cloud()],
+        help="what models already learned of a task from other people's public data",
+    )
+    bases.set_defaults(action="list")
+    actions = bases.add_subparsers(dest="action", metavar="list | pull NAME | remove NAME | use NAME")
+    again = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    for flag in ("--data-dir", "--cloud-url", "--cloud-token"):
+        again.add_argument(flag)
+    again.add_argument("--json", action="store_true")
+    actions.add_parser("list", parents=[again], help="those that are here, and those of the service that is named")
+    for name, help in (("pull", "fetch one from the service that is named"), ("remove", "delete a fetched one")):
+        actions.add_parser(name, parents=[again], help=help).add_argument("name", metavar="NAME")
+    use = actions.add_parser("use", parents=[again], help="choose the one that a task is learned and written on")
+    use.add_argument("name", metavar="NAME|automatic|none")
+    use.add_argument("--task", metavar="NAME", required=True, help=f"{TASK_NAMES}, or a LaMP name")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     parser = argparse.ArgumentParser(
@@ -186,6 +212,8 @@ def build_parser() -> argparse.ArgumentParser:
         writing = commands.add_parser(name, parents=[*common, _writing()], help=help)
         writing.add_argument("--adapter", type=_adapter, default="active", metavar="latest|none|ID")
     _add_models(commands, common)
+    _add_bases(commands, common)
+    add_lamp(commands, common)
     commands.add_parser("doctor", parents=common, help="examine this computer")
     return parser
 

@@ -2,17 +2,19 @@
 
 import argparse
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from app.cli import display
+from app.cli.lamp import lamp
 from app.errors import BadInput, JobRefused
 from app.pipeline import importing, judging, network, review, sharing
 from app.pipeline.local_service import TOKEN_VARIABLE, CloudAddress, named_address
 from app.pipeline.payload import LOCAL_DESTINATION, Payload, build_payload, destination_of
 from app.pipeline.workspace import Workspace, open_workspace
-from app.tasks import find_task
+from app.tasks import TASKS, find_task
 from personal_store import ledger, records, training
 from personal_store.nouns import Adapter, Job, RecordQuery
 
@@ -178,7 +180,7 @@ def _train(workspace: Workspace, options: argparse.Namespace) -> Result:
         job = jobs.resume_job(workspace, _newest_unfinished(workspace).id)
     else:
         settings = jobs.TrainSettings(
-            options.task, options.epochs, options.rank, options.alpha, options.seed, options.model
+            options.task, options.epochs, options.rank, options.alpha, options.seed, options.model, options.base
         )
         job = jobs.start_train(workspace, settings)
     return follow_to_end(workspace, job, quiet=options.json)
@@ -230,6 +232,7 @@ def _draft(draft: Any) -> Result:
         "text": draft.text,
         "adapter": draft.adapter_id,
         "adapter_name": draft.adapter_name,
+        "task_base": draft.base_name,
         "model": draft.model,
         "tokens": draft.tokens,
         "seconds": round(draft.seconds, 3),
@@ -280,6 +283,32 @@ def _models(workspace: Workspace, options: argparse.Namespace) -> Result:
     return {"models": [dataclasses.asdict(row) for row in rows]}
 
 
+def _pull_base(workspace: Workspace, options: argparse.Namespace, address: CloudAddress | None) -> Result:
+    from app.pipeline.base_pulling import pull_base
+
+    if address is None:
+        raise BadInput("A base is fetched from a service that makes bases; name it with --cloud-url.")
+    fetch = functools.partial(pull_base, workspace, address, options.name)
+    base = display.show_base_pull(fetch, options.name, options.json)
+    return {"name": base.name, "licence": base.manifest.licence, "attribution": base.manifest.attribution}
+
+
+def _bases(workspace: Workspace, options: argparse.Namespace) -> Result:
+    from app.pipeline import bases, cloud
+
+    address = _address(options)
+    if options.action == "pull":
+        return _pull_base(workspace, options, address)
+    if options.action == "remove":
+        return {"removed": options.name, "adapters": list(bases.remove(workspace, options.name))}
+    if options.action == "use":
+        return {"task": find_task(options.task).name, "use": bases.choose(workspace, options.task, options.name)}
+    offered = cloud.bases(workspace, address) if address else ()
+    choices = {task.name: bases.chosen(workspace, task) for task in TASKS}
+    rows = [dataclasses.asdict(row) for row in bases.base_rows(workspace, offered)]
+    return {"bases": rows, "choices": choices}
+
+
 def _doctor(workspace: Workspace, options: argparse.Namespace) -> Result:
     from app.device.machine import examine
 
@@ -303,6 +332,8 @@ COMMANDS: Mapping[str, Callable[[Workspace, argparse.Namespace], Result]] = {
     "generate": _generate,
     "compare": _compare,
     "models": _models,
+    "bases": _bases,
+    "lamp": lamp,
     "doctor": _doctor,
 }
 

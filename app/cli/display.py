@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from app.cli.lamp import show_lamp
 from app.pipeline.cleaning import clean
 
 Result = Mapping[str, Any]
@@ -162,8 +163,9 @@ def _show_train(result: Result) -> None:
         "is switched on" if result["activated"] else "is no better than the base on your held-out records and stays off"
     )
     _say(
-        f"Adapter {result['adapter']} learned from {result['examples']} examples in {result['seconds']:.0f} s"
-        f" and {state}.",
+        f"Adapter {result['adapter']} learned from {result['examples']} examples"
+        + (f" on top of the base {result['task_base']}" if result["task_base"] else "")
+        + f" in {result['seconds']:.0f} s and {state}.",
         f"Loss {_loss(result['final_loss'])}; held out: base {_loss(result['base_held_out_loss'])},"
         f" adapter {_loss(result['held_out_loss'])}; {result['tokens_per_second']:.0f} tokens/s,"
         f" at most {result['peak_memory_mb']:.0f} MB.",
@@ -215,6 +217,32 @@ def _show_models(result: Result) -> None:
     _table("Models", ("name", "model", "size", "licence", "installed", "used for"), rows)
 
 
+def _score_words(row: Result) -> str:
+    return ", ".join(f"{name} {one['untrained']:.2f} -> {one['trained']:.2f}" for name, one in row["scores"].items())
+
+
+def _show_bases(result: Result) -> None:
+    if "bases" not in result:
+        _say("; ".join(f"{name}: {value}" for name, value in result.items() if value != []))
+        return
+    rows = (
+        (
+            row["name"],
+            row["title"],
+            row["task"],
+            row["model"],
+            f"{row['bytes'] / 1e6:.1f} MB",
+            _score_words(row),
+            row["licence"],
+            ("comes along" if row["embedded"] else "here") if row["installed"] else "offered",
+        )
+        for row in result["bases"]
+    )
+    _table("Bases", ("name", "base", "task", "model", "size", "without -> with it", "licence", ""), rows)
+    own = {task: choice for task, choice in result["choices"].items() if choice != "automatic"}
+    _say(*(f"The task {task} uses: {choice}." for task, choice in own.items()))
+
+
 def _show_doctor(result: Result) -> None:
     for finding in result["findings"]:
         _say(f"{'ok ' if finding['good'] else 'BAD'} {finding['name']}: {finding['detail']}")
@@ -242,6 +270,8 @@ SHOW: Mapping[str, Callable[[Result], None]] = {
     "generate": _shown_already,
     "compare": _shown_already,
     "models": _show_models,
+    "bases": _show_bases,
+    "lamp": show_lamp,
     "doctor": _show_doctor,
 }
 
@@ -256,7 +286,8 @@ def show(options: argparse.Namespace, result: Result) -> None:
 
 def _writer_line(draft: Any) -> str:
     adapter = f"adapter {draft.adapter_id} ({draft.adapter_name})" if draft.adapter_id else "no adapter"
-    return f"[{draft.model}, {adapter}, {draft.tokens} tokens in {draft.seconds:.1f} s]"
+    base = f"base {draft.base_name}, " if draft.base_name else ""
+    return f"[{draft.model}, {base}{adapter}, {draft.tokens} tokens in {draft.seconds:.1f} s]"
 
 
 def show_draft(drafts: Iterable[Any], quiet: bool) -> Any:
@@ -305,6 +336,15 @@ def show_pull(pull: Callable[[Callable[[Any], None]], Any], name: str, quiet: bo
 
     entry = find_entry(name)
     print(f"{entry.title}: licence {entry.licence}, {entry.licence_url}", file=sys.stderr)
+    return _show_download(pull, name, entry.bytes, quiet)
+
+
+def show_base_pull(pull: Callable[[Callable[[Any], None]], Any], name: str, quiet: bool) -> Any:
+    """Run the fetch of a base with a bar; the base."""
+    return _show_download(pull, name, None, quiet)
+
+
+def _show_download(pull: Callable[[Callable[[Any], None]], Any], name: str, total: int | None, quiet: bool) -> Any:
     if quiet:
         return pull(lambda progress: None)
     from rich.console import Console
@@ -312,7 +352,7 @@ def show_pull(pull: Callable[[Callable[[Any], None]], Any], name: str, quiet: bo
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        line = bar.add_task(name, total=entry.bytes)
+        line = bar.add_task(name, total=total)
 
         def listen(progress: Any) -> None:
             bar.update(line, total=progress.total or None, completed=progress.done, description=progress.note or name)

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from app.device import checkpoints
 from app.device.catalogue import LocalModel
@@ -21,6 +21,7 @@ MANIFEST = "manifest.json"
 GGUF_ADAPTER = "adapter.gguf"
 
 _FORMAT = 1
+_M = TypeVar("_M")
 _VERSIONS_OF = ("torch", "transformers", "peft", "bitsandbytes", "gguf", "llama-cpp-python")
 
 
@@ -64,6 +65,8 @@ class Manifest:
     device: str
     scores: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """What base and adapter got on the held-out records, by metric; empty where nothing was held out."""
+    task_base: Mapping[str, str] | None = None
+    """Name and hash of the task base that it was trained on top of, and serves with; None: the bare model."""
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Of the libraries that made it; `finish` fills it in."""
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -75,8 +78,8 @@ def _versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in _VERSIONS_OF}
 
 
-def finish(folder: Path, manifest: Manifest) -> Manifest:
-    """Writes the manifest with the hashes of the folder's files: from now on the adapter is complete.
+def finish(folder: Path, manifest: _M) -> _M:
+    """Writes a dataclass as the manifest, its `files` and `versions` filled in: from now on the adapter is complete.
 
     The training's checkpoint goes, it is needed no longer. Raises DiskFull.
     """
@@ -87,7 +90,7 @@ def finish(folder: Path, manifest: Manifest) -> Manifest:
     files = {
         path.name: file_hash(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST
     }
-    finished = dataclasses.replace(manifest, files=files, versions=_versions())
+    finished: Any = dataclasses.replace(cast(Any, manifest), files=files, versions=_versions())
     temporary = folder / f"{MANIFEST}.part"
     try:
         with room_on_disk(folder):
@@ -95,7 +98,7 @@ def finish(folder: Path, manifest: Manifest) -> Manifest:
             os.replace(temporary, folder / MANIFEST)
     finally:
         temporary.unlink(missing_ok=True)
-    return finished
+    return cast(_M, finished)
 
 
 def load_manifest(folder: Path) -> Manifest:
@@ -120,8 +123,9 @@ def load_manifest(folder: Path) -> Manifest:
         ) from error
 
 
-def _check_files(folder: Path, manifest: Manifest) -> None:
-    for name, expected in manifest.files.items():
+def check_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Raises AdapterRefused unless the folder holds these files with these SHA-256 (hex)."""
+    for name, expected in files.items():
         path = folder / name
         # A manifest that came with an imported adapter must not name files elsewhere.
         if path.parent != folder or not path.is_file():
@@ -132,13 +136,25 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
             )
 
 
-def check_adapter(folder: Path, model: LocalModel, template_hash: str) -> Manifest:
-    """The manifest of an adapter that may be served with this base and template.
+def _check_task_base(folder: Path, manifest: Manifest, hash: str | None) -> None:
+    wanted = manifest.task_base
+    if (wanted or {}).get("hash") == hash:
+        return
+    raise AdapterRefused(
+        f"The adapter {folder.name} was trained on top of"
+        f" {'the base ' + wanted['name'] if wanted else 'the bare model'} and not on"
+        f" {'another one' if hash else 'the bare model'}; `cdcda bases list` shows which are here, or train it again."
+    )
 
-    Raises AdapterRefused where it is unfinished, a file was changed, or base or template are others.
+
+def check_adapter(folder: Path, model: LocalModel, template_hash: str, task_base: str | None = None) -> Manifest:
+    """The manifest of an adapter that may be served with this model, template and task base (its hash).
+
+    Raises AdapterRefused where it is unfinished, a file was changed, or model, template or task base are others.
     """
     manifest = load_manifest(folder)
-    _check_files(folder, manifest)
+    check_files(folder, manifest.files)
+    _check_task_base(folder, manifest, task_base)
     if manifest.base_hash != model_hash(model):
         raise AdapterRefused(
             f"The adapter {folder.name} was trained on {manifest.base} and not on this {model.name}; choose its base"

@@ -8,7 +8,7 @@ import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 from app.device.catalogue import LocalModel
 
@@ -58,9 +58,13 @@ class Account:
 class Stream:
     """An answer on its way: iterate over it for its pieces, drop or close it at any time."""
 
-    def __init__(self, pieces: Iterator[Piece], adapter: str | None, account: Account | None = None) -> None:
+    def __init__(
+        self, pieces: Iterator[Piece], adapter: str | None, account: Account | None = None, base: str | None = None
+    ) -> None:
         self.adapter = adapter
         """Name of the adapter's folder that is really laid over the weights for this answer; None: the base."""
+        self.base = base
+        """Name of the task base's folder that is really laid under it; None: the bare model."""
         self.account = account or Account()
         self._pieces = pieces
 
@@ -79,10 +83,16 @@ class Engine(Protocol):
     Nothing that an engine wrote before changes what it writes next.
     """
 
-    def stream(self, prompt_ids: Sequence[int], adapter: Path | None, sampling: Sampling) -> Stream:
-        """Begins an answer; `adapter` is an adapter's folder. Raises BadInput for a prompt that is too long and
-        AdapterRefused for an adapter that does not fit.
+    def stream(
+        self, prompt_ids: Sequence[int], adapter: Path | None, sampling: Sampling, base: Path | None = None
+    ) -> Stream:
+        """Begins an answer; `adapter` is an adapter's folder, `base` that of a task base which is added too.
+
+        Raises BadInput for a prompt that is too long and AdapterRefused for an adapter that does not fit.
         """
+
+    def completion_logits(self, prompt_ids: Sequence[int], completion_ids: Sequence[int]) -> Any:
+        """The bare model's logits before each token of a given answer: a float16 array [tokens, vocabulary]."""
 
     def close(self) -> None:
         """Frees the model; a stream that is read afterwards raises RuntimeError."""

@@ -208,6 +208,8 @@ class _Run:
     log: Log
     best: dict[str, Any]
     """Copy of the adapter that is kept if training ends now; empty before the first epoch has ended."""
+    loss: losses.Loss = losses.completion_loss
+    """What is learned by; held-out examples are always scored by cross-entropy."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -295,7 +297,7 @@ def _train_on(run: _Run, examples: Sequence[Example]) -> float:
     total, tokens = 0.0, losses.count_completion(examples)
     for group in batching.micro_batches(examples, run.settings.micro_tokens):
         with losses.bfloat16(run.device):
-            loss = losses.completion_loss(run.network, group, run.device) / tokens
+            loss = run.loss(run.network, group, run.device) / tokens
         loss.backward()
         total += loss.item()
     torch.nn.utils.clip_grad_norm_(run.parameters.values(), _CLIP)
@@ -382,19 +384,21 @@ def fine_tune(
     listener: Callable[[Progress], None],
     should_stop: Callable[[], bool],
     resume: bool = False,
+    loss: losses.Loss = losses.completion_loss,
 ) -> Outcome:
     """Trains an adapter on the examples and writes it into `folder` as PEFT safetensors.
 
     `prepared` is a folder of weights.prepare. `listener` hears of every step; `should_stop` is asked before each and
-    leaves a checkpoint behind. With `resume`, a checkpoint in `folder` goes on to the same adapter as if never stopped.
-    The checkpoint is removed by adapters.finish. Raises NothingToTrain, BadInput, ModelDamaged, DiskFull, JobRefused.
+    leaves a checkpoint behind. With `resume`, a checkpoint in `folder` goes on to the same adapter as if never stopped
+    (given the same `loss`, which the checkpoint cannot tell). The checkpoint is removed by adapters.finish. Raises
+    NothingToTrain, BadInput, ModelDamaged, DiskFull, JobRefused.
     """
     _check(examples, settings)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not resume:
         checkpoints.remove_checkpoint(folder)
 
-    run = _load(prepared, examples, held_out, settings, folder)
+    run = dataclasses.replace(_load(prepared, examples, held_out, settings, folder), loss=loss)
     if run.log.step == 0:
         run.log.base_held_out_loss = _score(run)
     stopped = _train(run, listener, should_stop)

@@ -14,7 +14,9 @@ from app.device.finetuning import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from app.device.weights import ARCHITECTURES, room_on_disk
 from app.errors import AdapterRefused
 
-_PREFIX = "base_model.model."
+LAYOUT = ("model_type", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
+"""Names in config.json."""
+PREFIX = "base_model.model."
 """What PEFT puts before the name that a layer has in the base."""
 _SIDES = {".lora_A.weight": ".lora_a", ".lora_B.weight": ".lora_b"}
 
@@ -44,15 +46,23 @@ def _tensors(adapter: Path, config: Mapping[str, Any]) -> Iterator[tuple[str, An
     names = gguf.get_tensor_name_map(architecture, config["num_hidden_layers"])
     for name, values in sorted(load_file(adapter / ADAPTER_WEIGHTS).items()):
         layer, side = next((name[: -len(end)], side) for end, side in _SIDES.items() if name.endswith(end))
-        layer = layer.removeprefix(_PREFIX)
+        layer = layer.removeprefix(PREFIX)
         heads = _rotated_heads(layer, config)
         if heads and side == ".lora_b":
             values = _interleave(values, heads)
         yield f"{names.get_name(layer)}.weight{side}", np.ascontiguousarray(values, dtype=np.float32)
 
 
-def write_gguf_adapter(adapter: Path, prepared: Path, out: Path, precision: Literal["f16", "f32"] = "f16") -> None:
-    """Writes the PEFT adapter in folder `adapter`, trained on the base in folder `prepared`, to the file `out`.
+def layout_of(prepared: Path) -> Mapping[str, Any]:
+    """What of a base's config.json decides where llama.cpp wants an adapter's values."""
+    config = json.loads((prepared / "config.json").read_text("utf-8"))
+    return {name: config[name] for name in LAYOUT if name in config}
+
+
+def write_gguf_adapter(
+    adapter: Path, layout: Mapping[str, Any], out: Path, precision: Literal["f16", "f32"] = "f16"
+) -> None:
+    """Writes the PEFT adapter in folder `adapter`, trained on a base of this layout, to the file `out`.
 
     `precision` is that of the stored values; float16 halves the file and what is read for each token. The file appears
     whole or not at all. Raises AdapterRefused for a base that llama.cpp could not serve it with, and DiskFull.
@@ -60,20 +70,19 @@ def write_gguf_adapter(adapter: Path, prepared: Path, out: Path, precision: Lite
     import gguf
     import numpy as np
 
-    config = json.loads((prepared / "config.json").read_text("utf-8"))
-    if config["model_type"] not in ARCHITECTURES:
+    if layout["model_type"] not in ARCHITECTURES:
         raise AdapterRefused(
-            f"A GGUF adapter needs a base that is one of {', '.join(ARCHITECTURES)}, but {prepared.name} is a"
-            f" {config['model_type']}; train on another model."
+            f"A GGUF adapter needs a base that is one of {', '.join(ARCHITECTURES)}, but that of {adapter.name} is a"
+            f" {layout['model_type']}; train on another model."
         )
     alpha = json.loads((adapter / ADAPTER_CONFIG).read_text("utf-8"))["lora_alpha"]
     temporary = out.with_name(f"{out.name}.part")
-    writer = gguf.GGUFWriter(temporary, config["model_type"])
+    writer = gguf.GGUFWriter(temporary, layout["model_type"])
     writer.add_type(gguf.GGUFType.ADAPTER)
     writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
     writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, float(alpha))
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16 if precision == "f16" else gguf.LlamaFileType.ALL_F32)
-    for name, values in _tensors(adapter, config):
+    for name, values in _tensors(adapter, layout):
         writer.add_tensor(name, values.astype(np.float16) if precision == "f16" else values)
     try:
         with room_on_disk(out.parent):

@@ -1,11 +1,12 @@
-"""The engine for GGUF models: llama.cpp's own functions, one loaded model, a context of its own for each adapter.
+"""The engine for GGUF models: llama.cpp's own functions, one loaded model, a context for each set of adapters.
 
-The base's context never sees an adapter, so base and personal answers can be read side by side from the same
-weights. Function names are those of llama.h.
+A context keeps the adapters that it began with, so nothing in its memory was computed with others, and base and
+personal answers can be read side by side from the same weights. Function names are those of llama.h.
 """
 
 import codecs
 import ctypes
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,10 @@ _PENALTY_WINDOW = 64
 class LlamaDecoder:
     """A llama.cpp context over the shared model."""
 
-    def __init__(self, model: Any, adapter: Path | None, context: int, threads: int) -> None:
+    def __init__(self, model: Any, adapters: Sequence[Path], context: int, threads: int) -> None:
         self._llama = library()
-        # The context's graph is sized for the adapters that the model knows: the adapter has to come first.
-        self._adapter = self._load_adapter(model, adapter) if adapter else None
+        # The context's graph is sized for the adapters that the model knows: the adapters have to come first.
+        self._adapters = [self._load_adapter(model, adapter) for adapter in adapters]
         parameters = self._llama.llama_context_default_params()
         parameters.n_ctx = context
         parameters.n_batch = parameters.n_ubatch = BLOCK
@@ -36,8 +37,8 @@ class LlamaDecoder:
                 f"llama.cpp cannot set up a context of {context:,} tokens ({last_error() or 'no reason given'});"
                 " choose a shorter context or a smaller model."
             )
-        if adapter:
-            self._lay_over(adapter)
+        if adapters:
+            self._lay_over(adapters)
 
     def _load_adapter(self, model: Any, adapter: Path) -> Any:
         loaded = self._llama.llama_adapter_lora_init(model, str(adapter).encode())
@@ -48,13 +49,14 @@ class LlamaDecoder:
             )
         return loaded
 
-    def _lay_over(self, adapter: Path) -> None:
-        pointers = (self._llama.llama_adapter_lora_p_ctypes * 1)(self._adapter)
-        scales = (ctypes.c_float * 1)(1.0)
-        if self._llama.llama_set_adapters_lora(self.context, pointers, 1, scales) != 0:
-            raise AdapterRefused(
-                f"llama.cpp cannot lay the adapter {adapter.parent.name} over the model; train it again."
-            )
+    def _lay_over(self, adapters: Sequence[Path]) -> None:
+        """All of them in one call, which replaces whatever was set; llama.cpp adds their outputs up."""
+        count = len(self._adapters)
+        pointers = (self._llama.llama_adapter_lora_p_ctypes * count)(*self._adapters)
+        scales = (ctypes.c_float * count)(*[1.0] * count)
+        if self._llama.llama_set_adapters_lora(self.context, pointers, count, scales) != 0:
+            names = " and ".join(adapter.parent.name for adapter in adapters)
+            raise AdapterRefused(f"llama.cpp cannot lay the adapter {names} over the model; train it again.")
 
     def decode(self, block: Block) -> None:
         """See Decoder."""
@@ -71,11 +73,19 @@ class LlamaDecoder:
         self._llama.llama_memory_clear(memory, False)
         return tokens == 0
 
+    def read_logits(self) -> Any:
+        """See Decoder."""
+        import numpy as np
+
+        vocabulary = self._llama.llama_model_get_vocab(self._llama.llama_get_model(self.context))
+        size = int(self._llama.llama_vocab_n_tokens(vocabulary))
+        return np.ctypeslib.as_array(self._llama.llama_get_logits_ith(self.context, -1), (size,)).copy()
+
     def close(self) -> None:
         """See Decoder."""
         self._llama.llama_free(self.context)
-        if self._adapter:
-            self._llama.llama_adapter_lora_free(self._adapter)
+        for adapter in self._adapters:
+            self._llama.llama_adapter_lora_free(adapter)
 
 
 class LlamaSampler:
@@ -137,8 +147,8 @@ class LlamaEngine(StreamingEngine):
     def _adapter_file(self, adapter: Path) -> Path:
         return adapter / ADAPTER_FILE
 
-    def _open_decoder(self, adapter: Path | None) -> Decoder:
-        return LlamaDecoder(self._model, adapter, self._context, self._threads)
+    def _open_decoder(self, adapters: Sequence[Path]) -> Decoder:
+        return LlamaDecoder(self._model, adapters, self._context, self._threads)
 
     def _open_sampler(self, sampling: Sampling) -> Sampler:
         return LlamaSampler(sampling, int(self._llama.llama_vocab_n_tokens(self._vocabulary)))

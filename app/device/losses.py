@@ -5,11 +5,14 @@ tokens alone. Knows token ids, neither texts nor training.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.device import batching
 from app.device.rendering import Example
+
+Loss = Callable[[Any, Sequence[Example], str], Any]
+"""Network, examples and device to the loss summed over the completion tokens, a scalar tensor."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,19 +43,24 @@ def _collate(examples: Sequence[Example], device: str) -> _Batch:
     return _Batch(*(torch.tensor(values, device=device) for values in (rows, positions, targets)))
 
 
-def completion_loss(network: Any, examples: Sequence[Example], device: str) -> Any:
-    """Summed cross-entropy of the completion tokens, a scalar tensor in float32.
+def completion_logits(network: Any, examples: Sequence[Example], device: str) -> tuple[Any, Any]:
+    """Logits in float32, [completion tokens, vocabulary], and the tokens that they should predict, example by example.
 
     `network` is a causal language model of transformers whose logits are its output layer applied to its last hidden
     states; adapters may be set in it.
     """
-    import torch
-
     batch = _collate(examples, device)
     hidden = network.base_model(input_ids=batch.input_ids, use_cache=False).last_hidden_state
     chosen = hidden.flatten(0, 1).index_select(0, batch.positions)
-    logits = network.get_output_embeddings()(chosen)
-    return torch.nn.functional.cross_entropy(logits.float(), batch.targets, reduction="sum")
+    return network.get_output_embeddings()(chosen).float(), batch.targets
+
+
+def completion_loss(network: Any, examples: Sequence[Example], device: str) -> Any:
+    """Summed cross-entropy of the completion tokens, a scalar tensor in float32; see `completion_logits`."""
+    import torch
+
+    logits, targets = completion_logits(network, examples, device)
+    return torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
 
 
 def count_completion(examples: Sequence[Example]) -> int:

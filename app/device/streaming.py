@@ -11,7 +11,7 @@ import collections
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from app.device.engines import Account, Piece, Sampling, Stream
 from app.errors import AdapterRefused, BadInput
@@ -20,13 +20,17 @@ BLOCK = 64
 """Tokens of a prompt that are computed together: most of the speed of long batches, little to compute again."""
 
 KEPT_MEMORIES = 3
-"""KV memories kept beside the base's, one an adapter; the one that was not used for longest goes first."""
+"""KV memories kept beside the bare model's, one for each Layers; the one that was not used for longest goes first."""
 
 Block = tuple[int, ...]
 
+Layers = tuple[tuple[Path, int], ...]
+"""The adapter files that are added to the weights, the task base's first, each with its time: one that was trained
+anew is read anew. Empty: the bare model."""
+
 
 class Decoder(Protocol):
-    """Loaded weights with one adapter or none, and a KV memory of its own."""
+    """Loaded weights with the adapters of one Layers added, and a KV memory of its own."""
 
     def decode(self, block: Block) -> None:
         """Computes a block after what is in memory; the last token's logits can then be sampled from."""
@@ -34,8 +38,11 @@ class Decoder(Protocol):
     def keep(self, tokens: int) -> bool:
         """Forgets everything after the first tokens; False: it could only forget all, and did."""
 
+    def read_logits(self) -> Any:
+        """The last token's logits as a float32 array of its own, [vocabulary]."""
+
     def close(self) -> None:
-        """Frees the memory, and the adapter with it."""
+        """Frees the memory, and the adapters with it."""
 
 
 class Sampler(Protocol):
@@ -102,17 +109,17 @@ class Memory:
 
 
 class StreamingEngine(abc.ABC):
-    """An engine over decoders: the base's, kept from the beginning, and those of the adapters used last."""
+    """An engine over decoders: the bare model's, kept once it was used, and those of the Layers used last."""
 
     def __init__(self, context: int) -> None:
         self._context = context
         self._lock = threading.Lock()
         self._closed = False
-        self._memories: collections.OrderedDict[tuple[Path, int] | None, Memory] = collections.OrderedDict()
+        self._memories: collections.OrderedDict[Layers, Memory] = collections.OrderedDict()
 
     @abc.abstractmethod
-    def _open_decoder(self, adapter: Path | None) -> Decoder:
-        """A decoder with that adapter file laid over the weights; raises AdapterRefused."""
+    def _open_decoder(self, adapters: Sequence[Path]) -> Decoder:
+        """A decoder with those adapter files added to the weights; raises AdapterRefused."""
 
     @abc.abstractmethod
     def _adapter_file(self, adapter: Path) -> Path:
@@ -134,10 +141,7 @@ class StreamingEngine(abc.ABC):
     def _free(self) -> None:
         """Frees the weights; the decoders are already closed."""
 
-    def _key(self, adapter: Path | None) -> tuple[Path, int] | None:
-        """An adapter file and its time, so that one that was trained anew is read anew."""
-        if adapter is None:
-            return None
+    def _layer(self, adapter: Path) -> tuple[Path, int]:
         file = self._adapter_file(adapter)
         if not file.is_file():
             raise AdapterRefused(
@@ -145,21 +149,21 @@ class StreamingEngine(abc.ABC):
             )
         return file, file.stat().st_mtime_ns
 
-    def _memory(self, key: tuple[Path, int] | None) -> Memory:
+    def _memory(self, key: Layers) -> Memory:
         if self._closed:
             raise RuntimeError("the engine is closed")
         if key not in self._memories:
             self._make_room()
-            self._memories[key] = Memory(self._open_decoder(key[0] if key else None))
+            self._memories[key] = Memory(self._open_decoder([file for file, _ in key]))
         self._memories.move_to_end(key)
         return self._memories[key]
 
     def _make_room(self) -> None:
-        adapters = [key for key in self._memories if key is not None]
-        if len(adapters) >= KEPT_MEMORIES:
-            self._memories.pop(adapters[0]).decoder.close()
+        layered = [key for key in self._memories if key]
+        if len(layered) >= KEPT_MEMORIES:
+            self._memories.pop(layered[0]).decoder.close()
 
-    def _next_token(self, key: tuple[Path, int] | None, plan: list[Block], sampler: Sampler, account: Account) -> int:
+    def _next_token(self, key: Layers, plan: list[Block], sampler: Sampler, account: Account) -> int:
         with self._lock:
             memory = self._memory(key)
             reused = memory.catch_up(plan)
@@ -167,9 +171,7 @@ class StreamingEngine(abc.ABC):
                 account.reused = reused
             return sampler.choose(memory.decoder)
 
-    def _pieces(
-        self, key: tuple[Path, int] | None, prompt_ids: Sequence[int], sampling: Sampling, account: Account
-    ) -> Iterator[Piece]:
+    def _pieces(self, key: Layers, prompt_ids: Sequence[int], sampling: Sampling, account: Account) -> Iterator[Piece]:
         """The loop of one answer. The lock is held for a token at a time and never while a piece is handed out."""
         plan, ids = in_blocks(prompt_ids), account.token_ids
         limit = min(sampling.max_tokens, self._context - len(prompt_ids))
@@ -190,19 +192,34 @@ class StreamingEngine(abc.ABC):
         finally:
             sampler.close()
 
-    def stream(self, prompt_ids: Sequence[int], adapter: Path | None, sampling: Sampling) -> Stream:
+    def stream(
+        self, prompt_ids: Sequence[int], adapter: Path | None, sampling: Sampling, base: Path | None = None
+    ) -> Stream:
         """Begins an answer; see Engine."""
         if not 0 < len(prompt_ids) < self._context:
             raise BadInput(
                 f"The prompt has {len(prompt_ids):,} tokens but there is room for 1 to {self._context - 1:,} and an"
                 " answer; shorten the text."
             )
-        key = self._key(adapter)
+        key = tuple(self._layer(folder) for folder in (base, adapter) if folder is not None)
         with self._lock:
             self._memory(key)
         account = Account()
         pieces = self._pieces(key, tuple(prompt_ids), sampling, account)
-        return Stream(pieces, adapter.name if adapter else None, account)
+        return Stream(pieces, adapter.name if adapter else None, account, base.name if base else None)
+
+    def completion_logits(self, prompt_ids: Sequence[int], completion_ids: Sequence[int]) -> Any:
+        """What the bare model thinks of a given answer; see Engine."""
+        import numpy as np
+
+        plan, rows = in_blocks(prompt_ids), []
+        for token in completion_ids:
+            with self._lock:
+                memory = self._memory(())
+                memory.catch_up(plan)
+                rows.append(memory.decoder.read_logits().astype(np.float16))
+            plan.append((token,))
+        return np.stack(rows)
 
     def close(self) -> None:
         """Frees the model; see Engine."""

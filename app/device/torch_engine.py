@@ -6,6 +6,7 @@ Torch and transformers are imported when an engine is opened, not before.
 
 import contextlib
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -94,12 +95,13 @@ class Weights:
         """Takes an adapter out again."""
         self._adapted.delete_adapter(name)
 
-    def compute(self, adapter: str | None, tokens: Any, cache: Any) -> Any:
-        """Logits after the last token, with that adapter alone or with none."""
+    def compute(self, adapters: Sequence[str], tokens: Any, cache: Any) -> Any:
+        """Logits after the last token, with those adapters added up and no other."""
         model = self._plain if self._adapted is None else self._adapted
         off: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-        if adapter is not None:
-            model.set_adapter(adapter)
+        if adapters:
+            # PEFT's own set_adapter takes one name; that of its tuner takes several and adds them up.
+            model.base_model.set_adapter(list(adapters))
         elif self._adapted is not None:
             off = model.disable_adapter()
         with off:
@@ -112,11 +114,11 @@ class Weights:
 
 
 class TorchDecoder:
-    """A KV cache of its own over the shared weights, for one adapter or none."""
+    """A KV cache of its own over the shared weights, for its adapters alone."""
 
-    def __init__(self, weights: Weights, adapter: Path | None) -> None:
+    def __init__(self, weights: Weights, adapters: Sequence[Path]) -> None:
         self._weights = weights
-        self._adapter = weights.load_adapter(adapter.parent) if adapter else None
+        self._adapters = [weights.load_adapter(adapter.parent) for adapter in adapters]
         self.logits: Any = None
         self._start_over()
 
@@ -131,7 +133,7 @@ class TorchDecoder:
 
         with torch.inference_mode():
             tokens = torch.tensor([block], device=self._weights.device)
-            self.logits = self._weights.compute(self._adapter, tokens, self._cache).float().cpu()
+            self.logits = self._weights.compute(self._adapters, tokens, self._cache).float().cpu()
 
     def keep(self, tokens: int) -> bool:
         """See Decoder."""
@@ -143,11 +145,15 @@ class TorchDecoder:
             return tokens == 0
         return True
 
+    def read_logits(self) -> Any:
+        """See Decoder."""
+        return self.logits.numpy().copy()
+
     def close(self) -> None:
         """See Decoder."""
         self._start_over()
-        if self._adapter:
-            self._weights.delete_adapter(self._adapter)
+        for adapter in self._adapters:
+            self._weights.delete_adapter(adapter)
 
 
 class TorchSampler:
@@ -232,9 +238,9 @@ class TorchEngine(StreamingEngine):
     def _adapter_file(self, adapter: Path) -> Path:
         return adapter / ADAPTER_FILE
 
-    def _open_decoder(self, adapter: Path | None) -> Decoder:
+    def _open_decoder(self, adapters: Sequence[Path]) -> Decoder:
         assert self._weights is not None
-        return TorchDecoder(self._weights, adapter)
+        return TorchDecoder(self._weights, adapters)
 
     def _open_sampler(self, sampling: Sampling) -> Sampler:
         return TorchSampler(sampling)

@@ -27,7 +27,7 @@ Quantisation = Literal["nf4", "none"]
 ARCHITECTURES = ("llama", "qwen2")
 """What transformers calls the networks that can be fine-tuned here and served by llama.cpp."""
 
-_TEMPORARY = ".preparing-"
+TEMPORARY = ".preparing-"
 _ABANDONED_AFTER = 6 * 3600
 """Seconds after which a folder that was never finished is taken for a killed run's."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -139,7 +139,7 @@ def _save(network: Any, cache: Path, folder: Path) -> None:
             f"Unpacking the model needs {needed / 1e9:.1f} GB in {cache} but {free / 1e9:.1f} GB are free; free some"
             " space and start again."
         )
-    temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=cache))
+    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=cache))
     try:
         with room_on_disk(cache):
             network.save_pretrained(temporary)
@@ -154,7 +154,7 @@ def _save(network: Any, cache: Path, folder: Path) -> None:
 
 def _remove_abandoned(cache: Path) -> None:
     """Removes what runs that were killed in the middle of unpacking left behind."""
-    for folder in cache.glob(f"{_TEMPORARY}*"):
+    for folder in cache.glob(f"{TEMPORARY}*"):
         if time.time() - folder.stat().st_mtime > _ABANDONED_AFTER:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -18,6 +18,7 @@ from app.pipeline.cleaning import clean
 from app.pipeline.local_service import CloudAddress
 from app.pipeline.payload import Payload, destination_of, require_approved, require_destination
 from app.pipeline.workspace import Workspace
+from cloud_stub.base_schemas import BaseDescription, Bases
 from cloud_stub.schemas import (
     LINE,
     MAX_TEXT,
@@ -203,6 +204,15 @@ def capabilities(workspace: Workspace, address: CloudAddress) -> Capabilities:
     try:
         found = json.loads(_ask(workspace, address, "/v1/capabilities", address.token, 120.0))
         return Capabilities.model_validate(found)
+    except ValueError:
+        raise CloudError(f"{SERVICE} is not of protocol 1; use one of the same version as this program.") from None
+
+
+def bases(workspace: Workspace, address: CloudAddress) -> tuple[BaseDescription, ...]:
+    """The task bases that the service offers; raises CloudError and Offline."""
+    try:
+        found = json.loads(_ask(workspace, address, "/v1/bases", address.token, 60.0))
+        return Bases.model_validate(found).bases
     except ValueError:
         raise CloudError(f"{SERVICE} is not of protocol 1; use one of the same version as this program.") from None
 

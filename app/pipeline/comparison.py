@@ -30,12 +30,13 @@ def stream_comparison(
     adapter: AdapterChoice = "personal",
     sampling: "Sampling | None" = None,
 ) -> Iterator[Drafts]:
-    """Both answers growing in turn; prompt, settings and seed are the same, the adapter alone differs.
+    """Both answers growing in turn; prompt, settings, seed and task base are the same, the adapter alone differs.
 
     Raises AdapterRefused where there is no adapter to compare with.
     """
     after_id = writer.require_adapter(adapter)
-    streams = (writer.stream(text, task, "none", sampling), writer.stream(text, task, after_id, sampling))
+    before_stream = writer.stream(text, task, "none", sampling, base_of=after_id)
+    streams = (before_stream, writer.stream(text, task, after_id, sampling))
     drafts: list[Draft | None] = [None, None]
     unfinished = [0, 1]
     while unfinished:

@@ -7,17 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from app.device.adapters import GGUF_ADAPTER, Manifest, check_adapter, finish
+from app.device.bases import TaskBase
 from app.device.catalogue import LocalModel
 from app.device.finetuning import FineTuning, Outcome, Progress, count_steps, fine_tune
-from app.device.gguf_adapter import write_gguf_adapter
+from app.device.gguf_adapter import layout_of, write_gguf_adapter
+from app.device.merging import prepare_on
 from app.device.rendering import Example, render_example, template_hash
 from app.device.tokenising import Tokeniser, open_tokeniser
-from app.device.weights import model_hash, prepare
+from app.device.weights import model_hash
 from app.errors import JobRefused
+from app.pipeline import bases
 from app.pipeline.context import JobContext, Stopped
 from app.pipeline.dataset import TrainingData, TrainingText, build_training_set, gather
 from app.pipeline.jobs import TrainSettings
 from app.pipeline.models import device_model
+from app.tasks import Task
 from personal_store import jobs, training
 from personal_store.nouns import Adapter, TrainingSet
 
@@ -31,6 +35,8 @@ class _Training:
     stored: TrainingSet
     data: TrainingData
     settings: FineTuning
+    base: TaskBase | None
+    """What it is trained on top of; None: the bare model."""
 
 
 def _training_set(context: JobContext, settings: TrainSettings) -> tuple[TrainingSet, TrainingData]:
@@ -47,6 +53,20 @@ def _training_set(context: JobContext, settings: TrainSettings) -> tuple[Trainin
     if data.hash != stored.hash:
         raise JobRefused("The records or pairs have changed since this training began; start a new one.")
     return stored, data
+
+
+def _task_base(
+    context: JobContext, chosen: TrainSettings, task: Task, made_of: LocalModel, template: str
+) -> TaskBase | None:
+    """The base of the job's first run; a resumed run goes on with the same one, whatever was chosen meanwhile."""
+    with context.workspace.store() as store:
+        first = next((event for event in jobs.events(store, context.job.id) if event.kind == "based"), None)
+    if first is not None:
+        story = first.data["task_base"]
+        return bases.of_story(context.workspace, story, made_of, template)
+    base = bases.base_for(context.workspace, task, made_of, template, chosen.base)
+    context.report("based", {"task_base": base.story() if base else None})
+    return base
 
 
 def _render(tokeniser: Tokeniser, data: TrainingData, texts: Sequence[TrainingText], max_tokens: int) -> list[Example]:
@@ -73,6 +93,7 @@ def _train(context: JobContext, tokeniser: Tokeniser, prepared: Path, made_of: _
         "steps": count_steps(len(examples), settings),
         "task": data.task.name,
         "model": made_of.model.name,
+        "task_base": made_of.base.name if made_of.base else None,
         "settings": dataclasses.asdict(settings),
     }
     context.report("started", started)
@@ -107,6 +128,7 @@ def _manifest(made_of: _Training, outcome: Outcome) -> Manifest:
         peak_memory_mb=outcome.peak_memory_mb,
         seconds=outcome.seconds,
         device=outcome.device,
+        task_base=made_of.base.story() if made_of.base else None,
     )
 
 
@@ -120,7 +142,7 @@ def _helps(outcome: Outcome) -> bool:
 def _enter(context: JobContext, made_of: _Training, outcome: Outcome, folder: Path) -> Adapter:
     """Finish the folder, check it as one that is about to be used is checked, then make it an adapter."""
     finish(folder, _manifest(made_of, outcome))
-    manifest = check_adapter(folder, made_of.model, made_of.template_hash)
+    manifest = check_adapter(folder, made_of.model, made_of.template_hash, made_of.base.hash if made_of.base else None)
     name = f"{made_of.data.task.title} {context.job.id}"
     told = {**dataclasses.asdict(manifest), "losses": [], "held_out_losses": list(manifest.held_out_losses)}
     with context.workspace.store() as store:
@@ -137,6 +159,7 @@ def _result(adapter: Adapter, made_of: _Training, outcome: Outcome) -> dict[str,
         "adapter": adapter.id,
         "name": adapter.name,
         "task": made_of.data.task.name,
+        "task_base": made_of.base.name if made_of.base else None,
         "examples": len(made_of.data.texts),
         "held_out": len(made_of.data.held_out),
         "final_loss": outcome.final_loss,
@@ -154,16 +177,18 @@ def run(context: JobContext) -> Mapping[str, Any]:
     chosen = TrainSettings(**context.job.settings)
     model = device_model(context.workspace, chosen.model)
     stored, data = _training_set(context, chosen)
-    prepared = prepare(model, context.workspace.prepared, _preparing(context))
     tokeniser = open_tokeniser(model)
+    template = template_hash(tokeniser)
+    base = _task_base(context, chosen, data.task, model, template)
+    prepared = prepare_on(model, base, context.workspace.prepared, _preparing(context))
     settings = FineTuning(rank=chosen.rank, alpha=chosen.alpha, epochs=chosen.epochs, seed=chosen.seed)
-    made_of = _Training(model, template_hash(tokeniser), stored, data, settings)
+    made_of = _Training(model, template, stored, data, settings, base)
     folder = context.workspace.adapters / f"job-{context.job.id}"
     outcome = _train(context, tokeniser, prepared, made_of, folder)
     if outcome.stopped:
         raise Stopped
     context.report("saving", {})
-    write_gguf_adapter(folder, prepared, folder / GGUF_ADAPTER)
+    write_gguf_adapter(folder, layout_of(prepared), folder / GGUF_ADAPTER)
     adapter = _enter(context, made_of, outcome, folder)
     result = _result(adapter, made_of, outcome)
     context.report("finished", result)

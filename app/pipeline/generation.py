@@ -16,6 +16,7 @@ from personal_store import generations, records, training
 from personal_store.nouns import Adapter, Generation, NewGeneration, NewRecord
 
 if TYPE_CHECKING:
+    from app.device.bases import TaskBase
     from app.device.catalogue import LocalModel
     from app.device.engines import Engine, Sampling
     from app.device.rendering import Message
@@ -36,6 +37,8 @@ class Draft:
     text: str
     adapter_id: int | None
     adapter_name: str | None
+    base_name: str | None
+    """The task base that was under it, or alone; None: the bare model."""
     model: str
     tokens: int
     seconds: float
@@ -109,14 +112,29 @@ class Writer:
             )
         return adapter.id
 
-    def _folder(self, adapter: Adapter | None, loaded: _Loaded) -> Path | None:
+    def _folder(self, adapter: Adapter | None, loaded: _Loaded, base: "TaskBase | None") -> Path | None:
         from app.device.adapters import check_adapter
 
         if adapter is None:
             return None
         folder = self.workspace.adapters / adapter.folder
-        check_adapter(folder, loaded.model, loaded.template_hash)
+        check_adapter(folder, loaded.model, loaded.template_hash, base.hash if base else None)
         return folder
+
+    def _base(self, adapter: Adapter | None, task: Task, loaded: _Loaded) -> "TaskBase | None":
+        """The base that the adapter was trained on top of; without an adapter, the person's choice for the task."""
+        from app.device.adapters import load_manifest
+        from app.pipeline import bases
+
+        if adapter is None:
+            return bases.base_for(self.workspace, task, loaded.model, loaded.template_hash)
+        story = load_manifest(self.workspace.adapters / adapter.folder).task_base
+        return bases.of_story(self.workspace, story, loaded.model, loaded.template_hash)
+
+    def _base_folder(self, base: "TaskBase | None", loaded: _Loaded) -> Path | None:
+        from app.device.bases import served
+
+        return served(base, loaded.model, self.workspace.prepared) if base else None
 
     def stream(
         self,
@@ -125,9 +143,11 @@ class Writer:
         adapter: AdapterChoice = "active",
         sampling: "Sampling | None" = None,
         earlier: Sequence["Message"] = (),
+        base_of: int | None = None,
     ) -> Iterator[Draft]:
         """The answer as it grows; its last draft is the stored one. `earlier` are the turns of a conversation before.
 
+        `base_of` is an adapter whose task base is used without it: the other side of a comparison.
         Raises BadInput, AdapterRefused, NotFound, ModelMissing and ModelDamaged.
         """
         from app.device.engines import Sampling
@@ -138,23 +158,26 @@ class Writer:
         chosen = find_task(task)
         entry = self._find(self.require_adapter("latest") if adapter == "latest" else adapter)
         loaded = self._ready()
-        folder = self._folder(entry, loaded)
+        base = self._base(entry or (None if base_of is None else self._find(base_of)), chosen, loaded)
+        folder, base_folder = self._folder(entry, loaded, base), self._base_folder(base, loaded)
         prompt = _prompt(loaded, chosen, text, earlier, CONTEXT - sampling.max_tokens)
         started = time.monotonic()
         written, tokens = "", 0
-        pieces = loaded.engine.stream(prompt, folder, sampling)
+        pieces = loaded.engine.stream(prompt, folder, sampling, base_folder)
         # What the engine says it laid over the weights, not what was asked for.
         really = entry if pieces.adapter is not None else None
+        under = base if pieces.base is not None else None
         label: dict[str, Any] = {
             "adapter_id": really.id if really else None,
             "adapter_name": really.name if really else None,
+            "base_name": under.name if under else None,
             "model": loaded.model.name,
         }
         for piece in pieces:
             written, tokens = written + piece.text, piece.tokens
             yield Draft(written, tokens=tokens, seconds=time.monotonic() - started, **label)
         seconds = time.monotonic() - started
-        stored = self._keep(chosen, text, label, sampling, prompt, written.strip(), tokens, seconds)
+        stored = self._keep(chosen, text, label, under, sampling, prompt, written.strip(), tokens, seconds)
         yield Draft(written.strip(), tokens=tokens, seconds=seconds, generation=stored, **label)
 
     def _keep(
@@ -162,6 +185,7 @@ class Writer:
         task: Task,
         text: str,
         label: dict[str, Any],
+        base: "TaskBase | None",
         sampling: "Sampling",
         prompt: Sequence[int],
         written: str,
@@ -171,6 +195,7 @@ class Writer:
         settings = {
             **dataclasses.asdict(sampling),
             "model": label["model"],
+            "task_base": base.story() if base else None,
             "prompt_tokens": len(prompt),
             "prompt_hash": hashlib.sha256(repr(list(prompt)).encode()).hexdigest(),
         }

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import JobRefused
+from app.pipeline.bases import require_choice
 from app.pipeline.dataset import gather
 from app.pipeline.local_service import TOKEN_VARIABLE, URL_VARIABLE, CloudAddress, child_environment
 from app.pipeline.models import device_model
@@ -49,6 +50,8 @@ class TrainSettings:
     seed: int = 0
     model: str | None = None
     """None: the person's device model."""
+    base: str | None = None
+    """Task base to train on top of: its name, "automatic" or "none"; None: the person's choice for the task."""
 
 
 def _spawn(workspace: Workspace, job_id: int, address: CloudAddress | None) -> None:
@@ -167,6 +170,8 @@ def start_train(workspace: Workspace, settings: TrainSettings | None = None) -> 
     """Train an adapter in a job; raises NothingToTrain, ModelMissing and ModelDamaged before it is started."""
     settings = settings or TrainSettings()
     device_model(workspace, settings.model)
+    if settings.base is not None:
+        require_choice(workspace, settings.base)
     gather(workspace, settings.task, settings.seed)
     return _create(workspace, "train", dataclasses.asdict(settings), None)
 

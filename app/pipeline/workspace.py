@@ -2,6 +2,7 @@
 
     store.db     the history, the pairs, the ledger, the jobs
     models/      GGUF files that were pulled
+    bases/       task bases that were fetched or made here
     prepared/    weights made ready for training, rebuilt when missing
     adapters/    what was learned, one folder an adapter
     logs/        error traces of jobs, without texts
@@ -36,6 +37,11 @@ class Workspace:
         return self.data_dir / "models"
 
     @property
+    def bases(self) -> Path:
+        """Task bases that were fetched or made here, one folder each."""
+        return self.data_dir / "bases"
+
+    @property
     def prepared(self) -> Path:
         """Weights made ready for training."""
         return self.data_dir / "prepared"
@@ -65,7 +71,7 @@ def open_workspace(data_dir: Path | str | None = None) -> Workspace:
     folder = Path(data_dir).expanduser().absolute() if data_dir else default_data_dir()
     workspace = Workspace(folder)
     try:
-        for path in (folder, workspace.models, workspace.prepared, workspace.adapters, workspace.logs):
+        for path in (folder, workspace.models, workspace.bases, workspace.prepared, workspace.adapters, workspace.logs):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         reason = error.strerror or type(error).__name__

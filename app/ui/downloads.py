@@ -1,16 +1,19 @@
-"""Models that are being fetched, each in a thread of its own; the page asks for the whole state every second."""
+"""What is being fetched, each in a thread of its own; the page asks for the whole state every second."""
 
 import dataclasses
 import threading
+from collections.abc import Callable
 
 from app.errors import SHOWN
 from app.pipeline import pulling
-from app.pipeline.workspace import Workspace
+
+Pull = Callable[[pulling.Listener], object]
+"""Fetches something and tells the listener how far it is; raises an AppError."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Download:
-    """How far one model is."""
+    """How far one fetch is."""
 
     done: int
     total: int
@@ -27,30 +30,29 @@ class Download:
 class Downloads:
     """Starts fetches and remembers how far they are."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
+    def __init__(self) -> None:
         self._states: dict[str, Download] = {}
         self._lock = threading.Lock()
 
-    def _fetch(self, name: str) -> None:
+    def _fetch(self, name: str, pull: Pull) -> None:
         def listen(progress: pulling.PullProgress) -> None:
             self._states[name] = Download(progress.done, progress.total, progress.note)
 
         try:
-            pulling.pull(self._workspace, name, listen)
+            pull(listen)
             self._states[name] = dataclasses.replace(self._states[name], finished=True)
         except SHOWN as error:
             self._states[name] = dataclasses.replace(self._states[name], error=str(error))
 
-    def start(self, name: str) -> None:
-        """Fetch the model of that name, unless it is being fetched already."""
+    def start(self, name: str, pull: Pull) -> None:
+        """Run a fetch under that name, unless one is running under it already."""
         with self._lock:
             present = self._states.get(name)
             if present is not None and present.running:
                 return
             self._states[name] = Download(0, 0, "starting")
-        threading.Thread(target=self._fetch, args=(name,), daemon=True, name=f"fetch {name}").start()
+        threading.Thread(target=self._fetch, args=(name, pull), daemon=True, name=f"fetch {name}").start()
 
     def state(self, name: str) -> Download | None:
-        """How far that model is; None when nobody asked for it."""
+        """How far the fetch of that name is; None when nobody asked for it."""
         return self._states.get(name)

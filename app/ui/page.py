@@ -64,9 +64,9 @@ def build_ui(services: Services) -> gr.Blocks:
         def look() -> tuple[Any, ...]:
             """The header and the state of every job, as it is now."""
             jobs.refresh(services.workspace)
-            return state.header_view(services), *share.poll(), *personalise.poll(), settings.poll()
+            return state.header_view(services), *share.poll(), *personalise.poll(), *settings.poll()
 
-        seen = [header, *share.polled, *personalise.polled, settings.models]
+        seen = [header, *share.polled, *personalise.polled, *settings.polled]
         timer = gr.Timer(EVERY)
         gr.on(
             [timer.tick, page.load],

@@ -36,7 +36,7 @@ def adapter_row(adapter: Adapter) -> views.View:
         "name": adapter.name,
         "on": adapter.active,
         "stale": adapter.stale,
-        "detail": f"Trained {made} on {adapter.base}"
+        "detail": f"Trained {made} on {views.trained_on(adapter)}"
         + (", and a record it learned from is gone" if adapter.stale else ""),
     }
 

@@ -21,4 +21,4 @@ class Services:
     downloads: Downloads = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:  # noqa: D105
-        self.downloads = Downloads(self.workspace)
+        self.downloads = Downloads()

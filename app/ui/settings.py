@@ -1,6 +1,7 @@
 """The Settings tab: where things are, the cloud and the offline switch, the models, and the doctor."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,10 +9,11 @@ import gradio as gr
 
 from app.device.catalogue import find_entry
 from app.errors import BadInput
-from app.pipeline import models, network
+from app.pipeline import models, network, pulling
 from app.pipeline.local_service import CloudAddress
 from app.pipeline.models import ModelRow
 from app.ui import strings, views
+from app.ui.bases import BasesPart, build_bases
 from app.ui.downloads import Download
 from app.ui.notices import answered, shown
 from app.ui.parts import drawn, lead
@@ -24,9 +26,9 @@ class SettingsTab:
 
     loaded: list[gr.components.Component]
     load: Callable[[], tuple[Any, ...]]
-    models: gr.HTML
-    poll: Callable[[], views.View]
-    """Draws `models` from the whole state."""
+    polled: list[gr.components.Component]
+    poll: Callable[[], tuple[Any, ...]]
+    """Draws `polled` from the whole state."""
 
 
 def _download_words(row: ModelRow, download: Download | None) -> tuple[str, float | None]:
@@ -99,6 +101,7 @@ class _Layout:
     findings: gr.HTML
     device_model: gr.Dropdown
     models: gr.HTML
+    bases: BasesPart
 
 
 class Actions:
@@ -144,7 +147,8 @@ class Actions:
 
     def fetch(self, name: str) -> dict[str, Any]:
         """Start fetching a model of the catalogue."""
-        self._services.downloads.start(find_entry(name).name)
+        known = find_entry(name).name
+        self._services.downloads.start(known, functools.partial(pulling.pull, self._workspace, known))
         return {"started": name}
 
     def pull_model(self, name: Any) -> dict[str, Any]:
@@ -167,7 +171,7 @@ def _lay_out_cloud() -> tuple[list[gr.components.Component], gr.Button, gr.Check
     return [address, token], gr.Button(strings.SAVE_CLOUD), gr.Checkbox(label=strings.OFFLINE)
 
 
-def _lay_out(actions: Actions) -> _Layout:
+def _lay_out(services: Services, actions: Actions) -> _Layout:
     lead(strings.SETTINGS_LEAD)
     with gr.Row():
         with gr.Column(min_width=320):
@@ -181,17 +185,25 @@ def _lay_out(actions: Actions) -> _Layout:
             gr.Markdown(strings.MODELS_TITLE)
             device_model = gr.Dropdown([], label=strings.DEVICE_MODEL)
             listing = drawn("models", server_functions=[answered(actions.pull_model)], elem_id="models")
-    return _Layout(places, cloud, save_button, offline, examine_button, findings, device_model, listing)
+            bases = build_bases(services)
+    return _Layout(places, cloud, save_button, offline, examine_button, findings, device_model, listing, bases)
 
 
 def build_settings(services: Services) -> SettingsTab:
     """Lay out and wire the tab; must stand inside a gr.Tab."""
     actions = Actions(services)
-    at = _lay_out(actions)
+    at = _lay_out(services, actions)
     at.save_button.click(shown(actions.save_cloud), at.cloud, at.places, api_name="set_cloud")
     at.offline.input(shown(actions.set_offline), at.offline, None, api_name="set_offline")
     at.device_model.input(shown(actions.use_model), at.device_model, None, api_name="use_model")
     at.examine_button.click(shown(actions.examine), None, at.findings, api_name="doctor")
     gr.api(shown(actions.fetch), api_name="pull_model")
     loaded: list[gr.components.Component] = [at.places, at.cloud[0], at.offline, at.device_model, at.models]
-    return SettingsTab(loaded, shown(actions.load), at.models, actions.poll)
+
+    def load() -> tuple[Any, ...]:
+        return *actions.load(), *at.bases.load()
+
+    def poll() -> tuple[Any, ...]:
+        return actions.poll(), at.bases.poll()
+
+    return SettingsTab([*loaded, *at.bases.loaded], shown(load), [at.models, at.bases.listing], poll)

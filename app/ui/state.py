@@ -177,7 +177,8 @@ def _adapter_fact(workspace: Workspace) -> views.View:
         adapter = training.active_adapter(store)
     if adapter is None:
         return views.fact(strings.ADAPTER, strings.NO_ADAPTER)
-    return views.fact(strings.ADAPTER, adapter.name, f"Trained {adapter.created_at[:10]} on {adapter.base}")
+    detail = f"Trained {adapter.created_at[:10]} on {views.trained_on(adapter)}"
+    return views.fact(strings.ADAPTER, adapter.name, detail)
 
 
 def _job_fact(workspace: Workspace) -> views.View:

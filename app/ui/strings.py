@@ -115,6 +115,15 @@ OFFLINE = "Offline: open no connection to another computer"
 SAVE_CLOUD = "Save"
 MODELS_TITLE = "### Models"
 DEVICE_MODEL = "Model on this computer"
+BASES_TITLE = "### Bases"
+BASES_LEAD = (
+    "What a model has already learned of a task from other people's public data. Your own adapter is trained on top"
+    " of it, and writes with it."
+)
+BASE_TASK, BASE_CHOICE = "Task", "Base for this task"
+BASE_AUTOMATIC, BASE_NONE = "Automatic: the one that fits", "None: the bare model"
+LOOK_FOR_BASES = "Look for bases at the service"
+BASE_SAVED = "This base is used from now on; adapters go on with the base that they learned on."
 DOCTOR_TITLE = "### Doctor"
 EXAMINE = "Examine this computer"
 

@@ -14,7 +14,7 @@ from typing import Any
 from app.pipeline.importing import Imported
 from app.tasks import find_task
 from app.ui import strings
-from personal_store.nouns import Record, RecordPage
+from personal_store.nouns import Adapter, Record, RecordPage
 
 View = dict[str, Any]
 
@@ -91,6 +91,12 @@ def record_list(found: RecordPage, page: int, shared: int, total: int, hint: tup
         "empty": words,
         "stamp": stamp(),
     }
+
+
+def trained_on(adapter: Adapter) -> str:
+    """The model that an adapter was trained on, and the base under it."""
+    base = adapter.manifest.get("task_base")
+    return f"{adapter.base} with the base {base['name']}" if base else adapter.base
 
 
 def fact(label: str, value: str, detail: str = "", tone: str = "plain", *, code: bool = False) -> View:

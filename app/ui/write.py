@@ -94,6 +94,8 @@ def side(key: str, title: str, draft: Draft | None, waiting: bool) -> views.View
     speed = draft.tokens / draft.seconds if draft.seconds else 0.0
     words = f"{draft.model}, {draft.tokens} tokens" + (f", {speed:.0f} tokens/s" if speed else "")
     adapter = draft.adapter_name or strings.BASE_MODEL
+    if draft.base_name:
+        adapter = f"{adapter}, base {draft.base_name}"
     return {"id": key, "title": title, "adapter": adapter, "text": draft.text, "speed": words, "waiting": waiting}
 
 

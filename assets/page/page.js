@@ -568,8 +568,9 @@ window.cdcda = (() => {
 
   // ---- Settings --------------------------------------------------------------------------------------------------
 
-  function models(element, props, server, watch) {
-    const list = h("ul", { class: "models", "aria-label": "Models" });
+  /** Things that can be fetched, one a line; `pull` asks for one of them by its id. */
+  function fetchable(element, props, watch, label, pull) {
+    const list = h("ul", { class: "models", "aria-label": label });
     frame(element, "models-frame", list);
     bind(props, watch, (value) => keyed(list, value.rows || [],
       () => h("li", { class: "model" }, h("div"), h("div", { class: "model-state" })), (node, row) => {
@@ -579,8 +580,16 @@ window.cdcda = (() => {
         refill(node.lastElementChild, [row.state, row.share, row.pull], () => h("div", {}, h("span", { class: "muted numbers" }, row.state),
           row.share === null ? null : bar(row.share),
           row.pull ? h("button", { class: "small-button", type: "button", "aria-label": `Fetch ${row.title}`,
-            onclick: () => ask(server.pull_model(row.name)) }, "Fetch") : null));
+            onclick: () => ask(pull(row.name)) }, "Fetch") : null));
       }));
+  }
+
+  function models(element, props, server, watch) {
+    fetchable(element, props, watch, "Models", (name) => server.pull_model(name));
+  }
+
+  function bases(element, props, server, watch) {
+    fetchable(element, props, watch, "Bases", (name) => server.pull_base(name));
   }
 
   function findings(element, props, server, watch) {
@@ -601,7 +610,7 @@ window.cdcda = (() => {
   }
 
   return {
-    header, records, shareList, preview, report, payload, augmenting, review, training, adapters, answers, chat, models,
+    header, records, shareList, preview, report, payload, augmenting, review, training, adapters, answers, chat, models, bases,
     findings, notice,
   };
 })();

@@ -10,7 +10,7 @@ import pytest
 from app.device import weights
 from app.device.catalogue import EMBEDDED, find_model
 from app.device.finetuning import FineTuning, fine_tune
-from app.device.gguf_adapter import write_gguf_adapter
+from app.device.gguf_adapter import layout_of, write_gguf_adapter
 from app.device.llama_library import library, open_model
 from app.device.rendering import Example, render_example, render_task
 from app.device.tokenising import open_tokeniser
@@ -100,7 +100,7 @@ def test_llama_cpp_computes_with_the_adapter_what_peft_does(
     base, adapter, out = tiny_folder(tmp_path, architecture), tmp_path / "adapter", tmp_path / "adapter.gguf"
     settings = FineTuning(epochs=10, learning_rate=2e-2)
     fine_tune(base, EXAMPLES, [], settings, adapter, lambda _: None, lambda: False)
-    write_gguf_adapter(adapter, base, out, precision)
+    write_gguf_adapter(adapter, layout_of(base), out, precision)
     gguf = tiny_gguf(tmp_path, architecture)
     theirs = torch_logits(base, adapter, PROMPT)
     assert np.abs(llama_logits(gguf, out, PROMPT) - theirs).max() < tolerance
@@ -112,7 +112,7 @@ def test_an_architecture_without_a_known_layout_is_refused(tmp_path: Path) -> No
     config = base / "config.json"
     config.write_text(config.read_text().replace('"model_type": "llama"', '"model_type": "mamba"'))
     with pytest.raises(AdapterRefused, match="mamba"):
-        write_gguf_adapter(tmp_path, base, tmp_path / "adapter.gguf")
+        write_gguf_adapter(tmp_path, layout_of(base), tmp_path / "adapter.gguf")
     assert not (tmp_path / "adapter.gguf").exists()
 
 
@@ -127,7 +127,7 @@ def test_the_embedded_model_agrees_in_both_engines(tmp_path: Path) -> None:
     adapter, out = tmp_path / "adapter", tmp_path / "adapter.gguf"
     settings = dataclasses.replace(FineTuning(), epochs=2)
     fine_tune(prepared, examples, [], settings, adapter, lambda _: None, lambda: False)
-    write_gguf_adapter(adapter, prepared, out, "f32")
+    write_gguf_adapter(adapter, layout_of(prepared), out, "f32")
     base = tmp_path / "base-f32.gguf"
     write_f32_gguf(model.path, base)
     prompt = render_task(tokeniser, title, "A paper on how bread is baked.")

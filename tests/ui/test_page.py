@@ -1,6 +1,7 @@
 """What the page answers when it is driven by the names of its actions."""
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,10 @@ from gradio_client.exceptions import AppError
 
 from app.pipeline import sharing
 from personal_store import records
+from tests.cloud_stub.fakes import TOKEN
+from tests.cloud_stub.test_bases import offering
+from tests.device.random_base import random_base
+from tests.tiny import tiny_gguf
 from tests.ui.conftest import Page, some_pairs, some_records
 
 # Gradio leaves event loops and their sockets to the collector.
@@ -193,3 +198,30 @@ def test_page_asks_no_other_host_and_shows_no_stack_trace(page: Page) -> None:
     assert config["stylesheets"] == []
     assert not config["show_error"]
     assert "http" not in config["theme"]
+
+
+def test_a_base_is_listed_and_chosen_for_its_task(page: Page, tmp_path: Path) -> None:
+    random_base(page.workspace.bases, tiny_gguf(tmp_path), "mine")
+    rows = page.client.predict(api_name="/state")[-1]["rows"]
+    (mine,) = [row for row in rows if row["name"] == "mine"]
+    assert (mine["here"], mine["pull"], mine["state"]) == (True, False, "On this computer")
+    assert "ROUGE-1 0.10 without and 0.30 with it" in mine["detail"]
+    assert "CC0" in mine["licence"]
+    assert "mine" in [name for _, name in page.client.predict("title", api_name="/base_choices")["choices"]]
+    page.client.predict("title", "mine", api_name="/use_base")
+    assert page.client.predict("title", api_name="/base_choices")["value"] == "mine"
+    assert "mine" not in [name for _, name in page.client.predict("chat", api_name="/base_choices")["choices"]]
+
+
+def test_bases_of_the_service_are_listed_and_fetched(page: Page, tmp_path: Path) -> None:
+    random_base(tmp_path / "offered", tiny_gguf(tmp_path), "theirs")
+    with offering(tmp_path / "offered") as url:
+        page.client.predict(url, TOKEN, api_name="/set_cloud")
+        rows = page.client.predict(api_name="/look_for_bases")["rows"]
+        assert [(row["pull"], row["state"]) for row in rows if row["name"] == "theirs"] == [(True, "")]
+        page.client.predict("theirs", api_name="/pull_base")
+        until = time.monotonic() + 20
+        while not (page.workspace.bases / "theirs" / "manifest.json").is_file() and time.monotonic() < until:
+            time.sleep(0.1)
+    rows = page.client.predict(api_name="/state")[-1]["rows"]
+    assert [(row["here"], row["pull"]) for row in rows if row["name"] == "theirs"] == [(True, False)]

@@ -1,0 +1,99 @@
+"""A device model with a task base added to its weights, as a prepared folder that a personal adapter is trained on.
+
+W + (alpha / rank) B A, computed in float32 and rounded to the precision of W; NF4 comes when the folder is loaded.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from app.device.bases import TaskBase
+from app.device.catalogue import LocalModel
+from app.device.finetuning import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from app.device.gguf_adapter import PREFIX
+from app.device.weights import TEMPORARY, model_hash, prepare, room_on_disk
+from app.errors import AdapterRefused
+
+_FIRST, _SECOND = ".lora_A.weight", ".lora_B.weight"
+
+
+def halve(folder: Path) -> None:
+    """Stores a folder's PEFT weights in float16: what a base is kept and served in. Raises DiskFull."""
+    from safetensors.torch import load_file, save_file
+
+    path = folder / ADAPTER_WEIGHTS
+    tensors = {name: value.half().contiguous() for name, value in load_file(path).items()}
+    with room_on_disk(folder):
+        save_file(tensors, path, metadata={"format": "pt"})
+
+
+def _updates(base: TaskBase) -> dict[str, Any]:
+    """What is added to each weight, in float32 under transformers' names."""
+    from safetensors.torch import load_file
+
+    config = json.loads((base.folder / ADAPTER_CONFIG).read_text("utf-8"))
+    scale = config["lora_alpha"] / config["r"]
+    tensors = load_file(base.folder / ADAPTER_WEIGHTS)
+    layers = [name.removesuffix(_FIRST) for name in tensors if name.endswith(_FIRST)]
+    return {
+        f"{layer.removeprefix(PREFIX)}.weight": scale
+        * tensors[layer + _SECOND].float()
+        @ tensors[layer + _FIRST].float()
+        for layer in layers
+    }
+
+
+def _merge_file(path: Path, updates: Mapping[str, Any], out: Path) -> set[str]:
+    """Writes one safetensors file with the updates added; the names of those that it had."""
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(path)
+    found = set(tensors) & set(updates)
+    for name in found:
+        tensors[name] = (tensors[name].float() + updates[name]).to(tensors[name].dtype)
+    save_file(tensors, out, metadata={"format": "pt"})
+    return found
+
+
+def _write(prepared: Path, base: TaskBase, out: Path) -> None:
+    updates = _updates(base)
+    left = set(updates)
+    for path in sorted(prepared.glob("*.safetensors")):
+        left -= _merge_file(path, updates, out / path.name)
+    if left:
+        raise AdapterRefused(
+            f"The base {base.name} should fit {prepared.name} but changes {min(left)}, which that model has not; choose"
+            " another base with `cdcda bases use`."
+        )
+    for path in prepared.glob("*.json"):
+        shutil.copyfile(path, out / path.name)
+
+
+def prepare_on(model: LocalModel, base: TaskBase | None, cache: Path, report: Callable[[str], None]) -> Path:
+    """The model as `weights.prepare` gives it, with the base merged in where there is one; made once and kept.
+
+    The folder's name holds both hashes. Raises ModelDamaged, AdapterRefused and DiskFull.
+    """
+    prepared = prepare(model, cache, report)
+    if base is None:
+        return prepared
+    folder = cache / f"{model.path.stem}-{model_hash(model)[:16]}-on-{base.hash[:16]}"
+    if folder.is_dir():
+        return folder
+    report(f"Adding the base {base.name} to {model.name}; this is done once.")
+    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=cache))
+    try:
+        with room_on_disk(cache):
+            _write(prepared, base, temporary)
+            temporary.rename(folder)
+    except OSError:
+        # Another run may have been first; the same name holds the same weights.
+        if not (folder / "config.json").is_file():
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder

@@ -1,0 +1,61 @@
+"""The case study: one person's questions, what they really wrote, and what every method answered."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from app.errors import BadInput
+from app.evaluation.methods import METHODS
+from app.evaluation.metrics import rouge, same_label
+from app.evaluation.plans import people_of
+from app.evaluation.tables import Scores, Table
+
+NEAREST = 3
+"""Records shown beside each question."""
+LONGEST = 300
+"""Characters of an input that are shown."""
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def _worth(scores: Scores, answer: str, gold: str) -> str:
+    if scores.task.answer == "text":
+        return f"{rouge(answer, gold)['rougeL']:.2f}"
+    return "right" if same_label(answer, gold) else "wrong"
+
+
+def _answers(scores: Scores, user: str) -> list[tuple[str, Sequence[Any]]]:
+    """Every method's title and its answers at the main setting, first seed."""
+    found = []
+    for method in METHODS:
+        setting = scores.main_setting(method.name)
+        if setting and user in scores.by_setting[setting]:
+            found.append((method.title, scores.by_setting[setting][user][0]["answers"]))
+    return found
+
+
+def case(scores: Scores, user: str) -> tuple[Table, ...]:
+    """One table a question; raises BadInput for a user without a result."""
+    answered = _answers(scores, user)
+    if not answered:
+        known = sorted({result["unit"]["user"] for result in scores.results})
+        raise BadInput(f"There is no result of user {user}; those who have one are {', '.join(known)}.")
+    target = next(target for target in people_of(scores.plan).targets if target.user == user)
+    from app.evaluation.retrieval import Retriever
+
+    retriever = Retriever(target.records)
+    worth = "ROUGE-L" if scores.task.answer == "text" else "Right"
+    made = []
+    for place, question in enumerate(target.questions):
+        rows = [("(really written)", question.gold, "")]
+        rows += [
+            (title, rows_[place]["answer"], _worth(scores, rows_[place]["answer"], question.gold))
+            for title, rows_ in answered
+        ]
+        records = [record.output for record in retriever.find(question.input, NEAREST)]
+        notes = (f"Like it in the history: {'; '.join(records)}",)
+        title = f"User {user}, question {question.id}: {_short(question.input)}"
+        made.append(Table(title, ("Method", "Answer", worth), tuple((a, _short(b), c) for a, b, c in rows), notes))
+    return tuple(made)

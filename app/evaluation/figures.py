@@ -1,0 +1,74 @@
+"""Figure 2 of the source: the score against k, the number of pairs asked for each record. Drawn by matplotlib."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from app.errors import BadInput
+from app.evaluation import bootstrap
+from app.evaluation.tables import Scores, Setting
+
+DRAWN = ("cdcda", "cdcda-rs", "cdcda-nods", "eda")
+
+
+def points(scores: Scores) -> dict[str, list[tuple[int, bootstrap.Estimate]]]:
+    """Score and interval by k for each method that depends on it and was run with at least two; first metric."""
+    found: dict[str, list[tuple[int, bootstrap.Estimate]]] = {}
+    metric = scores.metrics[0]
+    for method in DRAWN:
+        settings: list[Setting] = [
+            setting for setting in scores.by_setting if setting[0] == method and setting[1] in (None, scores.main_share)
+        ]
+        if len(settings) < 2:
+            continue
+        users = scores.common(settings)
+        found[method] = sorted(
+            (setting[2] or 0, bootstrap.estimate(scores.sums(setting, metric, users), metric.finish))
+            for setting in settings
+        )
+    return found
+
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib
+
+        matplotlib.use("agg")
+        import matplotlib.pyplot
+    except ImportError:
+        raise BadInput(
+            "The figure is drawn by matplotlib, which is not installed; install it with `pip install 'cdcda[figures]'`,"
+            " or leave --figure out."
+        ) from None
+    return matplotlib.pyplot
+
+
+def _draw_line(axes: Any, name: str, line: Sequence[tuple[int, bootstrap.Estimate]]) -> None:
+    ks = [k for k, _ in line]
+    axes.plot(ks, [estimate.value for _, estimate in line], marker="o", label=name)
+    axes.fill_between(ks, [estimate.low for _, estimate in line], [estimate.high for _, estimate in line], alpha=0.15)
+
+
+def draw_figure(scores: Scores, path: Path) -> bool:
+    """Draws the figure as SVG or PNG, by the path's ending; False where no method was run with two values of k.
+
+    Raises BadInput where matplotlib is not installed or the ending is another.
+    """
+    if path.suffix not in (".svg", ".png"):
+        raise BadInput(f"The figure is written as .svg or .png, got {path.name!r}; name such a file.")
+    lines = points(scores)
+    if not lines:
+        return False
+    pyplot = _pyplot()
+    figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
+    for name, line in lines.items():
+        _draw_line(axes, name, line)
+    axes.set_xlabel("k, pairs asked for each shared record")
+    axes.set_ylabel(scores.metrics[0].title)
+    axes.set_title(f"{scores.task.lamp}, share ratio {scores.main_share:g}")
+    axes.set_xticks(sorted({k for line in lines.values() for k, _ in line}))
+    axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    pyplot.close(figure)
+    return True

@@ -1,0 +1,176 @@
+"""What an answer is worth: accuracy, macro F1, MAE, RMSE, ROUGE and BERTScore, as LaMP defines them.
+
+A metric is split in two, so that a bootstrap can draw users again without scoring an answer again: `measure` turns
+each answer into a row of numbers that may be added up, `finish` turns a sum of rows into the score.
+Knows no model; BERTScore's rows come from `app.evaluation.bertscore`.
+"""
+
+import dataclasses
+import functools
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from app.tasks import Task
+
+Rows = Any
+"""A float64 array [answers, statistics]."""
+
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
+RATINGS = (1.0, 5.0)
+"""LaMP-3's scale."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A score of answers against golds."""
+
+    name: str
+    title: str
+    """For tables."""
+    higher_is_better: bool
+    measure: Callable[[Sequence[str], Sequence[str]], Rows]
+    """Answers and golds to rows."""
+    finish: Callable[[Rows], Any]
+    """Sums of rows, [..., statistics], to scores, [...]."""
+
+
+def same_label(answer: str, gold: str) -> bool:
+    """LaMP's rule for labels: equal but for white space around them."""
+    return answer.strip() == gold.strip()
+
+
+def read_rating(answer: str) -> float | None:
+    """The first number of an answer where it lies on the scale of 1 to 5; None where there is no such number."""
+    found = _NUMBER.search(answer)
+    if found is None:
+        return None
+    value = float(found[0])
+    return value if RATINGS[0] <= value <= RATINGS[1] else None
+
+
+def rating_error(answer: str, gold: str) -> float:
+    """Distance of a rating from the gold one.
+
+    An answer without a number on the scale counts as the worst that is possible for its gold, as in LaMP's own
+    evaluation: 3 gives 2, 1 gives 4. `count_unusable` says how many there were.
+    """
+    value, wanted = read_rating(answer), float(gold)
+    if value is None:
+        return max(abs(wanted - end) for end in RATINGS)
+    return abs(value - wanted)
+
+
+def count_unusable(task: Task, answers: Sequence[str], labels: Sequence[str] = ()) -> int:
+    """Answers that are empty, hold no rating where one was asked for, or are none of the labels."""
+    if task.answer == "rating":
+        return sum(read_rating(answer) is None for answer in answers)
+    if task.answer == "label" and labels:
+        known = {label.strip() for label in labels}
+        return sum(answer.strip() not in known for answer in answers)
+    return sum(not answer.strip() for answer in answers)
+
+
+def _column(values: Sequence[float]) -> Rows:
+    """[value, 1] for each answer."""
+    import numpy as np
+
+    return np.stack([np.asarray(values, dtype=np.float64), np.ones(len(values))], axis=1)
+
+
+def _mean(sums: Rows) -> Any:
+    return sums[..., 0] / sums[..., 1]
+
+
+def _root_mean(sums: Rows) -> Any:
+    import numpy as np
+
+    return np.sqrt(_mean(sums))
+
+
+def _averaged(name: str, title: str, score: Callable[[str, str], float], higher: bool = True) -> Metric:
+    """A metric that is the mean of a score of each answer."""
+
+    def measure(answers: Sequence[str], golds: Sequence[str]) -> Rows:
+        return _column([score(answer, gold) for answer, gold in zip(answers, golds, strict=True)])
+
+    return Metric(name, title, higher, measure, _mean)
+
+
+ACCURACY = _averaged("accuracy", "Accuracy", lambda answer, gold: float(same_label(answer, gold)))
+MAE = _averaged("mae", "MAE", rating_error, higher=False)
+RMSE = dataclasses.replace(
+    _averaged("rmse", "RMSE", lambda answer, gold: rating_error(answer, gold) ** 2, higher=False), finish=_root_mean
+)
+
+
+def _confusions(answers: Sequence[str], golds: Sequence[str], labels: Sequence[str]) -> Rows:
+    """For each answer and label one true positive, false positive or false negative: [answers, 3 * labels]."""
+    import numpy as np
+
+    rows = np.zeros((len(golds), 3, len(labels)))
+    place = {label.strip(): number for number, label in enumerate(labels)}
+    for row, answer, gold in zip(rows, answers, golds, strict=True):
+        answered, wanted = place.get(answer.strip()), place[gold.strip()]
+        if answered == wanted:
+            row[0, wanted] = 1
+            continue
+        row[2, wanted] = 1
+        if answered is not None:
+            row[1, answered] = 1
+    return rows.reshape(len(golds), -1)
+
+
+def _macro_f1(sums: Rows) -> Any:
+    import numpy as np
+
+    hits, wrong, missed = np.moveaxis(sums.reshape(*sums.shape[:-1], 3, -1), -2, 0)
+    whole = 2 * hits + wrong + missed
+    return np.divide(2 * hits, whole, out=np.zeros_like(whole), where=whole > 0).mean(axis=-1)
+
+
+def macro_f1(labels: Sequence[str]) -> Metric:
+    """Macro F1 over these labels; one that neither occurs nor is answered counts as 0, as in scikit-learn."""
+    fixed = tuple(labels)
+    return Metric("f1", "F1", True, lambda answers, golds: _confusions(answers, golds, fixed), _macro_f1)
+
+
+@functools.cache
+def _rouge() -> Any:
+    import rouge_score.rouge_scorer
+
+    return rouge_score.rouge_scorer.RougeScorer(["rouge1", "rougeL"], use_stemmer=False)
+
+
+def rouge(answer: str, gold: str) -> dict[str, float]:
+    """ROUGE-1 and ROUGE-L F1 of rouge-score, 0 to 1, without stemming, which is what LaMP's evaluation reports."""
+    found = _rouge().score(gold, answer)
+    return {name: float(score.fmeasure) for name, score in found.items()}
+
+
+ROUGE_1 = _averaged("rouge1", "ROUGE-1", lambda answer, gold: rouge(answer, gold)["rouge1"])
+ROUGE_L = _averaged("rougeL", "ROUGE-L", lambda answer, gold: rouge(answer, gold)["rougeL"])
+
+
+def bert_score(encoder: str, score: Callable[[Sequence[str], Sequence[str]], Sequence[float]]) -> Metric:
+    """BERTScore F1 by a scorer; the encoder's name stands in the title, for scores of two encoders do not compare."""
+    return Metric(
+        "bertscore", f"BERTScore ({encoder})", True, lambda answers, golds: _column(score(answers, golds)), _mean
+    )
+
+
+def metrics_of(task: Task, labels: Sequence[str], bert: Metric | None = None) -> tuple[Metric, ...]:
+    """The benchmark's metrics of a task, the one to compare by first; `bert` is left out where it is None."""
+    if task.answer == "label":
+        return ACCURACY, macro_f1(labels)
+    if task.answer == "rating":
+        return MAE, RMSE
+    return (ROUGE_1, ROUGE_L) if bert is None else (ROUGE_1, ROUGE_L, bert)
+
+
+def score_of(metric: Metric, answers: Sequence[str], golds: Sequence[str]) -> float:
+    """The score of all answers together; NaN without any."""
+    if not answers:
+        return math.nan
+    return float(metric.finish(metric.measure(answers, golds).sum(axis=0)))

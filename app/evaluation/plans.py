@@ -1,0 +1,200 @@
+"""What a run is asked for and what its folder holds: the plan, the units, and their results.
+
+    OUT/run.json                      what all units share: data, task, models, settings
+    OUT/units/USER/METHOD[-sS][-kK][-seedN].json   one result each
+
+Loads no model.
+"""
+
+import dataclasses
+import json
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from app.device.catalogue import LocalModel, find_model
+from app.device.distilling import require_same_tokens
+from app.device.finetuning import FineTuning
+from app.device.tokenising import open_tokeniser
+from app.device.weights import model_hash
+from app.errors import BadInput
+from app.evaluation.desks import write_json
+from app.evaluation.mbase import BaseRecipe
+from app.evaluation.methods import choose_methods
+from app.evaluation.people import People, read_people
+from app.evaluation.pools import Largest
+from app.evaluation.wordnet import find_wordnet
+from app.pipeline.judging import Thresholds
+from cloud_stub.schemas import PromptForm
+
+RUN = "run.json"
+UNITS = "units"
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What all units of a folder share; a folder holds the results of one plan."""
+
+    data: str
+    """Folder with LaMP's files."""
+    task: str
+    device_model: str
+    """Name or path."""
+    cloud_model: str
+    users: int = 100
+    """Targets: those with the longest histories."""
+    only: tuple[str, ...] = ()
+    """Targets by name, in place of a number."""
+    base: str = "make"
+    """M_base: "make" it from the other people, "none", or the folder of one."""
+    base_recipe: BaseRecipe = dataclasses.field(default_factory=BaseRecipe)
+    prompt: PromptForm = "paper"
+    thresholds: Thresholds = dataclasses.field(default_factory=Thresholds)
+    fine_tuning: FineTuning = dataclasses.field(default_factory=FineTuning)
+    models_dir: str = "~/.cdcda/models"
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """Which units are wanted."""
+
+    methods: str = "all"
+    """Names separated by commas, or "all"."""
+    shares: tuple[float, ...] = (1.0,)
+    ks: tuple[int, ...] = (5,)
+    seeds: tuple[int, ...] = (0,)
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Unit:
+    """One target under one method and setting; None where the method does not depend on it."""
+
+    user: str
+    method: str
+    share: float | None
+    k: int | None
+    seed: int | None
+
+    @property
+    def file(self) -> Path:
+        """Where its result is, below the run's folder."""
+        parts = [self.method]
+        parts += [] if self.share is None else [f"s{self.share:g}"]
+        parts += [] if self.k is None else [f"k{self.k}"]
+        parts += [] if self.seed is None else [f"seed{self.seed}"]
+        return Path(UNITS) / urllib.parse.quote(self.user, safe="") / f"{'-'.join(parts)}.json"
+
+
+def _check_grid(grid: Grid) -> None:
+    if any(not 0 <= share <= 1 for share in grid.shares) or not grid.shares:
+        raise BadInput("A share ratio lies between 0 and 1; name some like --share 0.5,1.0.")
+    if any(not 1 <= k <= 20 for k in grid.ks) or not grid.ks:
+        raise BadInput("The pairs for each record are 1 to 20; name some like --k 1,3,5.")
+    if not grid.seeds:
+        raise BadInput("No seed is named; name one like --seed 0.")
+
+
+def units_of(people: People, grid: Grid) -> tuple[Unit, ...]:
+    """Every unit that is wanted, target by target, each once; raises BadInput."""
+    _check_grid(grid)
+    methods = choose_methods(grid.methods, people.task, all(target.neutral for target in people.targets))
+    units = [
+        Unit(
+            target.user,
+            method.name,
+            share if method.by_share else None,
+            k if method.by_k else None,
+            seed if method.by_seed else None,
+        )
+        for target in people.targets
+        for method in methods
+        for share in grid.shares
+        for k in grid.ks
+        for seed in grid.seeds
+    ]
+    return tuple(dict.fromkeys(units))
+
+
+def largest_of(grid: Grid) -> Largest:
+    """The most that the grid's units ask of a pool."""
+    return Largest(max(grid.shares), max(grid.ks))
+
+
+def models_of(plan: Plan) -> tuple[LocalModel, LocalModel]:
+    """The models of device and cloud; raises ModelMissing and ModelDamaged."""
+    folder = Path(plan.models_dir).expanduser()
+    return find_model(plan.device_model, folder), find_model(plan.cloud_model, folder)
+
+
+def _identity(plan: Plan) -> dict[str, Any]:
+    device, cloud = models_of(plan)
+    told = json.loads(json.dumps(dataclasses.asdict(plan)))
+    hashes = {"device": model_hash(device), "cloud": model_hash(cloud)}
+    return {"format": FORMAT, "plan": told, "model_hashes": hashes}
+
+
+def _same_plan(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    # More targets may be added to a run: each unit stands by itself, and M_base has a hash of its own.
+    free = {"users", "only", "data", "device_model", "cloud_model", "models_dir"}
+
+    def fixed(told: Mapping[str, Any]) -> Any:
+        return [told["model_hashes"], {key: value for key, value in told["plan"].items() if key not in free}]
+
+    return bool(fixed(there) == fixed(wanted))
+
+
+def open_run(plan: Plan, people: People, out: Path) -> None:
+    """Writes run.json, or checks that the folder's is of the same task, models and settings; raises BadInput."""
+    path = out / RUN
+    told = {"labels": people.labels, "others": len(people.others), "left_out": people.left_out}
+    wanted = _identity(plan) | {"people": told}
+    if path.is_file() and not _same_plan(json.loads(path.read_text("utf-8")), wanted):
+        raise BadInput(
+            f"The folder {out} holds results of another task, other models or settings; name another folder with --out."
+        )
+    write_json(path, wanted)
+
+
+def load_plan(out: Path) -> tuple[Plan, Mapping[str, Any]]:
+    """The plan of a run's folder, and what it tells of the people; raises BadInput where there is none."""
+    try:
+        content = json.loads((out / RUN).read_text("utf-8"))
+        told = content["plan"]
+    except (OSError, ValueError, KeyError):
+        raise BadInput(
+            f"{out} should hold the {RUN} of a run but does not; name the --out of `cdcda lamp run`."
+        ) from None
+    parts = {
+        "base_recipe": BaseRecipe(**told["base_recipe"]),
+        "thresholds": Thresholds(**told["thresholds"]),
+        "fine_tuning": FineTuning(**told["fine_tuning"]),
+        "only": tuple(told["only"]),
+    }
+    return Plan(**{**told, **parts}), content["people"]
+
+
+def people_of(plan: Plan) -> People:
+    """The people of a plan."""
+    return read_people(Path(plan.data).expanduser(), plan.task, plan.users, plan.only)
+
+
+def check_methods(plan: Plan, units: Sequence[Unit]) -> None:
+    """What would stop a run in its middle stops it before its beginning; raises ModelMissing and BadInput."""
+    wanted = {unit.method for unit in units}
+    if "eda" in wanted:
+        find_wordnet()
+    if "rkd" in wanted:
+        device, cloud = models_of(plan)
+        require_same_tokens(open_tokeniser(cloud), open_tokeniser(device))
+
+
+def undone(out: Path, units: Sequence[Unit]) -> tuple[Unit, ...]:
+    """The units that have no result yet."""
+    return tuple(unit for unit in units if not (out / unit.file).is_file())
+
+
+def results(out: Path) -> tuple[Mapping[str, Any], ...]:
+    """Every finished result of a run's folder, in the order of their files."""
+    return tuple(json.loads(path.read_text("utf-8")) for path in sorted((out / UNITS).glob("*/*.json")))

@@ -1,0 +1,167 @@
+"""Synthetic pairs of a target, through the app's own way to the service: a store, shared records, an approved payload.
+
+Each pool is a data folder of its own with the target's history in it, so that a stopped run resumes its job where it
+was. A pool made for k pairs and a share of the records also serves smaller ones: pair number j of a record does not
+depend on k but for redraws, and at random the smaller share is a part of the larger.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from app.device.catalogue import LocalModel
+from app.device.weights import model_hash
+from app.errors import CloudError
+from app.evaluation.people import hash_of
+from app.lamp import LampPair
+from app.pipeline import jobs
+from app.pipeline.judging import Thresholds, judge
+from app.pipeline.local_service import CloudAddress
+from app.pipeline.payload import LOCAL_DESTINATION, build_payload
+from app.pipeline.sharing import propose, share_ids
+from app.pipeline.workspace import Workspace, open_workspace
+from app.tasks import Task
+from cloud_stub.schemas import MAX_TEXT, PromptForm
+from personal_store import pairs as stored_pairs
+from personal_store import preferences, records
+from personal_store.nouns import Job, NewRecord, Pair, Record
+
+
+@dataclasses.dataclass(frozen=True)
+class Synthetic:
+    """A pair that the service wrote."""
+
+    pair: LampPair
+    kept: bool
+    """By the filters."""
+    record: int
+    """Place in the history of the record that it was written from."""
+    number: int
+    """j, 1 to k."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What decides a pool."""
+
+    user: str
+    task: Task
+    history: tuple[LampPair, ...]
+    share: float
+    k: int
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Largest:
+    """The most that the units of a run will ask for, so that a pool is made once."""
+
+    share: float
+    k: int
+
+
+def shared_places(count: int, share: float, seed: int) -> tuple[int, ...]:
+    """Places in a history of the records that are shared: the app's own random strategy."""
+    blank = [Record(place, "", "", "", None, "", "", "", shared=False, shared_by=None) for place in range(count)]
+    return propose(blank, share, "random", seed)
+
+
+def _sent(pair: LampPair) -> tuple[str, str]:
+    """A record as it travels; a text alone stands on both sides, because the service refuses an empty one."""
+    return (pair.input or pair.output)[:MAX_TEXT], pair.output[:MAX_TEXT]
+
+
+def _received(pair: Pair, original: LampPair) -> LampPair:
+    """A synthetic pair as it is learned; of a text alone, the rewritten text."""
+    return LampPair(pair.input, pair.output) if original.input else LampPair("", pair.input)
+
+
+class Pools:
+    """Pools below a folder, made when they are asked for."""
+
+    def __init__(
+        self,
+        folder: Path,
+        model: LocalModel,
+        address: Callable[[], CloudAddress],
+        largest: Largest,
+        prompt: PromptForm = "paper",
+        thresholds: Thresholds | None = None,
+    ) -> None:
+        """`address` starts the service of that model, or names it; it is asked for when a pool is to be made."""
+        self._folder = folder
+        self._model = model
+        self._address = address
+        self._largest = largest
+        self._prompt = prompt
+        self._thresholds = thresholds or Thresholds()
+
+    def pairs(self, wanted: Wanted) -> tuple[Synthetic, ...]:
+        """Every pair that the service wrote for this share and k, judged; none where nothing is shared.
+
+        Raises CloudError where the service fails; what it made until then is kept.
+        """
+        shared = set(shared_places(len(wanted.history), wanted.share, wanted.seed))
+        if not shared:
+            return ()
+        pool = self._pool(wanted)
+        return tuple(item for item in pool if item.record in shared and item.number <= wanted.k)
+
+    def _pool(self, wanted: Wanted) -> tuple[Synthetic, ...]:
+        # A label's pairs may have any label that was shared with them, so a share of labels has a pool of its own.
+        share = max(wanted.share, self._largest.share) if wanted.task.answer == "text" else wanted.share
+        made_for = dataclasses.replace(wanted, share=share, k=max(wanted.k, self._largest.k))
+        key = hash_of([made_for, model_hash(self._model), self._prompt])[:20]
+        workspace = open_workspace(self._folder / key)
+        ids = _fill(workspace, made_for, key)
+        job = _finished_job(workspace, made_for, ids, self._prompt, self._address)
+        places = {id: place for place, id in ids.items()}
+        with workspace.store() as store:
+            found = stored_pairs.find_pairs(store, job_id=job.id)
+        return tuple(self._judged(pair, places[pair.record_id], wanted.history) for pair in found)
+
+    def _judged(self, pair: Pair, place: int, history: Sequence[LampPair]) -> Synthetic:
+        kept = judge(pair.scores, self._thresholds).kept
+        return Synthetic(_received(pair, history[place]), kept, place, pair.number)
+
+
+def _fill(workspace: Workspace, wanted: Wanted, key: str) -> dict[int, int]:
+    """Puts the history into the store, the shared records ticked; record ids by place, repeats left out."""
+    # References, and with them the seeds of the samples, hang on the store's secret: the same run, the same pairs.
+    secret = hashlib.sha256(key.encode()).hexdigest()
+    new = [NewRecord(wanted.task.name, *_sent(pair), None, wanted.user) for pair in wanted.history]
+    with workspace.store() as store:
+        preferences.put(store, preferences.SECRET, secret)
+        records.add_records(store, new)
+        by_text = {(record.input, record.output): record.id for record in records.all_records(store)}
+    ids = {place: by_text[_sent(pair)] for place, pair in enumerate(wanted.history)}
+    share_ids(workspace, [ids[place] for place in shared_places(len(wanted.history), wanted.share, wanted.seed)])
+    return ids
+
+
+def _finished_job(
+    workspace: Workspace,
+    wanted: Wanted,
+    ids: dict[int, int],
+    prompt: PromptForm,
+    address: Callable[[], CloudAddress],
+) -> Job:
+    """The pool's one augment job, begun, resumed or done already."""
+    there = jobs.listing(workspace, "augment")
+    if there and there[0].state == "done":
+        return there[0]
+    service = address()
+    if there:
+        job = jobs.resume_job(workspace, there[0].id, service)
+    else:
+        payload = build_payload(
+            workspace, LOCAL_DESTINATION, k=wanted.k, seed=wanted.seed, prompt=prompt, task=wanted.task.name
+        )
+        job = jobs.start_augment(workspace, payload, payload.sha256, service)
+    for _ in jobs.follow(workspace, job.id):
+        pass
+    job = jobs.get(workspace, job.id)
+    if job.state != "done":
+        raise CloudError(job.error or f"The pairs of user {wanted.user} were not finished; run the same command again.")
+    return job

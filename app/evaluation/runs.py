@@ -1,0 +1,162 @@
+"""A run: every (target, method, setting) is a unit whose result is a JSON file, written when it is done.
+
+    OUT/pools, bases, others, desk    pairs, M_base, answers: made once, kept under a hash of what they depend on
+
+A stopped run goes on with the units that have no file. Knows no screen.
+"""
+
+import contextlib
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from app.device.bases import TaskBase, load_base
+from app.device.catalogue import LocalModel
+from app.device.finetuning import ENVIRONMENT
+from app.evaluation.desks import Desk, write_json
+from app.evaluation.mbase import make_mbase
+from app.evaluation.methods import METHODS, Case, Kit, Method
+from app.evaluation.people import People, Target, hash_of
+from app.evaluation.plans import (
+    FORMAT,
+    Grid,
+    Plan,
+    Unit,
+    check_methods,
+    largest_of,
+    models_of,
+    open_run,
+    people_of,
+    undone,
+    units_of,
+)
+from app.evaluation.pools import Largest, Pools
+from app.pipeline.local_service import CloudAddress, start_local_service
+from app.pipeline.workspace import open_workspace
+
+
+class Engine(Protocol):
+    """Where units are worked off."""
+
+    def work_off(self, plan: Plan, out: Path, units: Sequence[Unit], largest: Largest) -> Iterator[Unit]:
+        """Does every unit and yields it once its file is there."""
+
+
+def _base(plan: Plan, people: People, model: LocalModel, out: Path) -> TaskBase | None:
+    if plan.base == "none":
+        return None
+    if plan.base == "make":
+        return make_mbase(people, model, out, plan.base_recipe)
+    return load_base(Path(plan.base).expanduser())
+
+
+class Workbench:
+    """Everything that units need, loaded when the first one needs it; a context manager that frees it."""
+
+    def __init__(self, plan: Plan, out: Path, largest: Largest, address: CloudAddress | None = None) -> None:
+        """`address` names a service of the cloud model that runs already; without one it is started when needed."""
+        # Read by OpenMP when torch or llama.cpp is first loaded, which is later.
+        os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()})
+        self._plan = plan
+        self._out = out
+        self.people = people_of(plan)
+        self._targets = {target.user: target for target in self.people.targets}
+        self._closing = contextlib.ExitStack()
+        self._address = address
+        self.kit = self._kit(largest)
+
+    def _kit(self, largest: Largest) -> Kit:
+        device, cloud = models_of(self._plan)
+        desk = self._out / "desk"
+        pools = Pools(self._out / "pools", cloud, self._service, largest, self._plan.prompt, self._plan.thresholds)
+        base = _base(self._plan, self.people, device, self._out)
+        kit = Kit(Desk(device, desk, base), Desk(cloud, desk), pools, self._plan.fine_tuning)
+        self._closing.callback(kit.device.close)
+        self._closing.callback(kit.cloud.close)
+        return kit
+
+    def _service(self) -> CloudAddress:
+        if self._address is None:
+            _, cloud = models_of(self._plan)
+            workspace = open_workspace(self._out / "service")
+            self._address = self._closing.enter_context(start_local_service(workspace, cloud.path)).address
+        return self._address
+
+    def do(self, unit: Unit) -> None:
+        """Works a unit off and writes its result, unless it is there."""
+        path = self._out / unit.file
+        if path.is_file():
+            return
+        target = self._targets[unit.user]
+        method = next(method for method in METHODS if method.name == unit.method)
+        write_json(path, self._result(unit, target, method))
+
+    def _result(self, unit: Unit, target: Target, method: Method) -> dict[str, Any]:
+        started = time.monotonic()
+        case = Case(
+            self.people.task,
+            target,
+            1.0 if unit.share is None else unit.share,
+            1 if unit.k is None else unit.k,
+            unit.seed or 0,
+        )
+        found = method.answer(case, self.kit)
+        answers = [
+            {"id": question.id, "answer": answer, "gold": question.gold}
+            for question, answer in zip(target.questions, found.answers, strict=True)
+        ]
+        return {
+            "format": FORMAT,
+            "unit": dataclasses.asdict(unit),
+            "answers": answers,
+            "facts": dict(found.facts),
+            "records": len(target.records),
+            "device": self.kit.device.name,
+            "cloud": self.kit.cloud.name,
+            "seconds": round(time.monotonic() - started, 2),
+            "target": hash_of(target),
+        }
+
+    def __enter__(self) -> "Workbench":
+        """The workbench."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Free the models and end the service."""
+        self._closing.close()
+
+
+class LocalEngine:
+    """Units one after the other in this process."""
+
+    def __init__(self, address: CloudAddress | None = None) -> None:
+        self._address = address
+
+    def work_off(self, plan: Plan, out: Path, units: Sequence[Unit], largest: Largest) -> Iterator[Unit]:
+        """See Engine."""
+        with Workbench(plan, out, largest, self._address) as bench:
+            for unit in units:
+                bench.do(unit)
+                yield unit
+
+
+def run(plan: Plan, grid: Grid, out: Path, engine: Engine, listener: Callable[[int, int, Unit | None], None]) -> int:
+    """Works off what is missing and gives the number of units; `listener` hears how many are done, of how many.
+
+    Raises AppErrors; what was finished until then is kept, and the same call goes on.
+    """
+    people = people_of(plan)
+    units = units_of(people, grid)
+    left = undone(out, units)
+    check_methods(plan, left)
+    open_run(plan, people, out)
+    done = len(units) - len(left)
+    listener(done, len(units), None)
+    if left:
+        for unit in engine.work_off(plan, out, left, largest_of(grid)):
+            done += 1
+            listener(done, len(units), unit)
+    return len(units)

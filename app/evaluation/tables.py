@@ -1,0 +1,251 @@
+"""The source's tables from stored results, as Markdown, every score with its interval.
+
+Table 1 has every method, Table 2 the ablations, Table 3 the share ratios, and a fourth one what the filters kept.
+Scores are over all questions together; intervals are paired bootstraps over users. A table compares on the users who
+have a result in each of its rows, and says so where some are missing. Knows no model but BERTScore's encoder.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from app.errors import BadInput
+from app.evaluation import bootstrap
+from app.evaluation.bertscore import BertScorer
+from app.evaluation.methods import METHODS
+from app.evaluation.metrics import Metric, bert_score, count_unusable, metrics_of
+from app.evaluation.plans import load_plan, results
+from app.tasks import find_task
+
+MAIN = "cdcda"
+ABLATIONS = (MAIN, "cdcda-rs", "cdcda-nods", "direct")
+USUAL_K = 5
+
+Setting = tuple[str, float | None, int | None]
+"""Method, share ratio and k; None where the method does not depend on it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table to print."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+    def markdown(self) -> str:
+        """The table as Markdown, notes below it."""
+        lines = [f"**{self.title}**", "", _line(self.columns), _line(["---"] * len(self.columns))]
+        lines += map(_line, self.rows)
+        return "\n".join([*lines, *(["", *self.notes] if self.notes else [])])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+class Scores:
+    """The results of a run's folder, measured."""
+
+    def __init__(self, out: Path, encoder: Path | None = None, bert: bool = True) -> None:
+        """`encoder` is BERTScore's, the embedded one if None; without `bert` that metric is left out."""
+        self.plan, self.people = load_plan(out)
+        self.task = find_task(self.plan.task)
+        self.results = results(out)
+        if not self.results:
+            raise BadInput(f"{out} holds no finished result yet; run `cdcda lamp run` first.")
+        self._scorer = BertScorer(encoder)
+        metric = bert_score(self._scorer.name, self._scorer.f1) if bert else None
+        self.metrics: tuple[Metric, ...] = metrics_of(self.task, self.people["labels"], metric)
+
+    @functools.cached_property
+    def by_setting(self) -> dict[Setting, dict[str, list[Mapping[str, Any]]]]:
+        """Results by setting and user, one a seed."""
+        found: dict[Setting, dict[str, list[Mapping[str, Any]]]] = {}
+        for result in self.results:
+            unit = result["unit"]
+            setting = (unit["method"], unit["share"], unit["k"])
+            found.setdefault(setting, {}).setdefault(unit["user"], []).append(result)
+        return found
+
+    @property
+    def main_share(self) -> float | None:
+        """The largest share that CDCDA-PLM was run with."""
+        return max(
+            (share for method, share, _ in self.by_setting if method == MAIN and share is not None), default=None
+        )
+
+    @property
+    def main_k(self) -> int | None:
+        """5, as in the source, else the largest k that was run."""
+        ks = [k for method, _, k in self.by_setting if method == MAIN and k is not None]
+        return USUAL_K if USUAL_K in ks else max(ks, default=None)
+
+    def main_setting(self, method: str) -> Setting | None:
+        """A method's setting with the main share and k; None where it was not run."""
+        wanted = [
+            setting
+            for setting in self.by_setting
+            if setting[0] == method and setting[1] in (None, self.main_share) and setting[2] in (None, self.main_k)
+        ]
+        return wanted[0] if wanted else None
+
+    def sums(self, setting: Setting, metric: Metric, users: Sequence[str]) -> Any:
+        """Each user's summed statistics over questions and seeds, [users, statistics]."""
+        import numpy as np
+
+        return np.stack([self._of_user(setting, metric.name, user) for user in users])
+
+    @functools.cache  # noqa: B019 - lives as long as the command
+    def _of_user(self, setting: Setting, metric_name: str, user: str) -> Any:
+        metric = next(metric for metric in self.metrics if metric.name == metric_name)
+        answers = [answer for result in self.by_setting[setting][user] for answer in result["answers"]]
+        given, golds = [answer["answer"] for answer in answers], [answer["gold"] for answer in answers]
+        return metric.measure(given, golds).sum(axis=0)
+
+    def unusable(self, setting: Setting, users: Sequence[str]) -> int:
+        """Answers that are empty, no rating or no label."""
+        answers = [
+            answer["answer"]
+            for user in users
+            for result in self.by_setting[setting][user]
+            for answer in result["answers"]
+        ]
+        return count_unusable(self.task, answers, self.people["labels"])
+
+    def common(self, settings: Sequence[Setting]) -> tuple[str, ...]:
+        """Users with a result in every setting; raises BadInput where there is none."""
+        users = set.intersection(*(set(self.by_setting[setting]) for setting in settings))
+        if not users:
+            raise BadInput(
+                "No user has a result in every row yet, so nothing can be compared; let `cdcda lamp run` go on."
+            )
+        return tuple(sorted(users))
+
+    def about(self, settings: Sequence[Setting], users: Sequence[str]) -> tuple[str, ...]:
+        """Sentences that stand below a table."""
+        every = {user for setting in settings for user in self.by_setting[setting]}
+        first = self.by_setting[settings[0]][users[0]][0]
+        questions = sum(len(self.by_setting[settings[0]][user][0]["answers"]) for user in users)
+        seeds = sorted({result["unit"]["seed"] for result in self.results} - {None})
+        counts = f"{len(users)} users, {questions} questions, seeds {', '.join(map(str, seeds)) or 'none'}"
+        notes = [
+            (
+                f"{self.task.lamp}, {counts}; on the device {first['device']}, in the cloud {first['cloud']}. In"
+                f" brackets: 95 % intervals, paired bootstrap over users, {bootstrap.DRAWS} draws."
+            )
+        ]
+        if missing := sorted(every - set(users)):
+            notes.append(f"Left out, because a row has no result of theirs yet: {', '.join(missing)}.")
+        if self.task.answer == "rating":
+            notes.append("An answer without a number from 1 to 5 counts as the worst possible error for its gold.")
+        return tuple(notes)
+
+
+def _title(method: str) -> str:
+    return next((known.title for known in METHODS if known.name == method), method)
+
+
+def _score(estimate: bootstrap.Estimate) -> str:
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
+def _gain(scores: Scores, setting: Setting, main: Setting | None, users: Sequence[str]) -> str:
+    """How much better CDCDA-PLM is by the first metric; above 0 is better whichever way the metric points."""
+    if main is None or setting == main:
+        return ""
+    metric = scores.metrics[0]
+    sides = [main, setting] if metric.higher_is_better else [setting, main]
+    one, other = (scores.sums(side, metric, users) for side in sides)
+    found = bootstrap.compare(one, other, metric.finish)
+    return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+
+
+def _compared(
+    scores: Scores, title: str, named: Sequence[tuple[str, Setting]], main: Setting | None, first: str = "Method"
+) -> Table:
+    """A table with a row for each named setting."""
+    settings = [setting for _, setting in named]
+    users = scores.common(settings)
+    columns = (
+        first,
+        *(metric.title for metric in scores.metrics),
+        f"Gain of {_title(MAIN)} ({scores.metrics[0].title})",
+        "Unusable",
+    )
+    rows = []
+    for name, setting in named:
+        estimates = [
+            bootstrap.estimate(scores.sums(setting, metric, users), metric.finish) for metric in scores.metrics
+        ]
+        gain = _gain(scores, setting, main if main in settings else None, users)
+        rows.append((name, *map(_score, estimates), gain, str(scores.unusable(setting, users))))
+    return Table(title, columns, tuple(rows), scores.about(settings, users))
+
+
+def _named(scores: Scores, methods: Sequence[str]) -> list[tuple[str, Setting]]:
+    return [(_title(method), setting) for method in methods if (setting := scores.main_setting(method))]
+
+
+def _at(scores: Scores) -> str:
+    share, k = scores.main_share, scores.main_k
+    return "" if share is None else f" (share ratio {share:g}, k = {k})"
+
+
+def table_1(scores: Scores) -> Table | None:
+    """Every method at the main setting."""
+    named = _named(scores, [method.name for method in METHODS])
+    return _compared(scores, f"Table 1: all methods{_at(scores)}", named, scores.main_setting(MAIN)) if named else None
+
+
+def table_2(scores: Scores) -> Table | None:
+    """The ablations: random selection, no selection, no augmentation."""
+    named = _named(scores, ABLATIONS)
+    title = f"Table 2: ablations{_at(scores)}"
+    return _compared(scores, title, named, scores.main_setting(MAIN)) if len(named) > 1 else None
+
+
+def table_3(scores: Scores) -> Table | None:
+    """The methods that depend on the share ratio, by ratio; a ratio of 0 is Direct-FT."""
+    settings = sorted(
+        (
+            setting
+            for setting in scores.by_setting
+            if setting[1] is not None and setting[0] in (MAIN, "rkd") and setting[2] in (None, scores.main_k)
+        ),
+        key=lambda setting: (setting[0], setting[1] or 0.0),
+    )
+    named = [(f"{_title(setting[0])}, {setting[1]:g}", setting) for setting in settings]
+    named = [*_named(scores, ["direct"]), *named]
+    title = f"Table 3: share ratio (k = {scores.main_k})"
+    return _compared(scores, title, named, scores.main_setting(MAIN), "Method, ratio") if settings else None
+
+
+def table_of_pairs(scores: Scores) -> Table | None:
+    """What was written and what the filters kept, by share ratio and k."""
+    settings = sorted(
+        (setting for setting in scores.by_setting if setting[0] == MAIN),
+        key=lambda setting: (setting[1] or 0, setting[2]),
+    )
+    rows = []
+    for setting in settings:
+        listed = [result for of_user in scores.by_setting[setting].values() for result in of_user]
+        written, kept = (sum(result["facts"].get(name, 0) for result in listed) for name in ("written", "kept"))
+        of_history = kept / max(1, sum(result["records"] for result in listed) * (setting[2] or 1))
+        share = f"{kept / written:.1%}" if written else "-"
+        rows.append((f"{setting[1]:g}", str(setting[2]), str(written), str(kept), share, f"{of_history:.1%}"))
+    columns = ("Share ratio", "k", "Pairs written", "Kept", "of those written", "of k x history")
+    limits = dataclasses.asdict(scores.plan.thresholds)
+    note = "Thresholds: " + ", ".join(f"{name} {value:g}" for name, value in limits.items()) + "."
+    return Table("What the filters kept", columns, tuple(rows), (note,)) if rows else None
+
+
+TABLES: tuple[Callable[[Scores], Table | None], ...] = (table_1, table_2, table_3, table_of_pairs)
+
+
+def tables(scores: Scores) -> tuple[Table, ...]:
+    """Every table that the results suffice for."""
+    return tuple(table for make in TABLES if (table := make(scores)) is not None)

@@ -1,0 +1,106 @@
+"""Metrics by hand, and against the reference implementations."""
+
+import math
+import random
+
+import pytest
+import sklearn.metrics
+
+from app.evaluation.bertscore import BertScorer
+from app.evaluation.metrics import (
+    ACCURACY,
+    MAE,
+    RMSE,
+    ROUGE_1,
+    ROUGE_L,
+    count_unusable,
+    macro_f1,
+    metrics_of,
+    read_rating,
+    score_of,
+)
+from app.tasks import find_task
+
+ODD = ["", " ", "one", "Привет, мир", "猫が好き", "a" * 3000, "don't — stop!", "one two three", "three two one"]
+
+
+def test_accuracy_ignores_white_space_and_nothing_else() -> None:
+    assert score_of(ACCURACY, ["sad ", "Sad", "sad.", ""], ["sad"] * 4) == 0.25
+
+
+def test_macro_f1_by_hand() -> None:
+    # a: 1 hit, 1 missed, 1 wrong: 2/4; b: 1 hit, 1 wrong: 2/3; c: 0 hits: 0.
+    found = score_of(macro_f1(["a", "b", "c"]), ["a", "b", "b", "a"], ["a", "a", "b", "c"])
+    assert found == pytest.approx((0.5 + 2 / 3 + 0) / 3)
+
+
+def test_macro_f1_is_that_of_scikit_learn_with_answers_outside_the_labels() -> None:
+    draw = random.Random(0)
+    labels = ["red", "green", "blue", "never"]
+    golds = [draw.choice(labels[:3]) for _ in range(200)]
+    answers = [draw.choice([*labels, "none of them", ""]) for _ in golds]
+    expected = sklearn.metrics.f1_score(golds, answers, labels=labels, average="macro", zero_division=0)
+    assert score_of(macro_f1(labels), answers, golds) == pytest.approx(expected)
+    assert score_of(ACCURACY, answers, golds) == pytest.approx(sklearn.metrics.accuracy_score(golds, answers))
+
+
+def test_ratings_by_hand() -> None:
+    answers, golds = ["4", "score: 2.5!", "five", "9", ""], ["5", "2", "3", "1", "2"]
+    # 1, 0.5, and for answers without a number on the scale the worst: 2, 4, 3.
+    assert score_of(MAE, answers, golds) == pytest.approx((1 + 0.5 + 2 + 4 + 3) / 5)
+    assert score_of(RMSE, answers, golds) == pytest.approx(math.sqrt((1 + 0.25 + 4 + 16 + 9) / 5))
+    assert count_unusable(find_task("LaMP_3"), answers) == 3
+
+
+def test_errors_of_ratings_are_those_of_scikit_learn() -> None:
+    draw = random.Random(1)
+    golds, answers = ([str(draw.randint(1, 5)) for _ in range(100)] for _ in range(2))
+    numbers = [list(map(int, texts)) for texts in (golds, answers)]
+    assert score_of(MAE, answers, golds) == pytest.approx(sklearn.metrics.mean_absolute_error(*numbers))
+    assert score_of(RMSE, answers, golds) == pytest.approx(sklearn.metrics.root_mean_squared_error(*numbers))
+
+
+@pytest.mark.parametrize(("text", "rating"), [("3", 3.0), ("4/5", 4.0), ("-2", None), ("0", None), ("none", None)])
+def test_a_rating_is_the_first_number_on_the_scale(text: str, rating: float | None) -> None:
+    assert read_rating(text) == rating
+
+
+def test_rouge_by_hand() -> None:
+    # Three of four words in common, three in order; F1 of 3/4 and 3/3.
+    assert score_of(ROUGE_1, ["the cat sat"], ["the cat sat down"]) == pytest.approx(6 / 7)
+    assert score_of(ROUGE_L, ["three two one"], ["one two three"]) == pytest.approx(1 / 3)
+    assert score_of(ROUGE_1, ["three two one"], ["one two three"]) == 1.0
+
+
+def test_odd_answers_are_scored_between_0_and_1() -> None:
+    for gold in ODD:
+        for metric in (ROUGE_1, ROUGE_L, ACCURACY):
+            assert 0 <= score_of(metric, ODD, [gold] * len(ODD)) <= 1
+    assert math.isnan(score_of(ROUGE_1, [], []))
+
+
+def test_each_kind_of_task_has_the_benchmarks_metrics() -> None:
+    names = {
+        task: [metric.name for metric in metrics_of(find_task(task), ["a"])] for task in ("LaMP_2", "LaMP_3", "LaMP_5")
+    }
+    assert names == {"LaMP_2": ["accuracy", "f1"], "LaMP_3": ["mae", "rmse"], "LaMP_5": ["rouge1", "rougeL"]}
+
+
+def test_unusable_labels_are_counted() -> None:
+    assert count_unusable(find_task("LaMP_2"), ["sad", "Sad", "", "funny "], ["sad", "funny"]) == 2
+    assert count_unusable(find_task("LaMP_5"), ["", " ", "A title"]) == 2
+
+
+def test_bertscore_is_that_of_the_bert_score_package() -> None:
+    """Expected: bert-score 0.3.13, model_type the embedded encoder's folder, num_layers 6, neither idf nor rescaled."""
+    answers = ["A study of drums in polyphonic mixtures", "the cat sat", "Yes", "Привет мир", "x", ""]
+    golds = [
+        "On Drum Playing Technique Detection in Polyphonic Mixtures",
+        "a dog ran away quickly",
+        "No, not at all.",
+        "Здравствуй, мир!",
+        "x",
+        "y",
+    ]
+    expected = [0.763486, 0.235886, 0.420182, 0.732513, 1.0, 0.0]
+    assert BertScorer().f1(answers, golds) == pytest.approx(expected, abs=2e-4)

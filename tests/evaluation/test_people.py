@@ -1,0 +1,94 @@
+"""Targets, others, and that nothing of a target reaches M_base."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from app.errors import BadInput, FileNotUsable
+from app.evaluation.mbase import BaseRecipe, make_mbase
+from app.evaluation.people import pairs_of, read_people, require_no_target
+from app.lamp import LampPair
+from tests.evaluation.support import TITLE, paper, plan_for, question, tags, titles, tweets, write_split
+
+
+def test_the_longest_histories_are_the_targets_oldest_record_first(tmp_path: Path) -> None:
+    people = read_people(titles(tmp_path, users=3), "LaMP_5", users=2)
+    assert [(target.user, len(target.records)) for target in people.targets] == [("u0", 7), ("u1", 6)]
+    assert [record.date for record in people.targets[1].records] == [f"200{year}" for year in range(6)]
+    assert [person.user for person in people.others] == ["u2", "train o0", "train o1"]
+    assert people.task.prompt("X") == f"{TITLE}X"
+
+
+def test_targets_can_be_named(tmp_path: Path) -> None:
+    assert [target.user for target in read_people(titles(tmp_path), "LaMP_5", 1, ["u1"]).targets] == ["u1"]
+    with pytest.raises(BadInput, match="There is no user u9"):
+        read_people(titles(tmp_path), "LaMP_5", 1, ["u9"])
+
+
+def test_the_files_own_instruction_is_the_prompt(tmp_path: Path) -> None:
+    people = read_people(tags(tmp_path), "LaMP_2", 1)
+    assert people.task.prompt("X").endswith("tags: [funny, sad] description: X")
+    assert people.labels == ("funny", "sad")
+    with pytest.raises(FileNotUsable, match="should begin with"):
+        read_people(tmp_path, "LaMP_5", 1)
+
+
+def test_neutral_rewrites_are_there_where_the_file_has_them(tmp_path: Path) -> None:
+    (target,) = read_people(tweets(tmp_path), "LaMP_7", 1).targets
+    assert target.records[0] == LampPair("", "omg flight 0!!", "2015")
+    assert target.neutral[0] == LampPair("Flight 0 is late.", "omg flight 0!!", "2015")
+
+
+def leaky(folder: Path) -> Path:
+    """o0 is the target under the same id; o1 wrote a paper together with the target; o2 nothing of either."""
+    titles(folder, users=1, others=0)
+    shared = paper("u0", 1)
+    write_split(
+        folder,
+        "train",
+        "LaMP_5",
+        [
+            (question("a", "u0", f"{TITLE}an older text", [paper("u0", 2)]), "Older"),
+            (question("b", "o1", f"{TITLE}{shared['abstract'].upper()}", []), "Another title"),
+            (question("c", "o1", f"{TITLE}alone", [shared, paper("o1", 5)]), "Alone"),
+            (question("d", "o2", f"{TITLE}free", []), "Free"),
+        ],
+    )
+    return folder
+
+
+def test_a_targets_texts_are_taken_out_of_what_the_base_learns(tmp_path: Path) -> None:
+    people = read_people(leaky(tmp_path), "LaMP_5", 1)
+    learned = [pair.output for person in people.others for pair in pairs_of(people.task, person)]
+    assert learned == ["o1 5: boats", "Alone", "Free"]
+    assert people.left_out == 4
+    require_no_target(people, [pair for person in people.others for pair in pairs_of(people.task, person)])
+
+
+@pytest.mark.parametrize("pair", [("We study U0 number 3 of  boats and rivers", "x"), ("x", "Gold 0 1 rivers")])
+def test_a_base_with_a_targets_text_is_refused(tmp_path: Path, pair: tuple[str, str]) -> None:
+    people = read_people(titles(tmp_path), "LaMP_5", 1)
+    with pytest.raises(BadInput, match="M_base must not learn from a target user"):
+        require_no_target(people, [LampPair(*pair)])
+
+
+def test_a_base_is_not_trained_on_people_put_in_by_mistake(tmp_path: Path) -> None:
+    people = read_people(titles(tmp_path / "data"), "LaMP_5", 1)
+    (wrong,) = read_people(titles(tmp_path / "data"), "LaMP_5", 1, ["u1"]).others[:1]
+    assert wrong.user == "u0"
+    mixed = dataclasses.replace(people, others=(wrong,))
+    from app.device.catalogue import find_model
+
+    model = find_model(plan_for(tmp_path, tmp_path).device_model, tmp_path)
+    with pytest.raises(BadInput, match="M_base must not learn"):
+        make_mbase(mixed, model, tmp_path / "out", BaseRecipe())
+    assert not list((tmp_path / "out").rglob("*.json"))
+
+
+def test_a_question_without_an_answer_is_named(tmp_path: Path) -> None:
+    titles(tmp_path)
+    (tmp_path / "dev_outputs.json").write_text(json.dumps({"task": "LaMP_5", "golds": []}))
+    with pytest.raises(FileNotUsable, match="question 00"):
+        read_people(tmp_path, "LaMP_5", 1)

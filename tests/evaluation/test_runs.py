@@ -1,0 +1,156 @@
+"""Units, what a stopped run keeps, and the folder's own plan."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.cli import main
+from app.errors import BadInput, ModelMissing
+from app.evaluation.plans import Grid, Unit, load_plan, people_of, undone, units_of
+from app.evaluation.runs import LocalEngine, run
+from app.pipeline.local_service import child_environment
+from tests.evaluation.support import plan_for, titles
+
+QUICK = Grid("copy,nearest,device")
+
+
+def quiet(done: int, of: int, unit: Unit | None) -> None:
+    """Hears nothing."""
+
+
+def test_a_unit_stands_once_whatever_it_does_not_depend_on(tmp_path: Path) -> None:
+    people = people_of(plan_for(tmp_path, titles(tmp_path / "data"), users=2))
+    units = units_of(people, Grid("copy,direct,rkd,cdcda", (0.5, 1.0), (1, 5), (0, 1)))
+    names = [unit.file.stem for unit in units if unit.user == "u0"]
+    assert len(names) == 1 + 2 + 4 + 8
+    assert names[:4] == ["copy", "direct-seed0", "direct-seed1", "rkd-s0.5-seed0"]
+    assert "cdcda-s0.5-k5-seed1" in names
+    assert len(units) == 2 * len(names)
+
+
+@pytest.mark.parametrize("grid", [Grid(shares=(1.5,)), Grid(ks=(0,)), Grid(ks=(21,)), Grid(seeds=()), Grid(shares=())])
+def test_a_setting_out_of_range_is_refused(tmp_path: Path, grid: Grid) -> None:
+    people = people_of(plan_for(tmp_path, titles(tmp_path / "data")))
+    with pytest.raises(BadInput, match=r"name (some|one) like"):
+        units_of(people, grid)
+
+
+def test_a_user_with_any_name_has_a_folder_of_their_own() -> None:
+    unit = Unit("../A B/é", "copy", None, None, None)
+    assert unit.file.parts[:2] == ("units", "..%2FA%20B%2F%C3%A9")
+
+
+def test_finished_units_are_not_done_again(tmp_path: Path) -> None:
+    plan, out = plan_for(tmp_path, titles(tmp_path / "data"), users=2), tmp_path / "out"
+    heard: list[tuple[int, int]] = []
+    assert run(plan, QUICK, out, LocalEngine(), quiet) == 6
+    (gone, kept) = (out / "units" / "u1" / name for name in ("nearest.json", "device.json"))
+    before = kept.stat().st_mtime_ns
+    gone.unlink()
+    run(plan, QUICK, out, LocalEngine(), lambda done, of, unit: heard.append((done, of)))
+    assert heard == [(5, 6), (6, 6)]
+    assert gone.is_file()
+    assert kept.stat().st_mtime_ns == before
+    assert undone(out, units_of(people_of(plan), QUICK)) == ()
+
+
+def test_more_users_and_methods_join_a_run_and_other_settings_do_not(tmp_path: Path) -> None:
+    plan, out = plan_for(tmp_path, titles(tmp_path / "data")), tmp_path / "out"
+    run(plan, Grid("copy"), out, LocalEngine(), quiet)
+    more = plan_for(tmp_path, titles(tmp_path / "data"), users=2)
+    assert run(more, Grid("copy,nearest"), out, LocalEngine(), quiet) == 4
+    assert load_plan(out)[0] == more
+    other = plan_for(tmp_path, titles(tmp_path / "data"), prompt="rewrite")
+    with pytest.raises(BadInput, match="other models or settings"):
+        run(other, Grid("copy"), out, LocalEngine(), quiet)
+
+
+def test_a_method_that_cannot_be_done_stops_the_run_before_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, out = plan_for(tmp_path, titles(tmp_path / "data")), tmp_path / "out"
+    monkeypatch.setenv("CDCDA_WORDNET", str(tmp_path))
+    with pytest.raises(ModelMissing, match="wordnet-base"):
+        run(plan, Grid("all"), out, LocalEngine(), quiet)
+    other = plan_for(tmp_path, titles(tmp_path / "data"), cloud_model="smollm2-135m")
+    with pytest.raises(BadInput, match="same vocabulary"):
+        run(other, Grid("all,-eda"), out, LocalEngine(), quiet)
+    assert not out.exists()
+    methods = {unit.method for unit in units_of(people_of(other), Grid("all,-eda,-rkd"))}
+    assert {"cdcda", "direct"} <= methods
+    assert not {"eda", "rkd"} & methods
+
+
+def command(plan: Any, out: Path, *more: str) -> list[str]:
+    named = ["--data", plan.data, "--task", "LaMP_5", "--out", str(out), "--users", "1", "--base", "none"]
+    models = ["--device-model", plan.device_model, "--cloud-model", plan.cloud_model]
+    small = ["--epochs", "1", "--rank", "2", "--max-tokens", "256", "--data-dir", str(out.parent / "home")]
+    return ["lamp", "run", *named, *models, *small, *more]
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    plan, out = plan_for(tmp_path, titles(tmp_path / "data")), tmp_path / "out"
+    arguments = command(plan, out, "--methods", "copy,nearest,device,direct,eda")
+    process = subprocess.Popen([sys.executable, "-m", "app.cli", *arguments, "--json"], env=child_environment())
+    unit = out / "units" / "u0" / "device.json"
+    until = time.monotonic() + 60
+    while not unit.is_file() and time.monotonic() < until:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    written = {path: path.read_bytes() for path in out.glob("units/*/*.json")}
+    assert unit in written
+    assert all(json.loads(content)["answers"] for content in written.values())
+    assert main([*arguments, "--json"]) == 0
+    assert {path.name for path in out.glob("units/*/*")} == {
+        "copy.json",
+        "nearest.json",
+        "device.json",
+        "direct-seed0.json",
+        "eda-k5-seed0.json",
+    }
+    assert {path: path.read_bytes() for path in written} == written
+
+
+@pytest.mark.slow
+def test_mbase_is_made_once_by_the_services_program_and_laid_under_everything(tmp_path: Path) -> None:
+    plan, out = plan_for(tmp_path, titles(tmp_path / "data"), base="make"), tmp_path / "out"
+    grid = Grid("device,direct")
+    run(plan, grid, out, LocalEngine(), quiet)
+    (base,) = (out / "bases").glob("[!.]*")
+    before = (base / "manifest.json").stat().st_mtime_ns
+    results = {path.stem: json.loads(path.read_text()) for path in out.glob("units/*/*.json")}
+    assert results["device"]["device"] == f"tiny-llama-0 + {base.name}"
+    bare = plan_for(tmp_path, titles(tmp_path / "data"))
+    run(bare, grid, tmp_path / "bare", LocalEngine(), quiet)
+    (learned, untouched) = (
+        json.loads((folder / "units" / "u0" / "direct-seed0.json").read_text())["facts"]["first_loss"]
+        for folder in (out, tmp_path / "bare")
+    )
+    assert learned != untouched
+    (out / "units" / "u0" / "device.json").unlink()
+    run(plan, grid, out, LocalEngine(), quiet)
+    assert (base / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_what_cannot_be_run_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = plan_for(tmp_path, titles(tmp_path / "data"))
+    for more, says in (
+        (["--methods", "magic"], "no method 'magic'"),
+        (["--only", "u7"], "no user u7"),
+        (["--share", "2"], "between 0 and 1"),
+        (["--task", "LaMP_6"], "no task 'LaMP_6'"),
+    ):
+        assert main(command(plan, tmp_path / "out", *more)) == 2
+        error = capsys.readouterr().err
+        assert says in error
+        assert error.startswith("cdcda: ")
+    assert main(["lamp", "table", str(tmp_path), "--data-dir", str(tmp_path / "home")]) == 2
+    assert "run.json" in capsys.readouterr().err

@@ -1,0 +1,153 @@
+"""Tables, figure and case study from stored results."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.cli import main
+from app.errors import BadInput
+from app.evaluation.desks import write_json
+from app.evaluation.plans import Unit, open_run, people_of
+from app.evaluation.tables import Scores, tables
+from tests.evaluation.support import plan_for, tags, titles
+
+GOLDS = {"u0": "red boats on rivers", "u1": "blue boats on lakes"}
+
+
+def store(out: Path, unit: Unit, answer: str, **facts: Any) -> None:
+    """A result with one question."""
+    answers = [{"id": f"{unit.user}q", "answer": answer, "gold": GOLDS[unit.user]}]
+    told = {"records": 4, "device": "small", "cloud": "large", "seconds": 1.0, "facts": facts}
+    write_json(out / unit.file, {"unit": unit.__dict__, "answers": answers, **told})
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """cdcda answers everything at full share, half of it at half; direct knows half the words; copy none."""
+    folder = tmp_path / "out"
+    plan = plan_for(tmp_path, titles(tmp_path / "data"), users=2)
+    open_run(plan, people_of(plan), folder)
+    for user, gold in GOLDS.items():
+        half = " ".join(gold.split()[:2])
+        store(folder, Unit(user, "cdcda", 1.0, 5, 0), gold, written=20, kept=5)
+        store(folder, Unit(user, "cdcda", 1.0, 1, 0), half, written=4, kept=2)
+        store(folder, Unit(user, "cdcda", 0.5, 5, 0), half if user == "u0" else gold, written=10, kept=2)
+        store(folder, Unit(user, "cdcda-rs", 1.0, 5, 0), half, written=20, kept=5)
+        store(folder, Unit(user, "direct", None, None, 0), half)
+        store(folder, Unit(user, "copy", None, None, None), "nothing" if user == "u0" else "")
+    return folder
+
+
+TABLE_1 = """\
+**Table 1: all methods (share ratio 1, k = 5)**
+
+| Method | ROUGE-1 | ROUGE-L | Gain of CDCDA-PLM (ROUGE-1) | Unusable |
+| --- | --- | --- | --- | --- |
+| copy of the input | 0.000 [0.000, 0.000] | 0.000 [0.000, 0.000] | +1.000 [+1.000, +1.000] | 1 |
+| Direct-FT | 0.667 [0.667, 0.667] | 0.667 [0.667, 0.667] | +0.333 [+0.333, +0.333] | 0 |
+| CDCDA-PLM | 1.000 [1.000, 1.000] | 1.000 [1.000, 1.000] |  | 0 |
+| CDCDA-PLM, RS | 0.667 [0.667, 0.667] | 0.667 [0.667, 0.667] | +0.333 [+0.333, +0.333] | 0 |
+
+LaMP_5, 2 users, 2 questions, seeds 0; on the device small, in the cloud large. In brackets: 95 % intervals, paired \
+bootstrap over users, 2000 draws."""
+
+TABLE_3_ROWS = [
+    ("Direct-FT", "0.667 [0.667, 0.667]"),
+    ("CDCDA-PLM, 0.5", "0.833 [0.667, 1.000]"),
+    ("CDCDA-PLM, 1", "1.000 [1.000, 1.000]"),
+]
+
+PAIRS = """\
+**What the filters kept**
+
+| Share ratio | k | Pairs written | Kept | of those written | of k x history |
+| --- | --- | --- | --- | --- | --- |
+| 0.5 | 5 | 20 | 4 | 20.0% | 10.0% |
+| 1 | 1 | 8 | 4 | 50.0% | 50.0% |
+| 1 | 5 | 40 | 10 | 25.0% | 25.0% |
+
+Thresholds: entailment 0.5, rouge_l 0.8, shortest 0.5, longest 2."""
+
+
+def test_the_tables_are_these(out: Path) -> None:
+    first, second, third, pairs = tables(Scores(out, bert=False))
+    assert first.markdown() == TABLE_1
+    assert [row[0] for row in second.rows] == ["CDCDA-PLM", "CDCDA-PLM, RS", "Direct-FT"]
+    assert [row[:2] for row in third.rows] == TABLE_3_ROWS
+    assert pairs.markdown() == PAIRS
+
+
+def test_users_without_a_result_in_a_row_are_left_out_and_named(out: Path) -> None:
+    (out / "units" / "u1" / "direct-seed0.json").unlink()
+    first, *_ = tables(Scores(out, bert=False))
+    assert "1 users, 1 questions" in first.notes[0]
+    assert first.notes[1] == "Left out, because a row has no result of theirs yet: u1."
+    (out / "units" / "u0" / "direct-seed0.json").unlink()
+    (out / "units" / "u0" / "copy.json").unlink()
+    (out / "units" / "u1" / "cdcda-s1-k5-seed0.json").unlink()
+    with pytest.raises(BadInput, match="No user has a result in every row"):
+        tables(Scores(out, bert=False))
+
+
+def test_every_seed_is_in_a_score(out: Path) -> None:
+    for user in GOLDS:
+        store(out, Unit(user, "cdcda", 1.0, 5, 1), "nothing")
+    first, *_ = tables(Scores(out, bert=False))
+    row = next(row for row in first.rows if row[0] == "CDCDA-PLM")
+    assert row[1] == "0.500 [0.500, 0.500]"
+    assert "seeds 0, 1" in first.notes[0]
+
+
+def test_bertscore_names_its_encoder(out: Path) -> None:
+    first, *_ = tables(Scores(out))
+    assert first.columns[3] == "BERTScore (all-MiniLM-L6-v2)"
+    assert next(row for row in first.rows if row[0] == "CDCDA-PLM")[3] == "1.000 [1.000, 1.000]"
+
+
+def test_labels_are_counted_against_all_of_them(tmp_path: Path) -> None:
+    plan = plan_for(tmp_path, tags(tmp_path / "data"), "LaMP_2")
+    folder = tmp_path / "out"
+    open_run(plan, people_of(plan), folder)
+    unit = Unit("0", "majority", None, None, None)
+    answers = [{"id": "0", "answer": "sad", "gold": "funny"}, {"id": "1", "answer": "sad", "gold": "sad"}]
+    told = {"records": 5, "device": "small", "cloud": "large", "facts": {}}
+    write_json(folder / unit.file, {"unit": unit.__dict__, "answers": answers, **told})
+    (table,) = tables(Scores(folder))
+    assert table.columns[1:3] == ("Accuracy", "F1")
+    assert [cell.split()[0] for cell in table.rows[0][1:3]] == ["0.500", "0.333"]
+
+
+def test_the_commands_print_tables_figure_and_case(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = ["--no-bertscore", "--data-dir", str(tmp_path / "home")]
+    figure = tmp_path / "k.svg"
+    assert main(["lamp", "table", str(out), "--figure", str(figure), *home]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(TABLE_1)
+    assert f"Figure: {figure}" in printed
+    assert "pairs asked for each shared record" in figure.read_text() or "<svg" in figure.read_text()
+    assert main(["lamp", "case", str(out), "--user", "u9", *home]) == 2
+    assert "those who have one are u0, u1" in capsys.readouterr().err
+    assert main(["lamp", "table", str(out), "--figure", str(tmp_path / "k.gif"), *home]) == 2
+    assert ".svg or .png" in capsys.readouterr().err
+
+
+def test_the_case_study_shows_gold_and_every_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "out"
+    plan = plan_for(tmp_path, titles(tmp_path / "data"))
+    open_run(plan, people_of(plan), folder)
+    unit = Unit("u0", "copy", None, None, None)
+    answers = [
+        {"id": f"0{number}", "answer": f"answer {number}", "gold": f"Gold 0 {number} rivers"} for number in (0, 1)
+    ]
+    told = {"records": 6, "device": "small", "cloud": "large", "facts": {}}
+    write_json(folder / unit.file, {"unit": unit.__dict__, "answers": answers, **told})
+    assert main(["lamp", "case", str(folder), "--user", "u0", "--json", "--data-dir", str(tmp_path / "home")]) == 0
+    first, second = json.loads(capsys.readouterr().out)["tables"]
+    assert "User u0, question 00: We ask 0 about question 0 of rivers" in first
+    assert "| (really written) | Gold 0 0 rivers |  |" in first
+    assert "| copy of the input | answer 1 | 0.33 |" in second
+    assert "Like it in the history: " in first
