@@ -16,17 +16,23 @@ from cloud_stub.schemas import (
     FailureLine,
     FailureReason,
     PairLine,
+    PairScores,
     RecordLine,
     SharedRecord,
     SummaryLine,
+    Thresholds,
 )
 from cloud_stub.scoring import score_inputs
+from cloud_stub.sentences import draw_by_sentence
 from cloud_stub.writing import Draw, Drawn, Fault, LanguageModel, draw_samples
 
 AnswerLine = PairLine | FailureLine | RecordLine | SummaryLine
 
 RECORD_SECONDS = 600.0
 """What a record's samples may take; those that are unfinished then fail."""
+
+LIKELY = Thresholds(entailment=0.5, rouge_l=0.8, shortest=0.5, longest=2.0)
+"""What a client will keep that does not say."""
 
 _REASONS: dict[Fault, FailureReason] = {
     "too long": "too long",
@@ -69,6 +75,15 @@ def _place(error: Exception) -> str:
 def _draw(work: Work, parts: Parts, record: SharedRecord) -> Drawn:
     deadline = time.monotonic() + RECORD_SECONDS
     request = work.request
+    if work.form == "sentences":
+        return draw_by_sentence(
+            parts.model,
+            parts.scorer,
+            request,
+            record,
+            request.thresholds or LIKELY,
+            lambda: work.should_stop() or time.monotonic() > deadline,
+        )
     return draw_samples(
         parts.model,
         build_prompt(work.form, request, record),
@@ -95,12 +110,24 @@ def _pair_line(work: Work, record: SharedRecord, draw: Draw, scores: object) -> 
     )
 
 
+def _passes(scores: PairScores, thresholds: Thresholds) -> bool:
+    return (
+        min(scores.entails, scores.entailed) >= thresholds.entailment
+        and scores.rouge_l <= thresholds.rouge_l
+        and thresholds.shortest <= scores.length_ratio <= thresholds.longest
+    )
+
+
+def _wanted(request: AugmentRequest, line: PairLine) -> bool:
+    return not (request.only_kept and request.thresholds) or _passes(line.scores, request.thresholds)
+
+
 def _lines(work: Work, parts: Parts, record: SharedRecord, drawn: Drawn) -> list[PairLine | FailureLine]:
     good = [draw for draw in drawn.draws if draw.fault is None]
     scores = score_inputs(record.input, [draw.input for draw in good], parts.scorer)
     pairs = {draw.number: _pair_line(work, record, draw, score) for draw, score in zip(good, scores, strict=True)}
     return [
-        *pairs.values(),
+        *(pair for pair in pairs.values() if _wanted(work.request, pair)),
         *(
             FailureLine(reference=record.reference, number=draw.number, reason=_REASONS[draw.fault])
             for draw in drawn.draws

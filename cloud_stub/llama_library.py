@@ -119,29 +119,32 @@ class Vocabulary:
     def _name(self, token: int) -> str:
         return self._llama.llama_vocab_get_text(self._pointer, token).decode("utf-8", "replace") if token >= 0 else ""
 
-    def turn(self) -> tuple[str, str] | None:
-        """What the model's template puts before and after a user's turn; None for a model that has no template.
+    def turns(self, demonstrations: int = 0) -> tuple[str, ...] | None:
+        """What the model's template puts around the turns of a chat, from its start to that of the next answer.
 
-        Raises ModelNotUsable when the template cannot be rendered.
+        The chat is so many turns of user and assistant, then one of the user: 2 * demonstrations + 2 pieces with the
+        contents of the turns between them. None for a model that has no template. Raises ModelNotUsable when the
+        template cannot be rendered.
         """
         template = self._llama.llama_model_chat_template(self._model, None)
         if not template:
             return None
         first, last = self._llama.llama_vocab_bos(self._pointer), self._llama.llama_vocab_eos(self._pointer)
-        text = _render(template.decode("utf-8", "replace"), self._name(first), self._name(last))
-        before, place, after = text.partition(PLACE)
-        if not place:
-            raise ModelNotUsable("The model's chat template leaves the user's turn out; name another with --model.")
-        return before, after
+        roles = ["user", "assistant"] * demonstrations + ["user"]
+        text = _render(template.decode("utf-8", "replace"), self._name(first), self._name(last), roles)
+        pieces = tuple(text.split(PLACE))
+        if len(pieces) != len(roles) + 1:
+            raise ModelNotUsable("The model's chat template leaves a turn out; name another model with --model.")
+        return pieces
 
 
-def _render(template: str, first: str, last: str) -> str:
+def _render(template: str, first: str, last: str, roles: Sequence[str]) -> str:
     import jinja2
     from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
     try:
         formatter = Jinja2ChatFormatter(template, eos_token=last, bos_token=first)
-        return str(formatter(messages=[{"role": "user", "content": PLACE}]).prompt)
+        return str(formatter(messages=[{"role": role, "content": PLACE} for role in roles]).prompt)
     except (jinja2.TemplateError, ValueError, TypeError) as error:
         raise ModelNotUsable(
             f"The model's chat template cannot be rendered ({error}); name another model with --model."
@@ -210,6 +213,11 @@ class Context:
         """Empty a sequence."""
         self._llama.llama_memory_seq_rm(self._memory, sequence, -1, -1)
         self._lengths[sequence] = 0
+
+    def cut(self, sequence: int, length: int) -> None:
+        """Drop what a sequence holds after its first `length` tokens."""
+        self._llama.llama_memory_seq_rm(self._memory, sequence, length, -1)
+        self._lengths[sequence] = length
 
     def clear(self) -> None:
         """Empty all sequences."""

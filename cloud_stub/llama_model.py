@@ -12,7 +12,7 @@ import numpy
 from cloud_stub.errors import ModelNotUsable, RecordTooLong
 from cloud_stub.llama_library import BLOCK, Context, Logits, Vocabulary, library, open_model
 from cloud_stub.models import ModelFile
-from cloud_stub.prompts import BRIDGE, LEAD, Prompt
+from cloud_stub.prompts import Prompt
 from cloud_stub.strands import Guide, Strand, choose, without
 from cloud_stub.writing import Sample
 
@@ -37,6 +37,13 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _common(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two texts begin with in common."""
+    return next(
+        (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )
+
+
 class LlamaModel:
     """See cloud_stub.writing.LanguageModel."""
 
@@ -45,7 +52,7 @@ class LlamaModel:
         self._model = open_model(file.path)
         self._tokens = min(context, int(library().llama_model_n_ctx_train(self._model)))
         self._vocabulary = Vocabulary(self._model)
-        self._turn = self._vocabulary.turn()
+        self._vocabulary.turns()
         self._context = Context(self._model, self._tokens, TOGETHER + 1, threads or processors())
         self._enders = self._vocabulary.enders()
         self._kept: list[int] = []
@@ -65,12 +72,15 @@ class LlamaModel:
         """
         vocabulary = self._vocabulary
         if not prompt.chat:
-            return vocabulary.begun(vocabulary.encode(prompt.text + LEAD))
-        if self._turn is None:
+            return vocabulary.begun(vocabulary.encode(prompt.text + prompt.lead))
+        pieces = vocabulary.turns(len(prompt.demonstrations))
+        if pieces is None:
             raise ModelNotUsable("The model has no chat template; ask for the form examples or name another model.")
-        before, after = self._turn
-        ids = vocabulary.encode(before, special=True) + vocabulary.encode(prompt.text)
-        return vocabulary.begun(ids + vocabulary.encode(after + LEAD, special=True))
+        contents = [text for turn in prompt.demonstrations for text in turn] + [prompt.text]
+        ids: list[int] = []
+        for piece, content in zip(pieces, contents, strict=False):
+            ids += vocabulary.encode(piece, special=True) + vocabulary.encode(content)
+        return vocabulary.begun(ids + vocabulary.encode(pieces[-1] + prompt.lead, special=True))
 
     def _room(self, like: str) -> int:
         return math.ceil(LONGEST * len(self._vocabulary.encode(like))) + SLACK
@@ -78,7 +88,7 @@ class LlamaModel:
     def _guide(self, prompt: Prompt) -> Guide:
         encode = self._vocabulary.encode
         return Guide(
-            bridge=tuple(encode(f"\n{BRIDGE}")),
+            bridge=tuple(encode(f"\n{prompt.bridge}")) if prompt.bridge else (),
             longest_input=self._room(prompt.input_like),
             longest_output=self._room(max((prompt.output_like, *prompt.answers), key=len)),
             shortest_input=0 if prompt.form == "paper" else int(SHORTEST * len(encode(prompt.input_like))),
@@ -90,9 +100,11 @@ class LlamaModel:
         """Have the prompt, and nothing else, in the context; false if stopped on the way."""
         if ids == self._kept:
             return True
-        self._context.clear()
+        # The last token is read again in any case: its logits are wanted.
+        same = min(_common(ids, self._kept), len(ids) - 1)
         self._kept = []
-        for start in range(0, len(ids), BLOCK):
+        self._context.cut(_PROMPT, same)
+        for start in range(same, len(ids), BLOCK):
             if should_stop():
                 return False
             (logits,) = self._context.read([(_PROMPT, ids[start : start + BLOCK])])

@@ -3,6 +3,9 @@
 A cross-encoder: the body of all-MiniLM-L6-v2 with LoRA on every linear layer, its pooler and a three-way
 head trained whole. It knows nothing of the service; it reads rows and writes a PEFT adapter folder.
 
+A step merges the LoRA matrices into the weights first and runs the plain body with them: the same function as
+PEFT's own layers, which multiply every activation twice more, in 0.6 of their time.
+
     python -m cloud_stub.nli_training --data NLI_FOLDER --out assets/nli
 
 NLI_FOLDER holds train.jsonl.gz, mnli_dev_matched.jsonl.gz and snli_test.jsonl.gz, each line
@@ -34,7 +37,7 @@ class NliTraining:
     """Scale of the LoRA update, divided by the rank."""
     learning_rate: float = 1e-3
     """Peak of the linear schedule, after warming up over the first 6 % of the steps."""
-    epochs: int = 2
+    epochs: int = 4
     """Passes over the training rows."""
     batch: int = 48
     """Rows a step."""
@@ -92,28 +95,48 @@ def tensors(tokenizer: Any, ids: list[list[int]]) -> dict[str, Any]:
     }
 
 
-def build_model(body: pathlib.Path, settings: NliTraining) -> Any:
-    """The encoder with a three-way head, LoRA on its linear layers, pooler and head trainable."""
-    import peft
+def bare_model(body: pathlib.Path, settings: NliTraining) -> Any:
+    """The encoder with a three-way head, without dropout: with it, 70,000 rows are learned far more slowly."""
     import torch
     import transformers
 
     torch.manual_seed(settings.seed)
-    model = transformers.AutoModelForSequenceClassification.from_pretrained(
+    return transformers.AutoModelForSequenceClassification.from_pretrained(
         body,
         num_labels=len(LABELS),
         id2label=dict(enumerate(LABELS)),
         label2id={name: number for number, name in enumerate(LABELS)},
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        attn_implementation="eager",
     )
+
+
+def build_model(body: pathlib.Path, settings: NliTraining) -> Any:
+    """The encoder with a three-way head, LoRA on its linear layers, pooler and head trainable."""
+    import peft
+
     lora = peft.LoraConfig(
         task_type=peft.TaskType.SEQ_CLS,
         r=settings.rank,
         lora_alpha=settings.alpha,
-        lora_dropout=0.05,
         target_modules=r".*encoder\.layer\.\d+\..*(query|key|value|dense)",
         modules_to_save=["pooler", "classifier"],
     )
-    return peft.get_peft_model(model, lora)
+    return peft.get_peft_model(bare_model(body, settings), lora)
+
+
+def merged(model: Any) -> dict[str, Any]:
+    """The trained weights by their names in the bare model, LoRA matrices merged in; gradients flow through them."""
+    weights: dict[str, Any] = {}
+    for name, module in model.base_model.model.named_modules():
+        if hasattr(module, "lora_A"):
+            update = module.lora_B["default"].weight @ module.lora_A["default"].weight
+            weights[f"{name}.weight"] = module.base_layer.weight + module.scaling["default"] * update
+        elif hasattr(module, "modules_to_save"):
+            saved = module.modules_to_save["default"].named_parameters()
+            weights.update({f"{name}.{part}": weight for part, weight in saved})
+    return weights
 
 
 def evaluate(model: Any, tokenizer: Any, rows: list[dict[str, Any]], settings: NliTraining) -> float:
@@ -160,7 +183,7 @@ def trainable(model: Any) -> dict[str, Any]:
 
 
 def train(
-    model: Any, tokenizer: Any, rows: list[dict[str, Any]], settings: NliTraining, checkpoint: pathlib.Path
+    model: Any, bare: Any, tokenizer: Any, rows: list[dict[str, Any]], settings: NliTraining, checkpoint: pathlib.Path
 ) -> None:
     """Train in place, writing a checkpoint every 200 steps and going on from one that is there."""
     import torch
@@ -168,7 +191,7 @@ def train(
     ids = encode(tokenizer, rows, settings.max_tokens)
     steps = list(plan([len(row) for row in ids], settings))
     weights = trainable(model)
-    optimiser = torch.optim.AdamW(weights.values(), lr=settings.learning_rate, weight_decay=0.01)
+    optimiser = torch.optim.AdamW(weights.values(), lr=settings.learning_rate, weight_decay=0.01, fused=True)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: schedule(step, len(steps)))
     first = 0
     if checkpoint.exists():
@@ -184,7 +207,8 @@ def train(
         group = steps[number]
         labels = torch.tensor([LABELS.index(rows[row]["label"]) for row in group])
         with torch.autocast("cpu", torch.bfloat16):
-            logits = model(**tensors(tokenizer, [ids[row] for row in group])).logits
+            inputs = tensors(tokenizer, [ids[row] for row in group])
+            logits = torch.func.functional_call(bare, merged(model), (), inputs).logits
         loss = torch.nn.functional.cross_entropy(logits.float(), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(weights.values(), 1.0)
@@ -238,7 +262,7 @@ def main() -> None:
         f"{settings}; {len(rows)} rows; {sum(weight.numel() for weight in trainable(model).values())} trained numbers"
     )
     started = time.monotonic()
-    train(model, tokenizer, rows, settings, options.checkpoint)
+    train(model, bare_model(body, settings), tokenizer, rows, settings, options.checkpoint)
     scores = {
         name: evaluate(model, tokenizer, read_rows(options.data / f"{name}.jsonl.gz"), settings)
         for name in ("mnli_dev_matched", "snli_test")

@@ -13,7 +13,7 @@ from typing import Literal
 
 from cloud_stub.schemas import AugmentRequest, SharedRecord
 
-Form = Literal["paper", "rewrite", "examples"]
+Form = Literal["paper", "rewrite", "examples", "sentences"]
 
 LEAD = "Input:"
 """The answer is begun with it and goes on to the line's end."""
@@ -45,6 +45,52 @@ EXAMPLES = (
 )
 """For the small embedded model: one plain request, one example. Shown other records, it writes about those instead."""
 
+SENTENCE = "Say this in other words. Keep its meaning, its speaker, every name and every number.\n\n{text}"
+"""One piece of an input, in a chat that has already gone so a few times."""
+SENTENCES = (
+    (
+        "The ferry was cancelled on Monday because of the storm, so 40 passengers had to sleep in the terminal.",
+        "Monday's storm kept the boat in port, which left 40 travellers spending the night in the terminal.",
+    ),
+    (
+        "We present a method that finds repeated patterns in birdsong without any labelled recordings.",
+        "Our approach discovers recurring motifs in the songs of birds and needs no annotated audio.",
+    ),
+    (
+        "@BlueCoach why was my seat given away when I had paid for it?",
+        "@BlueCoach I paid for my seat, so how come somebody else got it?",
+    ),
+    (
+        "Thanks so much for the quick reply, you saved my trip!",
+        "I really appreciate how fast you answered, my trip is saved because of you!",
+    ),
+)
+"""Turns that show a piece and a rewrite: a story, a paper, a question and thanks, which a small model would answer."""
+VARIATION = (
+    "These lines were all written by one person:\n{lines}\n\n"
+    "Write the last line again with a few words changed. Keep its meaning, names, tags, punctuation and manner.\n\n"
+    "{text}"
+)
+VARIATIONS = (
+    (
+        ("wheel repair, again", "the bell that rings itself", "spokes and other worries, explained"),
+        "spokes and further troubles, explained",
+    ),
+    (
+        (
+            "@BlueCoach THANKS for nothing!!! :(",
+            "@BlueCoach where is my bus??? 2 hrs and counting",
+            "@BlueCoach no answer from ur help line 4 hours... so disappointed!!!",
+        ),
+        "@BlueCoach nobody picks up on ur help line 4 hours... really let down!!!",
+    ),
+    (
+        ("Learning to Hear Birds: A Survey", "What Do Owls Sing? Towards Unsupervised Motif Discovery"),
+        "What Do Owls Sing? Discovering Motifs Without Supervision",
+    ),
+)
+"""Lines of one person, and the last of them varied."""
+
 MANNER_EXAMPLES = 3
 """Other records of the request that show the person's manner."""
 
@@ -63,6 +109,12 @@ class Prompt:
     """The part after BRIDGE is about as long as this."""
     answers: tuple[str, ...] = ()
     """The part after BRIDGE is one of these; empty: any text."""
+    demonstrations: tuple[tuple[str, str], ...] = ()
+    """Turns of user and assistant that come before, in a chat."""
+    lead: str = LEAD
+    """The answer is begun with it."""
+    bridge: str = BRIDGE
+    """Stands between the parts; empty: the answer has the first part alone."""
 
 
 def one_line(text: str) -> str:
@@ -96,6 +148,30 @@ def _filled(template: str, record: SharedRecord, manner: str = "") -> str:
 def _rewrite(record: SharedRecord, manner: Sequence[SharedRecord]) -> str:
     responses = "\n".join(f"- {one_line(other.output)}" for other in manner)
     return _filled(REWRITE, record, MANNER.replace("{responses}", responses) if responses else "")
+
+
+def _single(text: str, demonstrations: tuple[tuple[str, str], ...], like: str) -> Prompt:
+    """A prompt whose answer is one line about as long as `like`."""
+    return Prompt("sentences", text, True, like, "", demonstrations=demonstrations, lead="", bridge="")
+
+
+def sentence_prompt(text: str) -> Prompt:
+    """Asks for one piece of an input in other words."""
+    turns = tuple((SENTENCE.replace("{text}", said), anew) for said, anew in SENTENCES)
+    return _single(SENTENCE.replace("{text}", text), turns, text)
+
+
+def _variation(lines: Sequence[str]) -> str:
+    filled = VARIATION.replace("{lines}", "\n".join(f"- {line}" for line in lines), 1)
+    before, _, _ = filled.rpartition("{text}")
+    return before + lines[-1]
+
+
+def variation_prompt(request: AugmentRequest, record: SharedRecord) -> Prompt:
+    """Asks for the record's answer with a few words changed, shown beside other answers of the same person."""
+    answer = one_line(record.output)
+    turns = tuple((_variation(lines), varied) for lines, varied in VARIATIONS)
+    return _single(_variation([*(one_line(other.output) for other in others(request, record)), answer]), turns, answer)
 
 
 def build_prompt(form: Form, request: AugmentRequest, record: SharedRecord) -> Prompt:

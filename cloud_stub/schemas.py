@@ -4,7 +4,7 @@ A request is one JSON body; the answer to it is a stream of JSON lines. Unknown 
 Nothing here knows a database id: a record travels under a reference that means nothing to the service.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import pydantic
 
@@ -16,7 +16,7 @@ MAX_TEXT = 20_000
 MAX_BODY = 64 * 1024 * 1024
 """Largest request body, in bytes."""
 
-PromptForm = Literal["auto", "paper", "rewrite", "examples"]
+PromptForm = Literal["auto", "paper", "rewrite", "examples", "sentences"]
 """How the model is asked; "auto" lets the service choose the form that suits its model."""
 AnswerKind = Literal["text", "label", "rating"]
 FailureReason = Literal["empty", "too long", "unusable answer", "time limit", "model error"]
@@ -36,6 +36,19 @@ class SharedRecord(Schema):
     output: Annotated[str, pydantic.Field(max_length=MAX_TEXT)]
 
 
+class Thresholds(Schema):
+    """What a pair must reach to be kept; the source's e_scf, e_tdf, e_min and e_max."""
+
+    entailment: Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
+    """Least P(x entails x_syn) and least P(x_syn entails x)."""
+    rouge_l: Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
+    """Greatest ROUGE-L of x and x_syn."""
+    shortest: Annotated[float, pydantic.Field(ge=0.0, allow_inf_nan=False)]
+    """Least len(x_syn) / len(x)."""
+    longest: Annotated[float, pydantic.Field(ge=0.0, allow_inf_nan=False)]
+    """Greatest len(x_syn) / len(x)."""
+
+
 class AugmentRequest(Schema):
     """Asks for k synthetic pairs for each record."""
 
@@ -47,6 +60,16 @@ class AugmentRequest(Schema):
     prompt: PromptForm = "auto"
     temperature: Annotated[float, pydantic.Field(ge=0.0, le=2.0)] = 0.7
     seed: Annotated[int, pydantic.Field(ge=0, lt=2**31)] = 0
+    thresholds: Thresholds | None = None
+    """What the client will keep: the service draws again, a bounded number of times, what would not pass."""
+    only_kept: bool = False
+    """Send the pairs that pass the thresholds alone, as the source does; needs thresholds."""
+
+    @pydantic.model_validator(mode="after")
+    def _only_kept_needs_thresholds(self) -> Self:
+        if self.only_kept and self.thresholds is None:
+            raise ValueError("only_kept needs thresholds")
+        return self
 
 
 class PairScores(Schema):

@@ -27,7 +27,7 @@ class Guide:
     """What all samples of one prompt have in common."""
 
     bridge: tuple[int, ...]
-    """Tokens of the line end and BRIDGE."""
+    """Tokens of the line end and BRIDGE; empty: the answer has one part alone."""
     longest_input: int
     """Tokens; a sample whose first part is longer is given up."""
     longest_output: int
@@ -115,15 +115,21 @@ class Strand:
 
     def _go_on_with_input(self, ends: bool) -> None:
         before, bridge, _ = self._parts[0].partition(BRIDGE.encode())
-        if bridge:
+        if bridge and self._guide.bridge:
             # The model wrote both on one line, as the source's prompt shows it.
             self._parts[0] = before.rstrip(b" ,;")
             self._start_output()
         elif ends or self._line_ends():
-            self._start_output()
-            self.waiting = self._guide.bridge
+            self._end_input()
         elif self._length >= self._guide.longest_input:
             self._give_up()
+
+    def _end_input(self) -> None:
+        if not self._guide.bridge:
+            return self._finish()
+        self._start_output()
+        self.waiting = self._guide.bridge
+        return None
 
     def _start_output(self) -> None:
         self._in_output, self._length = True, 0

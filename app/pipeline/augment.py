@@ -10,9 +10,10 @@ from typing import Any
 from app.errors import CloudError
 from app.pipeline.cloud import CloudLine, send_approved
 from app.pipeline.context import JobContext
-from app.pipeline.judging import Thresholds, count, judge, load_thresholds
+from app.pipeline.judging import Thresholds, count, judge_pair, load_thresholds
 from app.pipeline.local_service import CloudAddress, named_address, start_local_service
 from app.pipeline.payload import Payload, PayloadSettings, rebuild_payload
+from app.pipeline.review import reviewed_pairs
 from cloud_stub.schemas import FailureLine, PairLine, RecordLine
 from personal_store import jobs, pairs, records
 from personal_store.errors import NotFound
@@ -39,7 +40,7 @@ def _payload(context: JobContext) -> Payload:
         context.workspace,
         settings["destination"],
         settings["record_ids"],
-        PayloadSettings(settings["k"], settings["seed"], settings["prompt"]),
+        PayloadSettings(settings["k"], settings["seed"], settings["prompt"], Thresholds(**settings["thresholds"])),
         settings["uploads"],
         settings["sha256"],
     )
@@ -50,7 +51,8 @@ def _store_pair(context: JobContext, line: PairLine, record_id: int, thresholds:
     new = NewPair(record_id, context.job.id, line.number, line.input, line.output, line.model, line.seed, scores)
     with context.workspace.store() as store:
         pair_id = pairs.add_pair(store, new)
-    verdict = judge(scores, thresholds)
+        (record,) = records.get_records(store, [record_id])
+    verdict = judge_pair(new, record, thresholds)
     reasons = [name for name, reason in verdict.reasons.items() if reason]
     context.report(
         "pair",
@@ -98,22 +100,21 @@ def _failed_samples(failures: Collection[tuple[int, int]], made: Mapping[int, in
 
 def _result(context: JobContext, record_count: int, seconds: float) -> dict[str, Any]:
     """The figures of the whole job, earlier runs of it included."""
-    thresholds = load_thresholds(context.workspace)
+    made = reviewed_pairs(context.workspace, job_id=context.job.id)
     with context.workspace.store() as store:
-        made = pairs.find_pairs(store, job_id=context.job.id)
         reported = jobs.events(store, context.job.id)
     k = context.job.settings["k"]
-    counts = count(judge(pair.scores, thresholds) for pair in made)
+    counts = count(item.verdict for item in made)
     failures = {(event.data["record_id"], event.data["number"]) for event in reported if event.kind == "failure"} - {
-        (pair.record_id, pair.number) for pair in made
+        (item.pair.record_id, item.pair.number) for item in made
     }
     return {
         "records": record_count,
         "pairs": counts.pairs,
         "kept": counts.kept,
         "rejected": dict(counts.rejected),
-        "failed": _failed_samples(failures, collections.Counter(pair.record_id for pair in made), k),
-        "model": made[-1].model if made else None,
+        "failed": _failed_samples(failures, collections.Counter(item.pair.record_id for item in made), k),
+        "model": made[-1].pair.model if made else None,
         "seconds": round(seconds, 2),
     }
 

@@ -1,19 +1,21 @@
-"""Whether a synthetic pair is kept: the source's three filters, applied on the device to the scores that came along.
+"""Whether a synthetic pair is kept: the source's three filters, applied on the device to the scores that came along,
+and a fourth of our own for what would leak or harm.
 
 A verdict is derived from scores and thresholds each time and never stored, so a moved slider judges anew at once.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from app.errors import BadInput
+from app.pipeline.safety import added
 from app.pipeline.workspace import Workspace
 from personal_store import preferences
-from personal_store.nouns import Scores
+from personal_store.nouns import NewPair, Pair, Record, Scores
 
-Filter = Literal["consistency", "diversity", "length"]
-FILTERS: tuple[Filter, ...] = ("consistency", "diversity", "length")
+Filter = Literal["consistency", "diversity", "length", "safety"]
+FILTERS: tuple[Filter, ...] = ("consistency", "diversity", "length", "safety")
 PREFERENCE = "thresholds"
 
 
@@ -73,14 +75,27 @@ def _length(scores: Scores, thresholds: Thresholds) -> str | None:
     return None
 
 
-def judge(scores: Scores, thresholds: Thresholds) -> Verdict:
-    """The verdict of the three filters (the source's equations for S_scf, S_tdf and S_lcf)."""
+def _safety(found: Sequence[str]) -> str | None:
+    return f"it holds what your record does not: {', '.join(found)}" if found else None
+
+
+def judge(scores: Scores, thresholds: Thresholds, found: Sequence[str] = ()) -> Verdict:
+    """The verdict of the three filters (the source's equations for S_scf, S_tdf and S_lcf), and of the safety check.
+
+    `found` is what `safety.added` says of the pair's texts; the source has no such check.
+    """
     reasons: dict[Filter, str | None] = {
         "consistency": _consistency(scores, thresholds),
         "diversity": _diversity(scores, thresholds),
         "length": _length(scores, thresholds),
+        "safety": _safety(found),
     }
     return Verdict(kept=not any(reasons.values()), reasons=reasons)
+
+
+def judge_pair(pair: Pair | NewPair, record: Record, thresholds: Thresholds) -> Verdict:
+    """The verdict on a pair that was written from that record."""
+    return judge(pair.scores, thresholds, added((pair.input, pair.output), (record.input, record.output)))
 
 
 def count(verdicts: Iterable[Verdict]) -> Counts:

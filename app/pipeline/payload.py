@@ -15,10 +15,12 @@ from typing import Any
 import pydantic
 
 from app.errors import ApprovalMismatch, BadInput, NothingShared
+from app.pipeline.judging import Thresholds, load_thresholds
 from app.pipeline.local_service import CloudAddress
 from app.pipeline.network import is_this_computer
 from app.pipeline.workspace import Workspace
 from app.tasks import find_task
+from cloud_stub import schemas
 from cloud_stub.schemas import MAX_BODY, MAX_RECORDS, AugmentRequest, PromptForm, SharedRecord
 from personal_store import ledger, preferences, records
 from personal_store.errors import NotFound
@@ -39,6 +41,8 @@ class PayloadSettings:
     """Pairs for each record, 1 to 20."""
     seed: int = 0
     prompt: PromptForm = "auto"
+    thresholds: Thresholds = dataclasses.field(default_factory=Thresholds)
+    """What will be kept: the service draws again what would not pass."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +102,7 @@ def _body(shared: Mapping[str, Record], task: str, settings: PayloadSettings) ->
             prompt=settings.prompt,
             temperature=TEMPERATURE,
             seed=settings.seed,
+            thresholds=schemas.Thresholds(**dataclasses.asdict(settings.thresholds)),
         )
     except pydantic.ValidationError as error:
         # The errors' own text would repeat the record.
@@ -170,7 +175,7 @@ def build_payload(
                 f"One request takes at most {MAX_RECORDS:,} records and {len(chosen):,} are shared; share fewer."
             )
         others = collections.Counter(record.task for record in shared if record.task != name)
-        settings = PayloadSettings(k, seed, prompt)
+        settings = PayloadSettings(k, seed, prompt, load_thresholds(workspace))
         return _make(store, chosen, destination, settings, len(ledger.uploads(store)), dict(others))
 
 

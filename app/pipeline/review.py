@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from app.errors import BadInput
-from app.pipeline.judging import Thresholds, Verdict, judge, load_thresholds
+from app.pipeline.judging import Thresholds, Verdict, judge_pair, load_thresholds
 from app.pipeline.workspace import Workspace
 from personal_store import decisions, pairs, records
 from personal_store.nouns import Decision, DecisionKind, Pair, Record
@@ -30,7 +30,7 @@ class ReviewedPair:
 
 
 def _review(pair: Pair, record: Record, decision: Decision | None, thresholds: Thresholds) -> ReviewedPair:
-    verdict = judge(pair.scores, thresholds)
+    verdict = judge_pair(pair, record, thresholds)
     kept = verdict.kept if decision is None else decision.kind != "rejected"
     edited = decision if decision is not None and decision.kind == "edited" else None
     return ReviewedPair(

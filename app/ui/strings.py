@@ -75,7 +75,7 @@ ENTAILMENT, ROUGE, SHORTEST, LONGEST = (
 NO_PAIRS = ("No pairs yet", "Go to Share, tick some records, preview what leaves, and approve it.")
 NO_SUCH_PAIRS = ("No pair here", "No pair matches this filter; choose another one under “Show”.")
 YOUR_EDIT, SYNTHETIC = "Yours, edited", "Synthetic"
-FILTER_NAMES = {"consistency": "meaning", "diversity": "wording", "length": "length"}
+FILTER_NAMES = {"consistency": "meaning", "diversity": "wording", "length": "length", "safety": "safety"}
 
 # Personalise
 PERSONALISE_LEAD = (

@@ -14,7 +14,7 @@ from tests.pipeline.support import BAD, GOOD, add_pairs, workspace_with
 
 
 def test_each_filter_gives_its_own_reason() -> None:
-    verdict = judge(BAD, Thresholds())
+    verdict = judge(BAD, Thresholds(), ["phone number"])
     assert not verdict.kept
     assert all(verdict.reasons.values())
     assert judge(GOOD, Thresholds()).kept
@@ -23,8 +23,9 @@ def test_each_filter_gives_its_own_reason() -> None:
 
 
 def test_a_pair_that_fails_all_three_counts_in_each() -> None:
-    counts = count([judge(BAD, Thresholds()), judge(GOOD, Thresholds())])
-    assert (counts.pairs, counts.kept, counts.rejected) == (2, 1, {"consistency": 1, "diversity": 1, "length": 1})
+    counts = count([judge(BAD, Thresholds(), ["key or token"]), judge(GOOD, Thresholds())])
+    assert (counts.pairs, counts.kept) == (2, 1)
+    assert counts.rejected == {"consistency": 1, "diversity": 1, "length": 1, "safety": 1}
 
 
 def test_thresholds_are_kept_and_nonsense_is_refused(tmp_path: Path) -> None:

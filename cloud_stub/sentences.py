@@ -1,0 +1,166 @@
+"""The form "sentences": a record's input is said anew piece by piece, and what changes a piece's meaning is left out.
+
+A small model copies or shortens a long text when it is asked for the whole; a sentence it can say in other words. Each
+piece gets several rewrites; those that a filter would reject are drawn again, a bounded number of times, and where
+none holds the piece stays as the person wrote it. The answer stays the person's own but for words that a variation
+changes without changing what is said.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from cloud_stub.facts import same_facts
+from cloud_stub.nli import NliScorer
+from cloud_stub.pieces import pieces
+from cloud_stub.prompts import Prompt, one_line, seeded, sentence_prompt, variation_prompt
+from cloud_stub.schemas import AugmentRequest, SharedRecord, Thresholds
+from cloud_stub.scoring import rouge_l
+from cloud_stub.writing import Draw, Drawn, Fault, LanguageModel, Sample, same, tidy
+
+ATTEMPTS = 3
+"""How often a piece is drawn until it has enough rewrites."""
+VARIED_ENOUGH = 0.95
+"""ROUGE-L; a rewrite more like its piece than this has not been rewritten."""
+SAME_ANSWER = 0.7
+"""Least entailment both ways of an answer and its variation; more than for inputs, because an answer is the manner
+itself."""
+CLOSE_ANSWER = 0.5
+"""Least ROUGE-L of an answer and its variation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Studio:
+    """What the draws of one record share."""
+
+    model: LanguageModel
+    scorer: NliScorer
+    request: AugmentRequest
+    record: SharedRecord
+    should_stop: Callable[[], bool]
+
+    def write(self, prompt: Prompt, place: object, attempt: int, count: int) -> list[Sample]:
+        """So many samples of a prompt; the seeds depend on the record and the place in it."""
+        seeds = [
+            seeded(self.request.seed, self.record.reference, place, number, attempt) for number in range(1, count + 1)
+        ]
+        return self.model.write(prompt, seeds, self.request.temperature, self.should_stop)
+
+    def agreement(self, text: str, others: Sequence[str]) -> list[float]:
+        """The lesser of P(text entails other) and P(other entails text), of each other."""
+        there = [(text, other) for other in others]
+        found = self.scorer.entailment(there + [(other, text) for text, other in there])
+        return [min(pair) for pair in zip(found[: len(others)], found[len(others) :], strict=True)]
+
+
+@dataclasses.dataclass
+class Piece:
+    """A piece of the input and what has been made of it."""
+
+    text: str
+    least: float
+    """Agreement that a rewrite must reach."""
+    alike: float
+    """ROUGE-L that it must not pass."""
+    good: list[str] = dataclasses.field(default_factory=list)
+    """Rewrites that say the same in other words."""
+    poor: list[tuple[float, str]] = dataclasses.field(default_factory=list)
+    """Agreement and text of those that do not."""
+
+    def offer(self, rewrite: str, agreement: float) -> None:
+        """Take a rewrite in, unless it repeats one that is there."""
+        if any(same(rewrite, known) for known in [*self.good, *(text for _, text in self.poor)]):
+            return
+        if agreement >= self.least and rouge_l(self.text, rewrite) <= self.alike and same_facts(self.text, rewrite):
+            self.good.append(rewrite)
+        else:
+            self.poor.append((agreement, rewrite))
+
+    def ways(self, alone: bool) -> list[str]:
+        """What may stand for the piece, the most different first; alone, the poor ones too, to be judged."""
+        good = sorted(self.good, key=lambda text: rouge_l(self.text, text))
+        if alone:
+            return good + [text for _, text in sorted(self.poor, reverse=True)]
+        return good or [self.text]
+
+
+def _usable(sample: Sample, text: str) -> str | None:
+    rewrite = tidy(sample.input, text)
+    usable = sample.fault is None and rewrite and not same(rewrite, text) and rouge_l(text, rewrite) < VARIED_ENOUGH
+    return rewrite if usable else None
+
+
+def _rewrite(studio: Studio, number: int, piece: Piece) -> int:
+    """Draw rewrites of a piece until there are k good ones, at most ATTEMPTS times; how many tokens it took."""
+    text, tokens = piece.text, 0
+    for attempt in range(ATTEMPTS if studio.request.temperature > 0 else 1):
+        if len(piece.good) >= studio.request.k or studio.should_stop():
+            break
+        samples = studio.write(sentence_prompt(text), number, attempt, studio.request.k)
+        tokens += sum(sample.tokens for sample in samples)
+        found = [rewrite for sample in samples if (rewrite := _usable(sample, text))]
+        for rewrite, agreement in zip(found, studio.agreement(text, found), strict=True):
+            piece.offer(rewrite, agreement)
+    return tokens
+
+
+def _combined(made: Sequence[Piece], k: int) -> list[str]:
+    """Up to k distinct texts; text j takes each piece's j-th way, and starts anew where a piece has fewer."""
+    alone = len(made) == 1
+    ways = [piece.ways(alone) for piece in made]
+    count = len(ways[0]) if alone else k
+    texts = [" ".join(own[number % len(own)] for own in ways if own) for number in range(min(k, count))]
+    return list(dict.fromkeys(texts))
+
+
+def _varied(studio: Studio) -> tuple[list[str], int]:
+    """Variations of the record's answer in the person's manner that say the same; with the tokens generated."""
+    answer = one_line(studio.record.output)
+    if studio.request.answer != "text":
+        return [], 0
+    samples = studio.write(variation_prompt(studio.request, studio.record), "answer", 0, studio.request.k)
+    found = [rewrite for sample in samples if (rewrite := _usable(sample, answer))]
+    good = [
+        text
+        for text, agreement in zip(found, studio.agreement(answer, found), strict=True)
+        if agreement >= SAME_ANSWER and rouge_l(answer, text) >= CLOSE_ANSWER and _same_manner(answer, text)
+    ]
+    return list(dict.fromkeys(good)), sum(sample.tokens for sample in samples)
+
+
+def _same_manner(answer: str, variation: str) -> bool:
+    """Whether numbers and tags are the same, and both begin in the same letter case and end in the same mark."""
+    ends = (answer[-1], variation[-1])
+    alike = ends[0] == ends[1] or (ends[0].isalnum() and ends[1].isalnum())
+    return alike and answer[0].isupper() == variation[0].isupper() and same_facts(answer, variation)
+
+
+def _draws(studio: Studio, texts: Sequence[str], answers: Sequence[str]) -> tuple[Draw, ...]:
+    """The k draws; those that no text is left for have come to nothing."""
+    missing: Fault = "stopped" if studio.should_stop() else "unusable answer"
+    draws = []
+    for number in range(1, studio.request.k + 1):
+        seed = seeded(studio.request.seed, studio.record.reference, number, 0)
+        text = texts[number - 1] if number <= len(texts) else ""
+        draws.append(Draw(number, seed, text, answers[number % len(answers)], None if text else missing))
+    return tuple(draws)
+
+
+def draw_by_sentence(
+    model: LanguageModel,
+    scorer: NliScorer,
+    request: AugmentRequest,
+    record: SharedRecord,
+    thresholds: Thresholds,
+    should_stop: Callable[[], bool],
+) -> Drawn:
+    """Draw k pairs of a record that are likely to pass the thresholds; raises RecordTooLong."""
+    studio = Studio(model, scorer, request, record, should_stop)
+    original = one_line(record.input)
+    parts = pieces(original)
+    # One piece among several may stay nearly as it is: the whole counts.
+    alike = min(thresholds.rouge_l, VARIED_ENOUGH) if len(parts) == 1 else VARIED_ENOUGH
+    made = [Piece(text, thresholds.entailment, alike) for text in parts]
+    tokens = sum(_rewrite(studio, number, piece) for number, piece in enumerate(made, 1))
+    texts = [text for text in _combined(made, request.k) if not same(text, original)]
+    answers, generated = _varied(studio)
+    return Drawn(_draws(studio, texts, [one_line(record.output), *answers]), tokens + generated)

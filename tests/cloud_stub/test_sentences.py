@@ -1,0 +1,181 @@
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from cloud_stub.facts import same_facts
+from cloud_stub.pieces import pieces
+from cloud_stub.prompts import Prompt, sentence_prompt, variation_prompt
+from cloud_stub.schemas import AugmentRequest, SharedRecord, Thresholds
+from cloud_stub.scoring import entailments
+from cloud_stub.sentences import ATTEMPTS, draw_by_sentence
+from cloud_stub.writing import Drawn, Sample
+from tests.cloud_stub.fakes import FakeModel, FakeNli, record
+
+HABITS = Thresholds(entailment=0.5, rouge_l=0.8, shortest=0.5, longest=2.0)
+LONG = (
+    "The first sentence tells of a long journey through the mountains in the north with a very old donkey."
+    " The second sentence tells of the return by train and of the donkey that stayed with a farmer's family."
+)
+
+
+class Agreeing:
+    """An inference model that holds everything, or what a function says."""
+
+    def __init__(self, says: Callable[[str, str], float] = lambda premise, hypothesis: 1.0) -> None:
+        self.says = says
+
+    def entailment(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        return [self.says(premise, hypothesis) for premise, hypothesis in pairs]
+
+
+def letters(seed: int) -> str:
+    """A word of its own for each seed, without a number in it."""
+    return "".join(chr(ord("a") + int(digit)) for digit in str(seed))
+
+
+def rewriter(*rewrites: str) -> FakeModel:
+    """Answers with the rewrites in turn; they hold no word of what is asked."""
+    left = list(rewrites)
+
+    def answer(prompt: Prompt, seed: int) -> Sample:
+        return Sample(left.pop(0) if left else f"Nobody wrote words like {letters(seed)}", "", 5)
+
+    return FakeModel(answer)
+
+
+def draw(model: FakeModel, one: SharedRecord, scorer: Any = None, **settings: Any) -> Drawn:
+    request = AugmentRequest(records=(one,), k=settings.pop("k", 2), **settings)
+    return draw_by_sentence(model, scorer or Agreeing(), request, one, HABITS, lambda: False)
+
+
+def test_sentences_are_put_together_up_to_so_many_words() -> None:
+    assert pieces("One two. Three four! Five six seven? Eight.", 4) == [
+        "One two. Three four!",
+        "Five six seven? Eight.",
+    ]
+    assert pieces("今日は寒い。明日は雨。", 1) == ["今日は寒い。", "明日は雨。"]
+    assert pieces("We saw e.g. cats. @them too", 0) == ["We saw e.g. cats.", "@them too"]
+    assert pieces("   ") == []
+
+
+def test_each_piece_is_asked_for_by_itself() -> None:
+    model = rewriter()
+    draw(model, record(1, LONG, "a journey"), answer="label")
+    assert [prompt.input_like for prompt in model.prompts] == pieces(LONG)
+
+
+def test_a_piece_without_a_good_rewrite_stays_as_it_was() -> None:
+    first, second = pieces(LONG)
+    scorer = Agreeing(lambda premise, hypothesis: 0.0 if first in (premise, hypothesis) else 1.0)
+    drawn = draw(rewriter(), record(1, LONG, "a journey"), scorer, answer="label")
+    assert all(draw.input.startswith(first) and second not in draw.input for draw in drawn.draws)
+
+
+def test_a_bad_rewrite_is_drawn_again_a_bounded_number_of_times() -> None:
+    scorer = Agreeing(lambda premise, hypothesis: 0.0)
+    model = rewriter()
+    draw(model, record(1, "Only one short sentence", "x"), scorer, answer="label")
+    assert len(model.prompts) == ATTEMPTS
+    assert len({seed for seeds in model.seeds for seed in seeds}) == 2 * ATTEMPTS
+
+
+def test_of_a_single_sentence_the_poor_rewrites_are_told_for_the_filters_to_judge() -> None:
+    scorer = Agreeing(lambda premise, hypothesis: 0.1)
+    drawn = draw(rewriter(), record(1, "Only one short sentence", "x"), scorer, answer="label")
+    assert all(draw.fault is None and draw.input.startswith("Nobody") for draw in drawn.draws)
+
+
+def test_a_rewrite_that_copies_changes_a_number_or_repeats_another_is_no_good() -> None:
+    model = rewriter(
+        "We paid 30 euros there",
+        "Thirty was what it cost",
+        "For 40 euros they let us in",
+        *["For 40 euros they let us in"] * 5,
+    )
+    drawn = draw(model, record(1, "We paid 40 euros there", "x"), answer="label", k=1)
+    assert [draw.input for draw in drawn.draws] == ["For 40 euros they let us in"]
+
+
+def test_nothing_new_is_a_failure_and_not_a_copy() -> None:
+    model = FakeModel(lambda prompt, seed: Sample(prompt.input_like, "", 3))
+    assert [draw.fault for draw in draw(model, record(1, LONG, "x"), answer="label").draws] == ["unusable answer"] * 2
+
+
+def test_a_label_stays_and_costs_no_question() -> None:
+    model = rewriter()
+    drawn = draw(model, record(1, "A fine film", "fresh"), answer="label")
+    assert {draw.output for draw in drawn.draws} == {"fresh"}
+    assert len(model.prompts) == 1
+
+
+def answers(output: str, *variations: str, says: float = 1.0) -> set[str]:
+    one = record(1, "A fine film about the sea", output)
+    left = list(variations)
+    model = FakeModel(
+        lambda prompt, seed: Sample(left.pop(0) if prompt.input_like == output else f"Told anew {letters(seed)}", "", 3)
+    )
+    scorer = Agreeing(lambda premise, hypothesis: says if output in (premise, hypothesis) else 1.0)
+    return {draw.output for draw in draw(model, one, scorer).draws}
+
+
+def test_the_answer_varies_where_the_variation_says_the_same_in_the_same_manner() -> None:
+    assert answers("salt water, again", "sea water, again", "salt water, again") == {
+        "salt water, again",
+        "sea water, again",
+    }
+
+
+@pytest.mark.parametrize(
+    "variation", ["Sea water, again", "sea water, again!", "3 sea waters, again", "a cat sits here"]
+)
+def test_another_case_mark_number_or_content_does_not(variation: str) -> None:
+    assert answers("salt water, again", variation, variation) == {"salt water, again"}
+
+
+def test_a_variation_of_another_meaning_does_not() -> None:
+    assert answers("salt water, again", "sea water, again", "fresh water, again", says=0.3) == {"salt water, again"}
+
+
+@pytest.mark.parametrize(
+    ("original", "rewrite", "same"),
+    [
+        ("It took 40 minutes", "40 minutes were needed", True),
+        ("It took 40 minutes", "It took a while", False),
+        ("It took a while", "It took 40 minutes", False),
+        ("In 1st class", "In first class", True),
+        ("@BlueCoach no bus", "@bluecoach where is it", True),
+        ("@BlueCoach no bus", "no bus", False),
+        ("See https://a.example/b", "Look at https://a.example/c", False),
+        ("We use MIREX data", "Data of MIREX are used", True),
+        ("We use MIREX data", "Data are used", False),
+        ('I chose "Standby for first" twice', "I chose standby twice", False),
+        ("No one came", "Nobody came", True),
+    ],
+)
+def test_what_must_not_change(original: str, rewrite: str, same: bool) -> None:
+    assert same_facts(original, rewrite) is same
+
+
+def test_a_record_cannot_fill_the_templates_places() -> None:
+    one, other = record(1, "x", "{text} and {lines}"), record(2, "y", "also {text}")
+    request = AugmentRequest(records=(one, other))
+    assert variation_prompt(request, one).text.endswith("manner.\n\n{text} and {lines}")
+    assert "- also {text}\n- {text} and {lines}\n" in variation_prompt(request, one).text
+    assert sentence_prompt("say {text}").text.endswith("say {text}")
+
+
+def test_short_texts_are_put_to_the_inference_model_whole() -> None:
+    nli = FakeNli()
+    entailments([("A cat sat.", "A pet sat.")], nli)
+    assert nli.calls == [[("A cat sat.", "A pet sat.")]]
+
+
+def test_a_long_text_follows_as_far_as_its_least_supported_piece() -> None:
+    first, second = pieces(LONG)
+    other = (
+        "Something else stands here, of ships and of harbours and of a captain who could not read any letters at all."
+    )
+    changed = f"{first} {other}"
+    scorer = Agreeing(lambda premise, hypothesis: 0.1 if "ships" in hypothesis else 0.9)
+    assert entailments([(LONG, LONG), (LONG, changed), (LONG, second)], scorer) == [1.0, 0.1, 1.0]
