@@ -155,7 +155,7 @@ def _keep_signals_quiet() -> None:
         signal.signal(number, lambda *_: None)
 
 
-def _token() -> str:
+def choose_token() -> str:
     """The token of the environment, else a new one, which is printed."""
     if given := os.environ.get(TOKEN_VARIABLE):
         return given
@@ -176,7 +176,7 @@ def serve(options: argparse.Namespace) -> None:
     nli.check_scorer(options.nli)
     with listen(options.host, options.port) as listening:
         parts = in_background(lambda: load_parts(model, options.nli))
-        app = build_app(describe(model, options.nli), parts, _token())
+        app = build_app(describe(model, options.nli), parts, choose_token())
         config = uvicorn.Config(
             app,
             access_log=False,
