@@ -1,7 +1,7 @@
 """The service on many processes or machines: the ASGI app of `cdcda-cloud` as a Ray Serve deployment.
 
-    python -m cloud_stub.scale --replicas 2 --model FILE         and the other options of cdcda-cloud
-    serve run cloud_stub.scale:application replicas=4 model=FILE     on a Ray cluster that already runs
+    python -m cloud_stub.scale --replicas 2 --upstream URL --model NAME    all options of cdcda-cloud are taken
+    serve run cloud_stub.scale:application replicas=4 upstream=URL model=NAME    on a Ray cluster that already runs
 
 The service keeps nothing between requests, so its replicas share nothing and any of them may be lost: its clients
 resume with the records that are unfinished. Queue bound and rate limits are each replica's own. Needs the extra
@@ -22,11 +22,10 @@ from typing import Any
 
 import fastapi
 
-from cloud_stub import llama_library, nli
-from cloud_stub.__main__ import GRACE_SECONDS, choose_token, describe, listen, load_parts, parse_options
+from cloud_stub.__main__ import GRACE_SECONDS, choose_token, listen
 from cloud_stub.augmenting import Parts
 from cloud_stub.errors import ServiceError
-from cloud_stub.models import choose_model
+from cloud_stub.options import bounds, choose_models, parse_options
 from cloud_stub.server import build_app
 
 NAME = "cdcda-cloud"
@@ -57,15 +56,13 @@ def deployment(build: Build, replicas: int) -> Any:
 
 def builder(options: argparse.Namespace, token: str) -> Build:
     """What builds the service of these options where it is called; raises ServiceError for options that cannot do."""
-    model = choose_model(options.model, options.models_dir)
-    llama_library.check_model(model.path)
-    nli.check_scorer(options.nli)
+    models = choose_models(options)
 
     def build() -> fastapi.FastAPI:
         loaded: Future[Parts] = Future()
         # Ray sends no request to a replica before it is built.
-        loaded.set_result(load_parts(model, options.nli))
-        return build_app(describe(model, options.nli), loaded, token)
+        loaded.set_result(models.load(options.nli))
+        return build_app(models.describe(options.nli), loaded, token, bounds(options), models.room)
 
     return build
 

@@ -69,11 +69,14 @@ def example_of(prompt: str) -> tuple[str, str]:
     return found[-1] if found else (" ".join(prompt.split()[-20:]), "nothing")
 
 
-def pair_for(prompt: str, seed: int) -> str:
-    """An answer with the words of the prompt's example in another order, the same for the same prompt and seed."""
+def pair_for(prompt: str, seed: int, model: str = "") -> str:
+    """An answer with the words of the prompt's example in another order, the same for the same prompt and seed.
+
+    Another model has another order.
+    """
     source, target = example_of(prompt)
     words = _ORDER.sub("", source).split()
-    random.Random(seed).shuffle(words)
+    random.Random(f"{model} {seed}").shuffle(words)
     return f"Input: {' '.join(words)} {seed % 1000}\nResponse: {target}"
 
 
@@ -137,7 +140,7 @@ class StandIn:
     async def _write(self, asked: dict[str, Any], prompt: str) -> bytes:
         """A good answer, after the time that a model would take for it."""
         seed = asked.get("seed") or 0
-        texts = [pair_for(prompt, seed + index) for index in range(asked.get("n") or 1)]
+        texts = [pair_for(prompt, seed + index, str(asked.get("model"))) for index in range(asked.get("n") or 1)]
         tokens = sum(map(tokens_of, texts))
         async with self._slots:
             await asyncio.sleep(self.manners.first_token_seconds + tokens * self.manners.seconds_per_token)

@@ -17,7 +17,9 @@ import requests
 
 from cloud_stub import __main__ as program
 from cloud_stub import schemas
+from cloud_stub.loading import ModelFiles
 from cloud_stub.models import ModelFile
+from cloud_stub.options import TOKEN_VARIABLE
 from tests import tiny
 from tests.cloud_stub.fakes import record, request_body
 
@@ -34,14 +36,14 @@ def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextlib.contextmanager
 def started(*options: object, token: str | None = "secret") -> Iterator[subprocess.Popen[str]]:
-    environment = {name: value for name, value in os.environ.items() if name != program.TOKEN_VARIABLE}
+    environment = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
     process = subprocess.Popen(
         [sys.executable, "-m", "cloud_stub", "--port", "0", *map(str, options)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment | ({program.TOKEN_VARIABLE: token} if token else {}) | {"HF_HUB_OFFLINE": "1"},
+        env=environment | ({TOKEN_VARIABLE: token} if token else {}) | {"HF_HUB_OFFLINE": "1"},
     )
     with process:
         try:
@@ -149,9 +151,9 @@ def test_bad_usage_has_the_exit_code_2(options: list[str], capsys: pytest.Captur
 
 
 def test_the_weak_embedded_model_has_a_form_of_its_own() -> None:
-    described = program.describe(ModelFile("smollm2-135m", Path("x"), embedded=True), None)
+    described = ModelFiles((ModelFile("smollm2-135m", Path("x"), embedded=True),)).describe(None)
     assert (described.models[0].embedded, described.models[0].prompt) == (True, "examples")
-    assert program.describe(ModelFile("other", Path("x")), "an NLI").models[0].prompt == "rewrite"
+    assert ModelFiles((ModelFile("other", Path("x")),)).describe("an NLI").models[0].prompt == "rewrite"
 
 
 def wait_until_ready(url: str) -> None:
