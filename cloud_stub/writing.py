@@ -115,9 +115,11 @@ def _fault(sample: Sample, pair: tuple[str, str], record: SharedRecord, siblings
 
 
 def _to_draw(draws: dict[int, Draw], k: int) -> list[int]:
-    """Numbers to draw; a model that failed has been asked often enough."""
+    """Numbers to draw; a model that failed, or took too long, has been asked often enough."""
     return [
-        number for number in range(1, k + 1) if number not in draws or draws[number].fault not in (None, "model error")
+        number
+        for number in range(1, k + 1)
+        if number not in draws or draws[number].fault not in (None, "model error", "stopped")
     ]
 
 

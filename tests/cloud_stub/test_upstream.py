@@ -63,7 +63,7 @@ def stand_in() -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def service(stand_in: Running) -> Iterator[Client]:
-    with in_front(stand_in.url, answer_seconds=0.5) as client:
+    with in_front(stand_in.url, answer_seconds=1.5) as client:
         yield client
 
 
