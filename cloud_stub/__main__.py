@@ -7,7 +7,6 @@ import argparse
 import contextlib
 import errno
 import os
-import pathlib
 import secrets
 import signal
 import socket
@@ -19,53 +18,16 @@ from typing import Any
 
 import uvicorn
 
-from cloud_stub import bases, llama_library, nli
+from cloud_stub import bases
 from cloud_stub.augmenting import Parts
 from cloud_stub.errors import PortInUse, ServiceError
-from cloud_stub.models import ModelFile, choose_model
-from cloud_stub.prompts import Form
-from cloud_stub.schemas import Capabilities, ModelDescription
-from cloud_stub.scoring import rouge_l
+from cloud_stub.options import TOKEN_VARIABLE, bounds, choose_models, parse_options
 from cloud_stub.server import Service, build_app
 
-TOKEN_VARIABLE = "CDCDA_CLOUD_TOKEN"
 GRACE_SECONDS = 2
 """Requests in progress may take so long to end once the service is told to stop."""
 HARD_EXIT_SECONDS = 3.5
 """After so long the process ends whatever is still running in it."""
-
-
-def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="cdcda-cloud",
-        description="Writes synthetic pairs for records that people share, and scores them.",
-        epilog=f"Requests need a bearer token: that of the environment variable {TOKEN_VARIABLE}, else one that is"
-        " made at the start and printed once.",
-    )
-    parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on (%(default)s)")
-    parser.add_argument("--port", type=int, default=8765, metavar="N", help="0 takes a free one (%(default)s)")
-    parser.add_argument("--model", type=pathlib.Path, metavar="FILE", help="GGUF model that writes the pairs")
-    parser.add_argument(
-        "--models-dir",
-        type=pathlib.Path,
-        default=pathlib.Path("~/.cdcda/models"),
-        metavar="DIR",
-        help="without --model its largest .gguf is taken, else the small one that comes along (%(default)s)",
-    )
-    parser.add_argument(
-        "--bases-dir",
-        type=pathlib.Path,
-        default=pathlib.Path("~/.cdcda/bases"),
-        metavar="DIR",
-        help="task bases offered beside those that come along; `cdcda-cloud pretrain` makes them (%(default)s)",
-    )
-    parser.add_argument("--nli", metavar="MODEL", help="sentence-transformers CrossEncoder, in place of the own one")
-    parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input is closed")
-    options = parser.parse_args(arguments)
-    if not 0 <= options.port <= 65535:
-        parser.error(f"argument --port: a number from 0 to 65535 was expected, not {options.port}")
-    return options
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -82,25 +44,6 @@ def listen(host: str, port: int) -> socket.socket:
             f"The service cannot listen on port {port} of {host} ({error.strerror or error}); choose others with --host"
             " and --port."
         ) from error
-
-
-def describe(model: ModelFile, scorer: str | None) -> Capabilities:
-    """What this service can do."""
-    form: Form = "examples" if model.embedded else "rewrite"
-    description = ModelDescription(name=model.name, embedded=model.embedded, prompt=form)
-    return Capabilities(models=(description,), scorer=scorer or nli.EMBEDDED_NAME)
-
-
-def load_parts(model: ModelFile, scorer: str | None) -> Parts:
-    """Load model and scorer; raises ServiceError."""
-    import torch
-
-    from cloud_stub.llama_model import LlamaModel, processors
-
-    torch.set_num_threads(processors())
-    # rouge-score imports all of nltk, which takes seconds: now, and not within the first request.
-    rouge_l("", "")
-    return Parts(LlamaModel(model), nli.CrossEncoderNli(scorer) if scorer else nli.EmbeddedNli())
 
 
 def in_background(load: Callable[[], Parts]) -> "Future[Parts]":
@@ -162,7 +105,7 @@ def _keep_signals_quiet() -> None:
         signal.signal(number, lambda *_: None)
 
 
-def _token() -> str:
+def choose_token() -> str:
     """The token of the environment, else a new one, which is printed."""
     if given := os.environ.get(TOKEN_VARIABLE):
         return given
@@ -178,18 +121,18 @@ def _address(listening: socket.socket) -> str:
 
 def serve(options: argparse.Namespace) -> None:
     """Serve until told to end; raises ServiceError."""
-    model = choose_model(options.model, options.models_dir)
-    llama_library.check_model(model.path)
-    nli.check_scorer(options.nli)
+    models = choose_models(options)
     with listen(options.host, options.port) as listening:
-        parts = in_background(lambda: load_parts(model, options.nli))
-        app = build_app(describe(model, options.nli), parts, _token())
+        parts = in_background(lambda: models.load(options.nli))
+        app = build_app(models.describe(options.nli), parts, choose_token(), bounds(options), models.room)
         app.include_router(bases.build_router(options.bases_dir))
         config = uvicorn.Config(
             app,
             access_log=False,
             log_level="critical",
             server_header=False,
+            # The limits go by address, and a header could name any.
+            proxy_headers=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
             lifespan="off",
         )

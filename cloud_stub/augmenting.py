@@ -1,20 +1,23 @@
-"""From a request to the lines of its answer: each record's samples are drawn, scored together and told at once.
+"""From a record to its lines of the answer: its samples are drawn, scored together and told at once.
 
-Knows no network. A record that comes to nothing says so in its own lines, and all the others are served.
+Knows no network. A record that comes to nothing says so in its own lines, and all the others are served. With several
+models sample j is written by model j, in their order and again from the first.
 """
 
+import dataclasses
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from cloud_stub.errors import RecordTooLong
+from cloud_stub.errors import RecordTooLong, UpstreamFailed
 from cloud_stub.nli import NliScorer
 from cloud_stub.prompts import Form, build_prompt
 from cloud_stub.schemas import (
     AugmentRequest,
     FailureLine,
     FailureReason,
+    ModelDescription,
     PairLine,
     PairScores,
     RecordLine,
@@ -24,12 +27,9 @@ from cloud_stub.schemas import (
 )
 from cloud_stub.scoring import score_inputs
 from cloud_stub.sentences import draw_by_sentence
-from cloud_stub.writing import Draw, Drawn, Fault, LanguageModel, draw_samples
+from cloud_stub.writing import Draw, Drawn, Fault, LanguageModel, draw_samples, same
 
 AnswerLine = PairLine | FailureLine | RecordLine | SummaryLine
-
-RECORD_SECONDS = 600.0
-"""What a record's samples may take; those that are unfinished then fail."""
 
 LIKELY = Thresholds(entailment=0.5, rouge_l=0.8, shortest=0.5, longest=2.0)
 """What a client will keep that does not say."""
@@ -37,6 +37,7 @@ LIKELY = Thresholds(entailment=0.5, rouge_l=0.8, shortest=0.5, longest=2.0)
 _REASONS: dict[Fault, FailureReason] = {
     "too long": "too long",
     "stopped": "time limit",
+    "model error": "model error",
     "unusable answer": "unusable answer",
 }
 
@@ -45,8 +46,10 @@ _REASONS: dict[Fault, FailureReason] = {
 class Parts:
     """What does the work, once it is loaded."""
 
-    model: LanguageModel
+    models: tuple[LanguageModel, ...]
+    """In the order of the capabilities' models."""
     scorer: NliScorer
+    """Takes calls of as many threads as the service has records in progress."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +57,36 @@ class Work:
     """A request and how it is to be done."""
 
     request: AugmentRequest
-    model_name: str
-    form: Form
-    """The form to use; "auto" has been settled."""
-    skip: Collection[str]
-    """References that need not be done again."""
+    models: tuple[ModelDescription, ...]
+    """Those that write, in the order of Parts.models."""
+    record_seconds: float
+    """What a record's samples may take."""
     should_stop: Callable[[], bool]
     """Says that nobody wants the answer any more."""
     report: Callable[[str], None]
     """Takes one line for whoever runs the service; it holds no text of a record."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one record."""
+
+    reference: str
+    lines: tuple[PairLine | FailureLine, ...]
+    tokens: int
+    """Generated for it."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A record and one of the models that write for it."""
+
+    record: SharedRecord
+    request: AugmentRequest
+    """Its k is the number of samples that this model writes."""
+    model: LanguageModel
+    form: Form
+    should_stop: Callable[[], bool]
 
 
 def _place(error: Exception) -> str:
@@ -72,38 +96,79 @@ def _place(error: Exception) -> str:
     return f"{type(error).__name__} in {where}"
 
 
-def _draw(work: Work, parts: Parts, record: SharedRecord) -> Drawn:
-    deadline = time.monotonic() + RECORD_SECONDS
-    request = work.request
-    if work.form == "sentences":
-        return draw_by_sentence(
-            parts.model,
-            parts.scorer,
-            request,
-            record,
-            request.thresholds or LIKELY,
-            lambda: work.should_stop() or time.monotonic() > deadline,
-        )
+def _draw(task: _Task, scorer: NliScorer) -> Drawn:
+    request, record = task.request, task.record
+    if task.form == "sentences":
+        thresholds = request.thresholds or LIKELY
+        return draw_by_sentence(task.model, scorer, request, record, thresholds, task.should_stop)
     return draw_samples(
-        parts.model,
-        build_prompt(work.form, request, record),
+        task.model,
+        build_prompt(task.form, request, record),
         record,
         request.k,
         request.seed,
         request.temperature,
-        lambda: work.should_stop() or time.monotonic() > deadline,
+        task.should_stop,
     )
 
 
+def form_for(model: ModelDescription, request: AugmentRequest) -> Form:
+    """How this model is asked: as the request says, else in its own form."""
+    form = model.prompt if request.prompt == "auto" else request.prompt
+    assert form != "auto"
+    return form
+
+
+def _renumbered(draw: Draw, number: int, others: Sequence[Draw]) -> Draw:
+    """A model's draw as sample j of the record; it has come to nothing where it repeats another model's."""
+    repeats = draw.fault is None and any(other.fault is None and same(draw.input, other.input) for other in others)
+    return dataclasses.replace(draw, number=number, fault="unusable answer" if repeats else draw.fault)
+
+
+def _tasks(work: Work, parts: Parts, record: SharedRecord) -> Iterator[tuple[range, _Task]]:
+    """The numbers that each model writes, and how."""
+    deadline = time.monotonic() + work.record_seconds
+
+    def should_stop() -> bool:
+        return work.should_stop() or time.monotonic() > deadline
+
+    for place, (description, model) in enumerate(zip(work.models, parts.models, strict=True)):
+        numbers = range(1 + place, work.request.k + 1, len(parts.models))
+        request = work.request.model_copy(update={"k": len(numbers)})
+        form = form_for(description, request)
+        if numbers:
+            yield numbers, _Task(record, request, model, form, should_stop)
+
+
+def _draw_in_turns(work: Work, parts: Parts, record: SharedRecord) -> Drawn:
+    """The record's k samples, each written by the model whose turn it is."""
+    draws: dict[int, Draw] = {}
+    tokens = 0
+    for numbers, task in _tasks(work, parts, record):
+        missing: Fault = "stopped"
+        try:
+            drawn = _draw(task, parts.scorer)
+            tokens += drawn.tokens
+            for draw in drawn.draws:
+                number = numbers[draw.number - 1]
+                draws[number] = _renumbered(draw, number, list(draws.values()))
+        except UpstreamFailed:
+            missing = "model error"
+        for number in numbers:
+            draws.setdefault(number, Draw(number, 0, "", "", missing))
+    return Drawn(tuple(draws[number] for number in sorted(draws)), tokens)
+
+
 def _pair_line(work: Work, record: SharedRecord, draw: Draw, scores: object) -> PairLine:
+    model = work.models[(draw.number - 1) % len(work.models)]
     return PairLine.model_validate(
         {
             "reference": record.reference,
             "number": draw.number,
             "input": draw.input,
             "output": draw.output,
-            "model": work.model_name,
-            "prompt": work.form,
+            "model": model.name,
+            "prompt": form_for(model, work.request),
             "seed": draw.seed,
             "scores": scores,
         }
@@ -136,42 +201,48 @@ def _lines(work: Work, parts: Parts, record: SharedRecord, drawn: Drawn) -> list
     ]
 
 
-def _augment_record(work: Work, parts: Parts, record: SharedRecord) -> tuple[list[PairLine | FailureLine], int]:
-    """The lines of a record, and how many tokens were generated for it."""
+def _whole_failure(record: SharedRecord, reason: FailureReason) -> FailureLine:
+    return FailureLine(reference=record.reference, number=0, reason=reason)
+
+
+def augment_record(work: Work, parts: Parts, record: SharedRecord) -> Outcome:
+    """The lines of a record; it raises nothing, whatever the models do."""
     reason: FailureReason
     if not record.input.strip() or not record.output.strip():
-        return [FailureLine(reference=record.reference, number=0, reason="empty")], 0
+        return Outcome(record.reference, (_whole_failure(record, "empty"),), 0)
     try:
-        drawn = _draw(work, parts, record)
-        return _lines(work, parts, record, drawn), drawn.tokens
+        drawn = _draw_in_turns(work, parts, record)
+        return Outcome(record.reference, tuple(_lines(work, parts, record, drawn)), drawn.tokens)
     except RecordTooLong:
         reason = "too long"
     except Exception as error:
         # A model can fail in any way; the other records are served all the same.
         work.report(f"the model failed on a record ({_place(error)})")
         reason = "model error"
-    return [FailureLine(reference=record.reference, number=0, reason=reason)], 0
+    return Outcome(record.reference, (_whole_failure(record, reason),), 0)
 
 
-def augment(work: Work, parts: Parts) -> Iterator[AnswerLine]:
-    """The lines of the answer, record by record; ends early, without a summary, when nobody wants it any more."""
-    started = time.monotonic()
-    records = pairs = failures = tokens = 0
-    for record in work.request.records:
-        if record.reference in work.skip:
-            continue
-        lines, generated = _augment_record(work, parts, record)
-        if work.should_stop():
-            return
-        yield from lines
-        yield RecordLine(reference=record.reference)
-        made = sum(isinstance(line, PairLine) for line in lines)
-        records, pairs, failures = records + 1, pairs + made, failures + len(lines) - made
-        tokens += generated
-    yield SummaryLine(
-        records=records,
-        pairs=pairs,
-        failures=failures,
-        generated_tokens=tokens,
-        seconds=round(time.monotonic() - started, 3),
-    )
+class Tally:
+    """Counts what has been told, for the summary."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._records = self._pairs = self._failures = self._tokens = 0
+
+    def add(self, outcome: Outcome) -> None:
+        """Count a record."""
+        made = sum(isinstance(line, PairLine) for line in outcome.lines)
+        self._records += 1
+        self._pairs += made
+        self._failures += len(outcome.lines) - made
+        self._tokens += outcome.tokens
+
+    def summary(self) -> SummaryLine:
+        """The line that ends a stream."""
+        return SummaryLine(
+            records=self._records,
+            pairs=self._pairs,
+            failures=self._failures,
+            generated_tokens=self._tokens,
+            seconds=round(time.monotonic() - self._started, 3),
+        )

@@ -4,6 +4,8 @@ ServiceError
     ModelNotUsable     the language model is missing, damaged, or cannot follow a chat
     ScorerNotUsable    the NLI model is missing, or says nothing about entailment
     PortInUse          another program listens there
+    UpstreamNotUsable  the upstream server cannot be reached, or refuses the key
+    UpstreamFailed     the upstream server failed on all samples of a prompt
     RecordTooLong      a record and its samples do not fit into the model's context
 """
 
@@ -22,6 +24,14 @@ class ScorerNotUsable(ServiceError):
 
 class PortInUse(ServiceError):
     """Another program listens there."""
+
+
+class UpstreamNotUsable(ServiceError):
+    """The upstream server cannot be reached, or refuses the key."""
+
+
+class UpstreamFailed(ServiceError):
+    """The upstream server failed on all samples of a prompt."""
 
 
 class RecordTooLong(ServiceError):

@@ -133,7 +133,7 @@ LINE: pydantic.TypeAdapter[PairLine | FailureLine | RecordLine | SummaryLine] = 
 
 
 class ModelDescription(Schema):
-    """The model that writes the pairs."""
+    """A model that writes pairs."""
 
     name: str
     embedded: bool
@@ -142,15 +142,36 @@ class ModelDescription(Schema):
     """What "auto" means for this model."""
 
 
+class Limits(Schema):
+    """What this service takes on; more than a rate allows is answered with 429, more than its queue holds with 503."""
+
+    max_body: int = MAX_BODY
+    """Bytes of a request."""
+    waiting: int
+    """Requests that may be there beside those in progress."""
+    at_once: int
+    """Samples that the models write at the same time; 1: a record at a time."""
+    requests_per_minute: int
+    """Of one address; 0: as many as come."""
+    records_per_minute: int
+    """The same, for records."""
+    record_seconds: float
+    """What a record's samples may take."""
+    request_seconds: float
+    """What a request may take; its stream then ends without a summary."""
+
+
 class Capabilities(Schema):
     """What this service can do."""
 
     protocol: Literal["1"] = "1"
-    models: tuple[ModelDescription, ...]
+    models: Annotated[tuple[ModelDescription, ...], pydantic.Field(min_length=1)]
+    """Sample j of a record is written by model j, in this order and again from the first."""
     scorer: str
     """Name of the NLI model."""
     max_records: int = MAX_RECORDS
     max_text: int = MAX_TEXT
+    limits: Limits | None = None
 
 
 class Health(Schema):

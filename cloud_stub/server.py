@@ -1,13 +1,15 @@
 """The service's routes: who may ask, what is asked, and the answer as a stream of JSON lines.
 
-It keeps nothing: no text that a person sent is written to a disk or a log, and no error repeats it. One augmentation
-is done at a time; a few wait, the rest are told to come back.
+It keeps nothing: no text that a person sent is written to a disk or a log, and no error repeats it. Requests that are
+there together have their records done in turn; a bounded number are let in, the rest are told to come back.
 """
 
 import asyncio
-import hmac
+import contextlib
+import functools
 import sys
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
 from typing import Annotated, Any
@@ -16,84 +18,42 @@ import anyio
 import fastapi
 import fastapi.exceptions
 import fastapi.security
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from cloud_stub.augmenting import AnswerLine, Parts, Work, augment
-from cloud_stub.schemas import MAX_BODY, SKIP_HEADER, AugmentRequest, Capabilities, Health, Problem
+from cloud_stub.augmenting import Outcome, Parts, Tally, Work, augment_record
+from cloud_stub.gate import ComeBack, Gate, address, problem, too_fast
+from cloud_stub.limits import Bounds, Rate
+from cloud_stub.page import HEADERS, render_page
+from cloud_stub.scheduling import Pool
+from cloud_stub.schemas import (
+    SKIP_HEADER,
+    AugmentRequest,
+    Capabilities,
+    Health,
+    Limits,
+    Problem,
+    RecordLine,
+    SharedRecord,
+)
 
-WAITING = 4
-"""Requests that may wait for their turn."""
-RETRY_SECONDS = 30
-"""When those that found no place are told to come back."""
-OPEN_PATHS = ("/v1/health", "/openapi.json")
-"""What needs no token."""
-
-_WORDS = {
-    400: "A JSON body in UTF-8 was expected and something else came; see /openapi.json.",
-    401: "A bearer token was expected and none that fits came; send the one that the service printed or was given.",
-    404: "There is nothing at this address; the service answers at /v1/augment, /v1/capabilities and /v1/health.",
-    405: "This address does not take that method; see /openapi.json.",
-    413: f"A body of at most {MAX_BODY:,} bytes was expected and a longer one came; send fewer records at a time.",
-    503: f"The service is busy and its queue is full; try again in {RETRY_SECONDS} seconds.",
-}
-
-
-def _problem(status: int, sentence: str | None = None, headers: dict[str, str] | None = None) -> JSONResponse:
-    error = sentence or _WORDS.get(status, f"The request was refused with status {status}; see /openapi.json.")
-    return JSONResponse(Problem(error=error).model_dump(), status, headers)
+STOP_SECONDS = 1.0
+"""A stream notices within so long that the service is to end."""
 
 
-class Gate:
-    """Lets in only those who have the token, and bodies that are not too large."""
+class Places:
+    """So many requests may be there at the same time."""
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app = app
-        self._token = token.encode()
-
-    def _has_token(self, headers: dict[bytes, bytes]) -> bool:
-        kind, _, token = headers.get(b"authorization", b"").partition(b" ")
-        return kind.lower() == b"bearer" and hmac.compare_digest(token.strip(), self._token)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        if scope["type"] != "http":
-            return await self._app(scope, receive, send)
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        if scope["path"] not in OPEN_PATHS and not self._has_token(headers):
-            return await _problem(401, headers={"WWW-Authenticate": "Bearer"})(scope, receive, send)
-        if not headers.get(b"content-length", b"0").isdigit() or int(headers.get(b"content-length", b"0")) > MAX_BODY:
-            return await _problem(413)(scope, receive, send)
-        return await self._app(scope, _bounded(receive), send)
-
-
-def _bounded(receive: Receive) -> Receive:
-    """What comes in, up to MAX_BODY bytes: a body sent in chunks does not say how long it is."""
-    received = 0
-
-    async def bounded() -> Message:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        if received > MAX_BODY:
-            raise HTTPException(413)
-        return message
-
-    return bounded
-
-
-class Turns:
-    """One request has its turn at a time; a bounded number wait."""
-
-    def __init__(self) -> None:
+    def __init__(self, most: int, retry_seconds: int) -> None:
+        self._most = most
+        self._retry_seconds = retry_seconds
         self._present = 0
-        self.lock = asyncio.Lock()
 
     def enter(self) -> None:
-        """Take a place; raises 503 when there is none."""
-        if self._present > WAITING:
-            raise HTTPException(503, headers={"Retry-After": str(RETRY_SECONDS)})
+        """Take a place; raises ComeBack when there is none."""
+        if self._present >= self._most:
+            raise ComeBack(503, "The service is busy and its queue is full", self._retry_seconds)
         self._present += 1
 
     def leave(self) -> None:
@@ -124,48 +84,90 @@ class LineStream(StreamingResponse):
 
 
 class Service:
-    """What the routes share: the parts that work, and whose turn it is."""
+    """What the routes share: the parts that work, and how much they take on."""
 
-    def __init__(self, capabilities: Capabilities, parts: "Future[Parts]") -> None:
-        self.capabilities = capabilities
-        self.turns = Turns()
+    def __init__(self, capabilities: Capabilities, parts: "Future[Parts]", bounds: Bounds, room: int) -> None:
+        self.capabilities = capabilities.model_copy(update={"limits": _limits(bounds, room)})
+        self.bounds = bounds
+        self.places = Places(room + bounds.waiting, bounds.retry_seconds)
+        self.records = Rate(bounds.records_per_minute)
         self.stopping = threading.Event()
         """Set when the service is to end: work in progress stops."""
         self._parts = parts
+        # Half of it keeps the models busy while the other half is scored.
+        self._pool = Pool(2 * room if room > 1 else 1)
 
     @property
     def ready(self) -> bool:
         """Whether model and scorer are loaded."""
         return self._parts.done() and not self._parts.exception()
 
-    def _work(self, request: AugmentRequest, skip: frozenset[str], left: threading.Event) -> Work:
-        model = self.capabilities.models[0]
-        form = model.prompt if request.prompt == "auto" else request.prompt
-        assert form != "auto"
-        return Work(request, model.name, form, skip, lambda: left.is_set() or self.stopping.is_set(), _report)
+    def admit(self, scope: Scope, records: int) -> None:
+        """Take a place for a request of so many records; raises ComeBack."""
+        if seconds := self.records.take(address(scope), records):
+            raise too_fast(self.bounds.records_per_minute, "records", seconds)
+        self.places.enter()
 
     async def lines(self, request: AugmentRequest, skip: frozenset[str]) -> AsyncGenerator[bytes, None]:
-        """The answer's lines as they are made, in a thread of their own; closing the generator stops the work."""
-        async with self.turns.lock:
-            parts = await asyncio.shield(asyncio.wrap_future(self._parts))
-            loop, told, left = asyncio.get_running_loop(), asyncio.Queue[AnswerLine | None](), threading.Event()
-            work = self._work(request, skip, left)
+        """The answer's lines as they are made; closing the generator stops the work."""
+        parts = await asyncio.shield(asyncio.wrap_future(self._parts))
+        loop, told, left = asyncio.get_running_loop(), asyncio.Queue[Outcome](), threading.Event()
 
-            def run() -> None:
-                try:
-                    for line in augment(work, parts):
-                        loop.call_soon_threadsafe(told.put_nowait, line)
-                finally:
-                    loop.call_soon_threadsafe(told.put_nowait, None)
+        def should_stop() -> bool:
+            return left.is_set() or self.stopping.is_set()
 
-            thread = loop.run_in_executor(None, run)
+        work = Work(request, self.capabilities.models, self.bounds.record_seconds, should_stop, _report)
+
+        def do(record: SharedRecord) -> None:
+            if not should_stop():
+                loop.call_soon_threadsafe(told.put_nowait, augment_record(work, parts, record))
+
+        records = [record for record in request.records if record.reference not in skip]
+        batch = self._pool.add([functools.partial(do, record) for record in records], request.k)
+        try:
+            async with contextlib.aclosing(self._told(told, len(records))) as lines:
+                async for line in lines:
+                    yield line
+        finally:
+            left.set()
+            self._pool.drop(batch)
+            # Whoever is next must find the models free.
+            with anyio.CancelScope(shield=True):
+                await asyncio.wrap_future(batch.ended)
+
+    async def _told(self, told: "asyncio.Queue[Outcome]", records: int) -> AsyncGenerator[bytes, None]:
+        """The lines of so many records; it ends without a summary when the service does, or when time is up."""
+        tally, deadline = Tally(), time.monotonic() + self.bounds.request_seconds
+        for _ in range(records):
+            outcome = await self._next(told, deadline)
+            if outcome is None:
+                return
+            tally.add(outcome)
+            lines = [*outcome.lines, RecordLine(reference=outcome.reference)]
+            yield b"".join(line.model_dump_json().encode() + b"\n" for line in lines)
+        yield tally.summary().model_dump_json().encode() + b"\n"
+
+    async def _next(self, told: "asyncio.Queue[Outcome]", deadline: float) -> Outcome | None:
+        """What became of the next record; None when nothing more is to be told."""
+        while not self.stopping.is_set() and (left := deadline - time.monotonic()) > 0:
             try:
-                while (line := await told.get()) is not None:
-                    yield line.model_dump_json().encode() + b"\n"
-            finally:
-                left.set()
-                with anyio.CancelScope(shield=True):
-                    await thread
+                outcome = await asyncio.wait_for(told.get(), min(left, STOP_SECONDS))
+            except TimeoutError:
+                continue
+            # A record that was stopped half-way has not been done.
+            return None if self.stopping.is_set() else outcome
+        return None
+
+
+def _limits(bounds: Bounds, room: int) -> Limits:
+    return Limits(
+        waiting=bounds.waiting,
+        at_once=room,
+        requests_per_minute=bounds.requests_per_minute,
+        records_per_minute=bounds.records_per_minute,
+        record_seconds=bounds.record_seconds,
+        request_seconds=bounds.request_seconds,
+    )
 
 
 def _report(line: str) -> None:
@@ -174,7 +176,8 @@ def _report(line: str) -> None:
 
 async def _http_problem(_: fastapi.Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return _problem(error.status_code, headers=dict(error.headers or {}))
+    sentence = error.detail if isinstance(error, ComeBack) else None
+    return problem(error.status_code, sentence, headers=dict(error.headers or {}))
 
 
 def _first_fault(error: fastapi.exceptions.RequestValidationError) -> str:
@@ -191,12 +194,12 @@ def _first_fault(error: fastapi.exceptions.RequestValidationError) -> str:
 
 async def _validation_problem(_: fastapi.Request, error: Exception) -> JSONResponse:
     assert isinstance(error, fastapi.exceptions.RequestValidationError)
-    return _problem(422, f"{_first_fault(error)}; see /openapi.json.")
+    return problem(422, f"{_first_fault(error)}; see /openapi.json.")
 
 
 async def _defect_problem(_: fastapi.Request, error: Exception) -> JSONResponse:
     _report(f"a request failed ({type(error).__name__})")
-    return _problem(500, "The service failed on this request; try again, and report it if it goes on.")
+    return problem(500, "The service failed on this request; try again, and report it if it goes on.")
 
 
 def _skipped(header: str) -> frozenset[str]:
@@ -205,7 +208,9 @@ def _skipped(header: str) -> frozenset[str]:
 
 def _add_routes(app: fastapi.FastAPI, service: Service) -> None:
     secured = [fastapi.Depends(fastapi.security.HTTPBearer(auto_error=False))]
-    refusals: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in (401, 413, 422, 503)}
+    refusals: dict[int | str, dict[str, Any]] = {
+        status: {"model": Problem} for status in (400, 401, 413, 422, 429, 503)
+    }
     skip_header = fastapi.Header(alias=SKIP_HEADER, description="References that need not be done, between commas.")
 
     @app.get("/v1/health")
@@ -213,22 +218,38 @@ def _add_routes(app: fastapi.FastAPI, service: Service) -> None:
         """Whether the service can work yet; needs no token."""
         return Health(status="ready" if service.ready else "loading")
 
-    @app.get("/v1/capabilities", dependencies=secured, responses={401: refusals[401]})
+    @app.get("/v1/capabilities", dependencies=secured, responses={status: refusals[status] for status in (401, 429)})
     async def capabilities() -> Capabilities:
         """Models, scorer and limits."""
         return service.capabilities
 
     @app.post("/v1/augment", dependencies=secured, responses=refusals, response_class=LineStream)
-    async def augment_records(request: AugmentRequest, skip: Annotated[str, skip_header] = "") -> fastapi.Response:
+    async def augment_records(
+        request: AugmentRequest, connection: fastapi.Request, skip: Annotated[str, skip_header] = ""
+    ) -> fastapi.Response:
         """Synthetic pairs with their scores, one JSON line each as they are made, and a summary at the end."""
         if len({record.reference for record in request.records}) < len(request.records):
-            return _problem(422, "records should have references of their own and two share one; give each another.")
-        service.turns.enter()
-        return LineStream(service.lines(request, _skipped(skip)), service.turns.leave)
+            return problem(422, "records should have references of their own and two share one; give each another.")
+        left_out = _skipped(skip)
+        service.admit(connection.scope, sum(record.reference not in left_out for record in request.records))
+        return LineStream(service.lines(request, left_out), service.places.leave)
 
 
-def build_app(capabilities: Capabilities, parts: "Future[Parts]", token: str) -> fastapi.FastAPI:
-    """The service as an ASGI application; `parts` may still be loading. `app.state.service` is the Service."""
+def _add_page(app: fastapi.FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    async def page() -> HTMLResponse:
+        """What /openapi.json says, to read."""
+        return HTMLResponse(render_page(app.openapi()), headers=HEADERS)
+
+
+def build_app(
+    capabilities: Capabilities, parts: "Future[Parts]", token: str, bounds: Bounds | None = None, room: int = 1
+) -> fastapi.FastAPI:
+    """The service as an ASGI application; `parts` may still be loading. `app.state.service` is the Service.
+
+    `room` is the number of samples that the models write at the same time; with 1, a record at a time is done.
+    """
+    bounds = bounds or Bounds()
     app = fastapi.FastAPI(
         title="CDCDA augmentation service",
         version=capabilities.protocol,
@@ -238,10 +259,11 @@ def build_app(capabilities: Capabilities, parts: "Future[Parts]", token: str) ->
         # Whatever a client calls its JSON: the token, not the type, keeps pages of other origins out.
         strict_content_type=False,
     )
-    app.state.service = Service(capabilities, parts)
-    app.add_middleware(Gate, token=token)
+    app.state.service = Service(capabilities, parts, bounds, room)
+    app.add_middleware(Gate, token=token, requests_per_minute=bounds.requests_per_minute)
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_exception_handler(fastapi.exceptions.RequestValidationError, _validation_problem)
     app.add_exception_handler(Exception, _defect_problem)
     _add_routes(app, app.state.service)
+    _add_page(app)
     return app

@@ -13,7 +13,8 @@ from typing import Literal, Protocol
 from cloud_stub.prompts import Prompt, seeded
 from cloud_stub.schemas import MAX_TEXT, SharedRecord
 
-Fault = Literal["too long", "stopped", "unusable answer"]
+SampleFault = Literal["too long", "stopped", "model error"]
+Fault = Literal["too long", "stopped", "model error", "unusable answer"]
 
 REDRAWS = 2
 """How often a sample that came to nothing is drawn again."""
@@ -30,12 +31,12 @@ class Sample:
     input: str
     output: str
     tokens: int
-    fault: Literal["too long", "stopped"] | None = None
+    fault: SampleFault | None = None
     """Why the answer is not whole."""
 
 
 class LanguageModel(Protocol):
-    """Writes samples; it takes one call at a time."""
+    """Writes samples; it takes one call at a time where the service has room for 1, else many."""
 
     def write(
         self, prompt: Prompt, seeds: Sequence[int], temperature: float, should_stop: Callable[[], bool]
@@ -114,7 +115,12 @@ def _fault(sample: Sample, pair: tuple[str, str], record: SharedRecord, siblings
 
 
 def _to_draw(draws: dict[int, Draw], k: int) -> list[int]:
-    return [number for number in range(1, k + 1) if number not in draws or draws[number].fault]
+    """Numbers to draw; a model that failed, or took too long, has been asked often enough."""
+    return [
+        number
+        for number in range(1, k + 1)
+        if number not in draws or draws[number].fault not in (None, "model error", "stopped")
+    ]
 
 
 def draw_samples(

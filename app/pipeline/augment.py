@@ -78,7 +78,11 @@ def _store_line(context: JobContext, line: CloudLine, payload: Payload, threshol
 
 def _receive(context: JobContext, payload: Payload, address: CloudAddress, skip: frozenset[str]) -> None:
     thresholds = load_thresholds(context.workspace)
-    lines = send_approved(context.workspace, payload, context.job.settings["sha256"], address, skip)
+
+    def waiting(sentence: str) -> None:
+        context.report("preparing", {"message": sentence})
+
+    lines = send_approved(context.workspace, payload, context.job.settings["sha256"], address, skip, waiting)
     with contextlib.closing(lines):
         while True:
             with context.interruptible():

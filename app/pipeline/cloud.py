@@ -6,7 +6,8 @@ that was asked for, and are stripped of control characters.
 
 import io
 import json
-from collections.abc import Collection, Generator, Iterator
+import time
+from collections.abc import Callable, Collection, Generator, Iterator
 from typing import IO
 
 import pydantic
@@ -41,6 +42,12 @@ SILENCE_SECONDS = 1800.0
 MAX_LINE = 12 * MAX_TEXT
 """Bytes; two texts in their longest JSON form."""
 MAX_ANSWER = 1024 * 1024
+BUSY = (429, 503)
+"""Answers of a service that cannot take a request on now."""
+TIMES_BACK = 5
+"""How often a busy service is asked again."""
+LONGEST_WAIT = 300
+"""Seconds; who is told to come back later than that is told so."""
 
 
 class _Body(io.BytesIO):
@@ -162,8 +169,40 @@ def _attempt(
         seconds=SILENCE_SECONDS,
     ) as answer:
         if answer.status_code != 200:
-            raise _problem(answer)
+            raise _refusal(answer)
         yield from _stream(payload, answer)
+
+
+class _Busy(CloudError):
+    """The service cannot take the request on now."""
+
+    def __init__(self, sentence: str, seconds: int | None) -> None:
+        super().__init__(sentence)
+        self.seconds = seconds
+        """When to come back, as it said; None where it did not say, or said a time out of all proportion."""
+
+
+def _refusal(answer: requests.Response) -> CloudError:
+    if answer.status_code not in BUSY:
+        return _problem(answer)
+    said = answer.headers.get("Retry-After", "").strip()
+    # Dates, which the header may hold too, come from no service of ours.
+    whole = said.isascii() and said.isdigit() and len(said) < 10
+    seconds = max(1, int(said)) if whole and int(said) <= LONGEST_WAIT else None
+    return _Busy(f"{SERVICE} is busy and refused the request for now; resume the job in a while.", seconds)
+
+
+def _sent_once(
+    workspace: Workspace, payload: Payload, address: CloudAddress, skip: Collection[str]
+) -> Iterator[CloudLine]:
+    """One attempt, and its line of the ledger."""
+    body = _Body(workspace, payload)
+    try:
+        yield from _attempt(workspace, payload, address, skip, body)
+    except BaseException as error:
+        if not body.written_down:
+            body.write_down(f"not sent: {error or 'stopped'}")
+        raise
 
 
 def send_approved(
@@ -172,21 +211,26 @@ def send_approved(
     approved_sha256: str,
     address: CloudAddress,
     skip: Collection[str] = frozenset(),
+    waiting: Callable[[str], None] = lambda sentence: None,
 ) -> Generator[CloudLine, None, None]:
     """Send the payload and yield what comes back; `skip` names the references that need not be done again.
 
+    A service that is busy and says when to come back is asked again then, TIMES_BACK times at most; `waiting` is told.
     Raises ApprovalMismatch before a connection is opened, Offline, and CloudError. Each attempt is one line of the
     ledger: "sent" from the first byte on, else why nothing left.
     """
     require_approved(payload, approved_sha256)
     require_destination(payload.destination, address)
-    body = _Body(workspace, payload)
-    try:
-        yield from _attempt(workspace, payload, address, skip, body)
-    except BaseException as error:
-        if not body.written_down:
-            body.write_down(f"not sent: {error or 'stopped'}")
-        raise
+    for time_back in range(TIMES_BACK + 1):
+        try:
+            yield from _sent_once(workspace, payload, address, skip)
+            return
+        except _Busy as busy:
+            # Nothing was answered yet: a refusal comes before the first line.
+            if busy.seconds is None or time_back == TIMES_BACK:
+                raise CloudError(str(busy)) from None
+            waiting(f"{SERVICE} is busy; asking again in {busy.seconds} seconds ({time_back + 1} of {TIMES_BACK})")
+            time.sleep(busy.seconds)
 
 
 def _ask(workspace: Workspace, address: CloudAddress, path: str, token: str | None, seconds: float) -> bytes:

@@ -9,6 +9,7 @@ verdicts are the service's and the app's own. `--out FILE` writes every pair as 
 import argparse
 import collections
 import json
+import math
 import random
 import time
 from collections.abc import Iterator
@@ -19,11 +20,11 @@ from app import lamp
 from app.pipeline.judging import Thresholds, judge
 from app.pipeline.safety import added
 from app.tasks import find_task
-from cloud_stub.augmenting import Parts, Work, augment
+from cloud_stub.augmenting import Outcome, Parts, Work, augment_record
 from cloud_stub.llama_model import LlamaModel
 from cloud_stub.models import ModelFile, embedded_model
 from cloud_stub.nli import EmbeddedNli
-from cloud_stub.schemas import AugmentRequest, PairLine, SharedRecord, SummaryLine
+from cloud_stub.schemas import AugmentRequest, ModelDescription, PairLine, SharedRecord
 from cloud_stub.schemas import Thresholds as Wanted
 from personal_store.nouns import Scores
 
@@ -47,13 +48,10 @@ def _requests(options: argparse.Namespace) -> Iterator[tuple[AugmentRequest, Sha
         yield request, draw.choice(records)
 
 
-def _augmented(options: argparse.Namespace, parts: Parts) -> Iterator[tuple[SharedRecord, PairLine | SummaryLine]]:
+def _augmented(options: argparse.Namespace, parts: Parts, name: str) -> Iterator[tuple[SharedRecord, Outcome]]:
+    writer = ModelDescription(name=name, embedded=False, prompt=options.form)
     for request, record in _requests(options):
-        others = {other.reference for other in request.records} - {record.reference}
-        work = Work(request, "model", options.form, others, lambda: False, print)
-        for line in augment(work, parts):
-            if isinstance(line, PairLine | SummaryLine):
-                yield record, line
+        yield record, augment_record(Work(request, (writer,), math.inf, lambda: False, print), parts, record)
 
 
 def _verdict(record: SharedRecord, line: PairLine) -> dict[str, Any]:
@@ -82,13 +80,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     model = ModelFile(options.model.stem, options.model) if options.model else embedded_model()
-    parts = Parts(LlamaModel(model), EmbeddedNli())
+    parts = Parts((LlamaModel(model),), EmbeddedNli())
     found, tokens, drawn, started = [], 0, 0, time.perf_counter()
-    for record, line in _augmented(options, parts):
-        if isinstance(line, PairLine):
-            found.append(_verdict(record, line))
-        else:
-            tokens, drawn = tokens + line.generated_tokens, drawn + line.pairs + line.failures
+    for record, outcome in _augmented(options, parts, model.name):
+        found += [_verdict(record, line) for line in outcome.lines if isinstance(line, PairLine)]
+        tokens, drawn = tokens + outcome.tokens, drawn + options.k
     seconds = time.perf_counter() - started
     stopped = collections.Counter(reason for pair in found for reason in pair["reasons"])
     kept = sum(pair["kept"] for pair in found)

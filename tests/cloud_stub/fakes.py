@@ -13,6 +13,7 @@ import requests
 import uvicorn
 
 from cloud_stub.augmenting import Parts
+from cloud_stub.limits import Bounds
 from cloud_stub.prompts import Prompt
 from cloud_stub.schemas import Capabilities, ModelDescription, SharedRecord
 from cloud_stub.server import build_app
@@ -91,9 +92,13 @@ CAPABILITIES = Capabilities(
 )
 
 
+BOUNDS = Bounds(requests_per_minute=0, records_per_minute=0)
+
+
 def loaded(model: Any, scorer: Any = None) -> "Future[Parts]":
     future: Future[Parts] = Future()
-    future.set_result(Parts(model, scorer or FakeNli()))
+    models = model if isinstance(model, tuple) else (model,)
+    future.set_result(Parts(models, scorer or FakeNli()))
     return future
 
 
@@ -115,9 +120,11 @@ class Client:
 
 
 @contextlib.contextmanager
-def serving(parts: "Future[Parts]") -> Iterator[Client]:
+def serving(
+    parts: "Future[Parts]", capabilities: Capabilities = CAPABILITIES, bounds: Bounds = BOUNDS, room: int = 1
+) -> Iterator[Client]:
     """The real server around these parts, on a free loopback port."""
-    app = build_app(CAPABILITIES, parts, TOKEN)
+    app = build_app(capabilities, parts, TOKEN, bounds, room)
     config = uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:

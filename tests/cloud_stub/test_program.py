@@ -1,28 +1,27 @@
 """The service as people start it: a process of its own, from the command line."""
 
-import contextlib
 import json
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
 from cloud_stub import __main__ as program
-from cloud_stub import schemas
+from cloud_stub import options, schemas
+from cloud_stub.errors import ServiceError
+from cloud_stub.limits import Bounds
+from cloud_stub.loading import ModelFiles, UpstreamModels
 from cloud_stub.models import ModelFile
+from cloud_stub.upstream import ANSWER_SECONDS
 from tests import tiny
 from tests.cloud_stub.fakes import record, request_body
+from tests.cloud_stub.programs import PATIENCE, READY, ready, started, wait_until_ready
+from tests.cloud_stub.stand_in import standing_in
 
-READY = "cdcda-cloud listening on "
-PATIENCE = 60.0
 ON_A_HUB = "nobody/no-such-model"
 """Cannot be loaded, but that takes longer to find out than these tests take."""
 
@@ -32,34 +31,9 @@ def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.tiny_gguf(tmp_path_factory.mktemp("models"))
 
 
-@contextlib.contextmanager
-def started(*options: object, token: str | None = "secret") -> Iterator[subprocess.Popen[str]]:
-    environment = {name: value for name, value in os.environ.items() if name != program.TOKEN_VARIABLE}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cloud_stub", "--port", "0", *map(str, options)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment | ({program.TOKEN_VARIABLE: token} if token else {}) | {"HF_HUB_OFFLINE": "1"},
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def ready(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line.startswith(READY), line
-    return line.removeprefix(READY).strip()
-
-
-def failure(*options: object) -> str:
+def failure(*arguments: object) -> str:
     """What a start that cannot succeed says; it is one line and the exit code is 1."""
-    with started(*options) as process:
+    with started(*arguments) as process:
         out, error = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert READY not in out
@@ -140,26 +114,18 @@ def test_a_scorer_that_turns_out_not_to_load_ends_it_with_one_sentence(gguf: Pat
     assert "check the name" in error
 
 
-@pytest.mark.parametrize("options", [["--port", "70000"], ["--port", "x"], ["--nonsense"]])
-def test_bad_usage_has_the_exit_code_2(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("given", [["--port", "70000"], ["--port", "x"], ["--nonsense"]])
+def test_bad_usage_has_the_exit_code_2(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        program.main(options)
+        program.main(given)
     assert ended.value.code == 2
     assert "usage" in capsys.readouterr().err
 
 
 def test_the_weak_embedded_model_has_a_form_of_its_own() -> None:
-    described = program.describe(ModelFile("smollm2-135m", Path("x"), embedded=True), None)
+    described = ModelFiles((ModelFile("smollm2-135m", Path("x"), embedded=True),)).describe(None)
     assert (described.models[0].embedded, described.models[0].prompt) == (True, "examples")
-    assert program.describe(ModelFile("other", Path("x")), "an NLI").models[0].prompt == "rewrite"
-
-
-def wait_until_ready(url: str) -> None:
-    for _ in range(int(PATIENCE * 5)):
-        if requests.get(f"{url}/v1/health", timeout=10).json()["status"] == "ready":
-            return
-        time.sleep(0.2)
-    raise AssertionError("the model did not load")
+    assert ModelFiles((ModelFile("other", Path("x")),)).describe("an NLI").models[0].prompt == "rewrite"
 
 
 @pytest.mark.slow
@@ -194,3 +160,81 @@ def test_the_real_models_write_and_score_pairs_of_real_records() -> None:
     assert not any("<|im_" in pair.input + pair.output for pair in pairs)
     # The summaries differ in their seconds.
     assert answers[0].text.splitlines()[:-1] == answers[1].text.splitlines()[:-1]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["--upstream", "http://127.0.0.1:1/v1"], "--model"),
+        (["--concurrency", "4"], "--upstream"),
+        (["--upstream", "http://127.0.0.1:1/v1", "--model", "a", "--concurrency", "0"], "--concurrency"),
+        (["--model", "a.gguf", "--model", "a.gguf"], "twice"),
+        (["--records-per-minute", "-1"], "--records-per-minute"),
+        (["--record-seconds", "0"], "--record-seconds"),
+    ],
+)
+def test_options_that_do_not_go_together_are_told(
+    given: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        program.main(given)
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_limits_of_the_command_line_are_those_of_the_service() -> None:
+    files = options.parse_options(["--requests-per-minute", "5", "--record-seconds", "2.5"])
+    assert options.bounds(files) == Bounds(requests_per_minute=5, record_seconds=2.5)
+    upstream = options.parse_options(["--upstream", "http://127.0.0.1:1/v1", "--model", "a", "--waiting", "9"])
+    assert options.bounds(upstream).waiting == 9
+
+
+def test_the_key_comes_from_the_variable_that_is_named_else_from_ours_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = ["--upstream", "http://127.0.0.1:1/v1/", "--model", "a", "--model", "b", "--concurrency", "3"]
+    monkeypatch.setenv("OPENAI_API_KEY", "theirs")
+    monkeypatch.setenv("CDCDA_UPSTREAM_KEY", "ours")
+    monkeypatch.setenv("MINE", "mine")
+    chosen = options.choose_models(options.parse_options(given))
+    assert chosen == UpstreamModels("http://127.0.0.1:1/v1", ("a", "b"), "ours", 3, ANSWER_SECONDS)
+    assert "ours" not in repr(chosen)
+    named = options.choose_models(options.parse_options([*given, "--upstream-key-variable", "MINE"]))
+    assert isinstance(named, UpstreamModels)
+    assert named.key == "mine"
+    with pytest.raises(ServiceError, match="NOT_SET"):
+        options.choose_models(options.parse_options([*given, "--upstream-key-variable", "NOT_SET"]))
+    assert [model.name for model in named.describe(None).models] == ["a", "b"]
+
+
+def test_two_files_are_two_models(gguf: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.gguf"
+    other.write_bytes(gguf.read_bytes())
+    chosen = options.choose_models(options.parse_options(["--model", str(gguf), "--model", str(other)]))
+    assert [model.name for model in chosen.describe(None).models] == [gguf.stem, "other"]
+
+
+def test_an_upstream_server_that_is_not_there_ends_it_with_one_sentence() -> None:
+    assert "cannot be reached" in failure_later("--upstream", "http://127.0.0.1:1/v1", "--model", "a")
+
+
+def failure_later(*arguments: object) -> str:
+    """What a service says that answered and then could not load."""
+    with started(*arguments) as process:
+        _, error = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert error.count("\n") == 1, error
+    return error
+
+
+def test_the_program_in_front_of_an_upstream_server_serves_its_pairs() -> None:
+    with standing_in(models=("a", "b")) as upstream:
+        command = ("--upstream", upstream.url, "--model", "a", "--model", "b", "--concurrency", "4")
+        with started(*command) as process:
+            url = ready(process)
+            answer = requests.post(
+                f"{url}/v1/augment",
+                json=request_body(record(1, "one two three four five six"), k=4, prompt="rewrite"),
+                headers={"Authorization": "Bearer secret"},
+                timeout=PATIENCE,
+            )
+    pairs = [json.loads(line) for line in answer.text.splitlines()][:4]
+    assert [(pair["type"], pair["model"]) for pair in pairs] == [("pair", "a"), ("pair", "b")] * 2

@@ -11,11 +11,22 @@ from typing import Any
 import pytest
 import requests
 
-from cloud_stub import schemas, server
+from cloud_stub import gate, schemas
 from cloud_stub.augmenting import Parts
 from cloud_stub.prompts import Prompt
 from cloud_stub.writing import Sample
-from tests.cloud_stub.fakes import TOKEN, Client, FakeModel, SlowModel, loaded, record, reference, request_body, serving
+from tests.cloud_stub.fakes import (
+    BOUNDS,
+    TOKEN,
+    Client,
+    FakeModel,
+    SlowModel,
+    loaded,
+    record,
+    reference,
+    request_body,
+    serving,
+)
 
 SECRET = "my-own-secret-words"
 
@@ -164,7 +175,7 @@ def test_a_body_that_says_it_is_too_large_is_refused_unread(service: Client) -> 
 
 
 def test_a_body_in_chunks_is_cut_off_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "MAX_BODY", 1000)
+    monkeypatch.setattr(gate, "MAX_BODY", 1000)
     with serving(loaded(FakeModel())) as client:
         answer = requests.post(
             f"{client.url}/v1/augment",
@@ -200,7 +211,7 @@ def test_a_client_that_leaves_while_it_waits_gives_its_place_back() -> None:
     with serving(loaded(slow)) as client:
         first = client.post(request_body(record(1)), stream=True)
         assert slow.started.wait(10)
-        for _ in range(3 * server.WAITING):
+        for _ in range(3 * BOUNDS.waiting):
             with client.post(request_body(record(1)), stream=True) as answer:
                 assert answer.status_code == 200
             time.sleep(0.05)
@@ -210,7 +221,7 @@ def test_a_client_that_leaves_while_it_waits_gives_its_place_back() -> None:
 def test_beyond_the_queue_requests_are_told_to_come_back_later() -> None:
     slow = SlowModel()
     with serving(loaded(slow)) as client:
-        inside = [client.post(request_body(record(1)), stream=True) for _ in range(1 + server.WAITING)]
+        inside = [client.post(request_body(record(1)), stream=True) for _ in range(1 + BOUNDS.waiting)]
         answer = client.post(request_body(record(1)))
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) > 0

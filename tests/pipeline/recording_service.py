@@ -46,6 +46,8 @@ class RecordingService:
         self.skips: list[list[str]] = []
         self.tokens: list[str | None] = []
         self.status = 200
+        self.busy: list[int] = []
+        """Statuses of the next answers, before all others are as they should be."""
         self.headers: dict[str, str] = {}
         self.answer: Answer = good_answer
         self.url = ""
@@ -69,11 +71,12 @@ def _handler(service: RecordingService) -> type[http.server.BaseHTTPRequestHandl
             service.bodies.append(body)
             service.skips.append(skip)
             service.tokens.append(self.headers.get("Authorization"))
-            self.send_response(service.status)
+            status = service.busy.pop(0) if service.busy else service.status
+            self.send_response(status)
             for name, value in service.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            if service.status == 200:
+            if status == 200:
                 with contextlib.suppress(OSError):
                     for block in service.answer(json.loads(body), skip):
                         self.wfile.write(block)

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from app.errors import ApprovalMismatch, BadInput, CloudError, Offline
+from app.pipeline import cloud
 from app.pipeline.cloud import CloudLine, send_approved
 from app.pipeline.local_service import CloudAddress
 from app.pipeline.network import is_this_computer, require_allowed, set_offline
@@ -143,6 +145,40 @@ def test_a_refusal_is_one_sentence(workspace: Workspace, service: RecordingServi
     with pytest.raises(CloudError, match=says):
         send(workspace, service)
     assert outcomes(workspace) == ["sent"]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_service_is_asked_again_when_it_says(
+    workspace: Workspace, service: RecordingService, status: int
+) -> None:
+    service.busy, service.headers = [status], {"Retry-After": "1"}
+    said: list[str] = []
+    started = time.monotonic()
+    lines = send(workspace, service, waiting=said.append)
+    assert time.monotonic() - started >= 1
+    assert sum(isinstance(line, PairLine) for line in lines) == 4
+    assert said == ["The augmentation service is busy; asking again in 1 seconds (1 of 5)"]
+    assert outcomes(workspace) == ["sent", "sent"]
+
+
+def test_a_service_that_stays_busy_is_given_up_after_some_times(
+    workspace: Workspace, service: RecordingService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloud, "TIMES_BACK", 1)
+    service.busy, service.headers = [503] * 9, {"Retry-After": "0"}
+    with pytest.raises(CloudError, match="is busy"):
+        send(workspace, service)
+    assert len(service.bodies) == 2
+
+
+@pytest.mark.parametrize("said", ["", "soon", "-1", "9999999", "²", "Wed, 21 Oct 2099 07:28:00 GMT"])
+def test_a_busy_service_that_names_no_sensible_time_is_not_asked_again(
+    workspace: Workspace, service: RecordingService, said: str
+) -> None:
+    service.busy, service.headers = [429], {"Retry-After": said}
+    with pytest.raises(CloudError, match="resume the job in a while"):
+        send(workspace, service)
+    assert len(service.bodies) == 1
 
 
 def test_a_redirect_is_not_followed(workspace: Workspace, service: RecordingService) -> None:

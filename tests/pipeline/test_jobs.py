@@ -116,6 +116,17 @@ def test_an_augment_job_stores_the_pairs_and_counts_them(tmp_path: Path, service
         assert [upload.outcome for upload in ledger.uploads(store)] == ["sent"]
 
 
+def test_a_job_says_that_the_service_is_busy_and_goes_on(tmp_path: Path, service: RecordingService) -> None:
+    workspace, payload = approved(tmp_path, service)
+    service.busy, service.headers = [503], {"Retry-After": "1"}
+    job = jobs.start_augment(workspace, payload, payload.sha256, service.address)
+    reported = list(jobs.follow(workspace, job.id, poll=0.05))
+    assert [event.data["message"] for event in reported if event.kind == "preparing"] == [
+        "The augmentation service is busy; asking again in 1 seconds (1 of 5)"
+    ]
+    assert jobs.get(workspace, job.id).state == "done"
+
+
 def test_a_job_for_another_hash_is_never_made(tmp_path: Path, service: RecordingService) -> None:
     workspace, payload = approved(tmp_path, service)
     with pytest.raises(ApprovalMismatch):

@@ -1,0 +1,166 @@
+"""The service on many processes or machines: the ASGI app of `cdcda-cloud` as a Ray Serve deployment.
+
+    python -m cloud_stub.scale --replicas 2 --upstream URL --model NAME    all options of cdcda-cloud are taken
+    serve run cloud_stub.scale:application replicas=4 upstream=URL model=NAME    on a Ray cluster that already runs
+
+The service keeps nothing between requests, so its replicas share nothing and any of them may be lost: its clients
+resume with the records that are unfinished. Queue bound and rate limits are each replica's own. Needs the extra
+`scale`. Ray's reports of its use to its makers are off, and what it listens on here is loopback.
+"""
+
+import argparse
+import contextlib
+import os
+import secrets
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import fastapi
+
+from cloud_stub import bases
+from cloud_stub.__main__ import GRACE_SECONDS, choose_token, listen
+from cloud_stub.augmenting import Parts
+from cloud_stub.errors import ServiceError
+from cloud_stub.options import bounds, choose_models, parse_options
+from cloud_stub.server import build_app
+
+NAME = "cdcda-cloud"
+PROXY_TAKES = 10_000
+"""Requests that Ray hands to a replica at a time: more than it takes, so that its own queue says who comes back."""
+OBJECT_STORE_BYTES = 128 * 1024 * 1024
+"""Shared memory of a cluster of our own; requests pass it only in part, and nothing stays in it."""
+QUIET = {"log_level": "WARNING", "enable_access_log": False}
+"""What Ray's own processes say."""
+
+Build = Callable[[], fastapi.FastAPI]
+
+
+def deployment(build: Build, replicas: int) -> Any:
+    """The ASGI app that a function builds, once in each replica, as a Ray Serve application."""
+    from ray import serve
+
+    made = serve.deployment(
+        serve.ingress(build)(),
+        name=NAME,
+        num_replicas=replicas,
+        max_ongoing_requests=PROXY_TAKES,
+        graceful_shutdown_timeout_s=GRACE_SECONDS,
+        logging_config=QUIET,
+    )
+    return made.bind()
+
+
+def builder(options: argparse.Namespace, token: str) -> Build:
+    """What builds the service of these options where it is called; raises ServiceError for options that cannot do."""
+    models = choose_models(options)
+
+    def build() -> fastapi.FastAPI:
+        loaded: Future[Parts] = Future()
+        # Ray sends no request to a replica before it is built.
+        loaded.set_result(models.load(options.nli))
+        app = build_app(models.describe(options.nli), loaded, token, bounds(options), models.room)
+        app.include_router(bases.build_router(options.bases_dir))
+        return app
+
+    return build
+
+
+def application(arguments: Mapping[str, str]) -> Any:
+    """For `serve run`: options without their dashes, `replicas` among them; raises ServiceError."""
+    given = [f"--{name.replace('_', '-')}={value}" for name, value in arguments.items()]
+    replicas, options = _options(given)
+    return deployment(builder(options, choose_token()), replicas)
+
+
+@contextlib.contextmanager
+def _cluster() -> Iterator[None]:
+    """The Ray cluster that RAY_ADDRESS names, else one of our own on loopback, whose files are removed afterwards."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    own: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="cdcda-ray-", ignore_cleanup_errors=True) as folder:
+        if "RAY_ADDRESS" not in os.environ:
+            # What keeps Ray's own ports on loopback, for all its name.
+            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+            # Each replica has one port that Ray opens to all addresses: only who knows this token may use it.
+            os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+            # People's texts are not to be spilled to a disk.
+            kept = {"automatic_object_spilling_enabled": False}
+            own = {"_temp_dir": folder, "object_store_memory": OBJECT_STORE_BYTES, "_system_config": kept}
+        import ray
+
+        ray.init(include_dashboard=False if own else None, logging_level="error", **own)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _check_room(replicas: int) -> None:
+    import ray
+
+    cores = int(ray.cluster_resources().get("CPU", 0))
+    if replicas > cores:
+        raise ServiceError(
+            f"Each replica needs a core and {replicas} were asked for where Ray has {cores}; lower --replicas, or name"
+            " a larger cluster in RAY_ADDRESS."
+        )
+
+
+def _wait_to_be_told() -> None:
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    ended.wait()
+
+
+def run(build: Build, replicas: int, host: str, port: int) -> None:
+    """Serve so many replicas of an app at one address until told to end by a signal; raises ServiceError."""
+    with listen(host, port) as found:
+        port = found.getsockname()[1]
+    with _cluster():
+        from ray import serve
+        from ray.serve.config import HTTPOptions
+
+        _check_room(replicas)
+        http = HTTPOptions(host=host, port=port)
+        serve.start(proxy_location="HeadOnly", http_options=http, logging_config=QUIET)
+        try:
+            serve.run(deployment(build, replicas), name=NAME)
+            print(f"cdcda-cloud listening on http://{host}:{port}", flush=True)
+            _wait_to_be_told()
+        finally:
+            serve.shutdown()
+
+
+def _options(arguments: Sequence[str] | None) -> tuple[int, argparse.Namespace]:
+    parser = argparse.ArgumentParser(
+        prog="python -m cloud_stub.scale",
+        description="Runs cdcda-cloud as several replicas behind one address, on Ray Serve.",
+        epilog="All options of cdcda-cloud are taken too, and mean the same for each replica; see cdcda-cloud --help.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--replicas", type=int, default=2, metavar="N", help="processes that serve (%(default)s)")
+    own, rest = parser.parse_known_args(arguments)
+    if own.replicas < 1:
+        parser.error(f"argument --replicas: a number from 1 was expected, not {own.replicas}")
+    return own.replicas, parse_options(rest)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the replicas; the exit code is 0 when they were told to end, 1 with one sentence when they cannot serve."""
+    replicas, options = _options(arguments)
+    try:
+        run(builder(options, choose_token()), replicas, options.host, options.port)
+    except ServiceError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
