@@ -59,7 +59,7 @@ def test_llama_cpps_own_server_writes_pairs_for_the_service(llama_server: str) -
         wait_until_ready(url)
         answer = requests.post(
             f"{url}/v1/augment",
-            json=request_body(*records, k=3, prompt="sentences"),
+            json=request_body(*records, k=2, prompt="sentences"),
             headers={"Authorization": "Bearer secret"},
             timeout=300,
         )
