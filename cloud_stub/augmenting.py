@@ -4,7 +4,6 @@ Knows no network. A record that comes to nothing says so in its own lines, and a
 models sample j is written by model j, in their order and again from the first.
 """
 
-import dataclasses
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +26,7 @@ from cloud_stub.schemas import (
 )
 from cloud_stub.scoring import score_inputs
 from cloud_stub.sentences import draw_by_sentence
-from cloud_stub.writing import Draw, Drawn, Fault, LanguageModel, draw_samples, same
+from cloud_stub.writing import Draw, Drawn, Fault, LanguageModel, draw_samples, same, tidy
 
 AnswerLine = PairLine | FailureLine | RecordLine | SummaryLine
 
@@ -119,10 +118,13 @@ def form_for(model: ModelDescription, request: AugmentRequest) -> Form:
     return form
 
 
-def _renumbered(draw: Draw, number: int, others: Sequence[Draw]) -> Draw:
+def _taken(draw: Draw, number: int, record: SharedRecord, others: Sequence[Draw]) -> Draw:
     """A model's draw as sample j of the record; it has come to nothing where it repeats another model's."""
-    repeats = draw.fault is None and any(other.fault is None and same(draw.input, other.input) for other in others)
-    return dataclasses.replace(draw, number=number, fault="unusable answer" if repeats else draw.fault)
+    # A form may give the record's own text back, which can hold anything.
+    pair = (tidy(draw.input, record.input), tidy(draw.output, record.output))
+    repeats = any(other.fault is None and same(pair[0], other.input) for other in others)
+    unusable: Fault | None = None if all(pair) and not repeats else "unusable answer"
+    return Draw(number, draw.seed, *pair, draw.fault or unusable)
 
 
 def _tasks(work: Work, parts: Parts, record: SharedRecord) -> Iterator[tuple[range, _Task]]:
@@ -151,7 +153,7 @@ def _draw_in_turns(work: Work, parts: Parts, record: SharedRecord) -> Drawn:
             tokens += drawn.tokens
             for draw in drawn.draws:
                 number = numbers[draw.number - 1]
-                draws[number] = _renumbered(draw, number, list(draws.values()))
+                draws[number] = _taken(draw, number, record, list(draws.values()))
         except UpstreamFailed:
             missing = "model error"
         for number in numbers:

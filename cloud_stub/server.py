@@ -7,6 +7,7 @@ there together have their records done in turn; a bounded number are let in, the
 import asyncio
 import contextlib
 import functools
+import http
 import sys
 import threading
 import time
@@ -208,8 +209,12 @@ def _skipped(header: str) -> frozenset[str]:
 
 def _add_routes(app: fastapi.FastAPI, service: Service) -> None:
     secured = [fastapi.Depends(fastapi.security.HTTPBearer(auto_error=False))]
-    refusals: dict[int | str, dict[str, Any]] = {
-        status: {"model": Problem} for status in (400, 401, 413, 422, 429, 503)
+    refusals: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in (401, 429)}
+    # With "model" they would be described as of the stream's own type.
+    problem_body = {"application/json": {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
+    stream_refusals: dict[int | str, dict[str, Any]] = {
+        status: {"description": http.HTTPStatus(status).phrase, "content": problem_body}
+        for status in (400, 401, 413, 422, 429, 503)
     }
     skip_header = fastapi.Header(alias=SKIP_HEADER, description="References that need not be done, between commas.")
 
@@ -218,12 +223,12 @@ def _add_routes(app: fastapi.FastAPI, service: Service) -> None:
         """Whether the service can work yet; needs no token."""
         return Health(status="ready" if service.ready else "loading")
 
-    @app.get("/v1/capabilities", dependencies=secured, responses={status: refusals[status] for status in (401, 429)})
+    @app.get("/v1/capabilities", dependencies=secured, responses=refusals)
     async def capabilities() -> Capabilities:
         """Models, scorer and limits."""
         return service.capabilities
 
-    @app.post("/v1/augment", dependencies=secured, responses=refusals, response_class=LineStream)
+    @app.post("/v1/augment", dependencies=secured, responses=stream_refusals, response_class=LineStream)
     async def augment_records(
         request: AugmentRequest, connection: fastapi.Request, skip: Annotated[str, skip_header] = ""
     ) -> fastapi.Response:

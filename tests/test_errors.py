@@ -8,6 +8,7 @@ import types
 import pytest
 
 from app import errors as app_errors
+from cloud_stub import errors as service_errors
 from personal_store import errors as store_errors
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -20,7 +21,11 @@ def classes(module: types.ModuleType, root: type[Exception]) -> list[type[Except
     ]
 
 
-KINDS = classes(app_errors, app_errors.AppError) + classes(store_errors, store_errors.StoreError)
+KINDS = [
+    *classes(app_errors, app_errors.AppError),
+    *classes(store_errors, store_errors.StoreError),
+    *classes(service_errors, service_errors.ServiceError),
+]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

@@ -237,7 +237,8 @@ class StandIn:
                 await writer.drain()
                 if b"chatcmpl-stand-in" in answer and answer.endswith(b'"choi'):
                     return
-        except (_Gone, ConnectionError):
+        # Cancelled when it ends; asyncio would tell of that at length.
+        except (_Gone, ConnectionError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
