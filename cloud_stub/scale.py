@@ -88,6 +88,9 @@ def _cluster() -> Iterator[None]:
             os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
             # Each replica has one port that Ray opens to all addresses: only who knows this token may use it.
             os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+            # A busy machine is slow to start Ray's proxy and to answer it: neither is to be taken for dead.
+            os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "30")
+            os.environ.setdefault("RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S", "1")
             # People's texts are not to be spilled to a disk.
             kept = {"automatic_object_spilling_enabled": False}
             own = {"_temp_dir": folder, "object_store_memory": OBJECT_STORE_BYTES, "_system_config": kept}
