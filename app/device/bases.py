@@ -15,7 +15,7 @@ from typing import Any
 from app.device.adapters import GGUF_ADAPTER, MANIFEST, check_files
 from app.device.catalogue import LocalModel
 from app.device.finetuning import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from app.device.gguf_adapter import write_gguf_adapter
+from app.device.gguf_adapter import LAYOUT, write_gguf_adapter
 from app.device.weights import model_hash
 from app.errors import AdapterRefused, BadInput
 
@@ -23,6 +23,8 @@ LICENCE = "LICENCE.txt"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 """What a base may be called: it is a folder's name here and part of an address in the service."""
 _FORMAT = 1
+_MOST_LAYERS = 10_000
+"""And heads; beyond any model."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +126,9 @@ def _manifest(content: Any) -> BaseManifest:
         raise ValueError("another format")
     if not {ADAPTER_CONFIG, ADAPTER_WEIGHTS} <= set(content["files"]):
         raise KeyError("files")
+    # It may come from a service: numbers that no model has would keep the GGUF writer busy for ever.
+    if not all(0 < content["layout"][name] <= _MOST_LAYERS for name in LAYOUT[1:] if name in content["layout"]):
+        raise ValueError("no such model")
     lists = {name: tuple(content[name]) for name in ("losses", "held_out_losses")}
     return BaseManifest(**{**content, **lists})
 

@@ -58,16 +58,24 @@ def _merge_file(path: Path, updates: Mapping[str, Any], out: Path) -> set[str]:
     return found
 
 
-def _write(prepared: Path, base: TaskBase, out: Path) -> None:
+def _write_weights(prepared: Path, base: TaskBase, out: Path) -> None:
+    """Raises KeyError and RuntimeError where base and model do not fit together."""
     updates = _updates(base)
     left = set(updates)
     for path in sorted(prepared.glob("*.safetensors")):
         left -= _merge_file(path, updates, out / path.name)
     if left:
+        raise KeyError(f"it changes {min(left)}, which that model has not")
+
+
+def _write(prepared: Path, base: TaskBase, out: Path) -> None:
+    try:
+        _write_weights(prepared, base, out)
+    except (KeyError, RuntimeError) as error:
         raise AdapterRefused(
-            f"The base {base.name} should fit {prepared.name} but changes {min(left)}, which that model has not; choose"
-            " another base with `cdcda bases use`."
-        )
+            f"The base {base.name} should fit {prepared.name} but cannot be added to it ({error}); choose another base"
+            " with `cdcda bases use`."
+        ) from error
     for path in prepared.glob("*.json"):
         shutil.copyfile(path, out / path.name)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from app.device.bases import TaskBase, check_base, find_bases, find_by_hash, fits
 from app.device.catalogue import LocalModel
+from app.device.finetuning import ADAPTER_WEIGHTS
 from app.errors import AdapterRefused, BadInput
 from app.pipeline.workspace import Workspace
 from app.tasks import Task, find_task
@@ -177,7 +178,8 @@ def _row_offered(offer: BaseDescription) -> BaseRow:
 
 
 def base_rows(workspace: Workspace, offered: Sequence[BaseDescription] = ()) -> tuple[BaseRow, ...]:
-    """The bases that are here, then those that a service offers beside them."""
+    """The bases that are here, then those that a service offers beside them; two may have the same name."""
     here = local_bases(workspace)
-    names = {base.name for base in here}
-    return (*map(_row_here, here), *(_row_offered(offer) for offer in offered if offer.name not in names))
+    known = {(base.name, base.manifest.files[ADAPTER_WEIGHTS]) for base in here}
+    others = [offer for offer in offered if not known & {(offer.name, file.sha256) for file in offer.files}]
+    return (*map(_row_here, here), *map(_row_offered, others))

@@ -59,7 +59,8 @@ def base_view(row: BaseRow, download: Download | None) -> views.View:
     words, share = _state(row, download)
     detail = f"For {views.task_title(row.task)} with {row.model}, {views.bytes_text(row.bytes)}.{_scores(row)}"
     return {
-        "id": row.name,
+        # One that came with the install may share its name with one that is offered.
+        "id": f"{row.name} for {row.model}" + (" (offered)" if not row.installed else ""),
         "name": row.name,
         "title": row.title,
         "detail": detail,
@@ -95,7 +96,8 @@ class Actions:
         named = [row for row in bases.base_rows(self._workspace) if row.task == known.name]
         usual = [(strings.BASE_AUTOMATIC, bases.AUTOMATIC), (strings.BASE_NONE, bases.NONE)]
         chosen = bases.chosen(self._workspace, known)
-        listed = usual + [(f"{row.title} ({row.name})", row.name) for row in named]
+        # Of two with the same name, the fetched one is meant; it comes last.
+        listed = usual + list({row.name: (f"{row.title} ({row.name})", row.name) for row in named}.values())
         if chosen not in [name for _, name in listed]:
             listed.append((chosen, chosen))
         return gr.Dropdown(choices=listed, value=chosen)

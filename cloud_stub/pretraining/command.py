@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import pathlib
+import shutil
 import signal
 import sys
 import threading
@@ -55,6 +56,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=USUAL.seed, help="(%(default)s)")
     parser.add_argument("--max-tokens", type=_positive, default=USUAL.max_tokens, help="of an example (%(default)s)")
     parser.add_argument("--score", type=int, default=Recipe.questions, metavar="N", help="dev questions (%(default)s)")
+    parser.add_argument("--anew", action="store_true", help="do not go on with a stopped one, begin again")
     told = parser.add_argument_group("what the base tells of its data")
     told.add_argument("--title", dest="about_title", default="", metavar="TEXT", help="for people")
     for field in ("data", "licence", "attribution"):
@@ -128,7 +130,10 @@ def main(arguments: Sequence[str]) -> int:
     os.environ |= {**ENVIRONMENT, "HF_HUB_OFFLINE": "1"}
     asked = _until_signal()
     try:
-        base = make_base(recipe_of(options), Screen(), asked.is_set)
+        recipe = recipe_of(options)
+        if options.anew:
+            shutil.rmtree(recipe.unfinished, ignore_errors=True)
+        base = make_base(recipe, Screen(), asked.is_set)
     except Stopped:
         print("cdcda-cloud: stopped; the same command goes on where it was.", file=sys.stderr)
         return INTERRUPTED

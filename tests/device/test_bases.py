@@ -190,6 +190,26 @@ def test_a_base_fits_its_own_model_task_and_template(tmp_path: Path, base: TaskB
         check_base(base, model_at(gguf), template)
 
 
+def test_a_base_of_another_size_is_not_merged(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    model = model_at(tiny_folder(tmp_path))
+    base = random_base(tmp_path / "bases", model.path)
+    weights = base.folder / "adapter_model.safetensors"
+    save_file({name: np.ascontiguousarray(value[:, :2]) for name, value in load_file(weights).items()}, weights)
+    with pytest.raises(AdapterRefused, match="cannot be added to it"):
+        merging.prepare_on(model, base, tmp_path / "cache", lambda _: None)
+
+
+def test_a_manifest_with_numbers_that_no_model_has_is_refused(base: TaskBase) -> None:
+    content = json.loads((base.folder / MANIFEST).read_text())
+    for layers in (10**12, 0, -1, "2"):
+        content["layout"]["num_hidden_layers"] = layers
+        (base.folder / MANIFEST).write_text(json.dumps(content))
+        with pytest.raises(AdapterRefused, match="not one that this version reads"):
+            load_base(base.folder)
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 99}', '{"format": 1, "name": "../up"}', "\x00"])
 def test_a_manifest_that_cannot_be_read_is_refused_and_its_folder_not_listed(base: TaskBase, content: str) -> None:
     (base.folder / MANIFEST).write_text(content)
