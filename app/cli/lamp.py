@@ -43,6 +43,7 @@ def _add_run(actions: Any) -> None:
     run.add_argument("--data", required=True, metavar="DIR", help="LaMP's files: dev_questions.json and so on")
     run.add_argument("--task", required=True, metavar="NAME", help="LaMP_1, 2, 3, 4, 5 or 7")
     run.add_argument("--out", required=True, type=Path, metavar="DIR", help="where results are kept")
+    run.add_argument("--cache", type=Path, metavar="DIR", help="pairs, M_base, answers; runs may share it (--out)")
     run.add_argument("--methods", default="all", metavar="NAMES", help="like direct,cdcda or all,-rkd (%(default)s)")
     run.add_argument("--users", type=_positive, default=100, help="targets: the longest histories (%(default)s)")
     run.add_argument("--only", default="", metavar="NAMES", help="these targets, by user id, instead")
@@ -121,6 +122,7 @@ def _plan(workspace: "Workspace", options: argparse.Namespace) -> Any:
             max_tokens=options.max_tokens,
         ),
         models_dir=str(workspace.models),
+        cache=str(options.cache.expanduser().absolute()) if options.cache else "",
     )
 
 

@@ -54,6 +54,8 @@ class Plan:
     thresholds: Thresholds = dataclasses.field(default_factory=Thresholds)
     fine_tuning: FineTuning = dataclasses.field(default_factory=FineTuning)
     models_dir: str = "~/.cdcda/models"
+    cache: str = ""
+    """Folder of pairs, M_base and answers, which runs with other settings may share; empty: the run's own folder."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +139,7 @@ def _identity(plan: Plan) -> dict[str, Any]:
 
 def _same_plan(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     # More targets may be added to a run: each unit stands by itself, and M_base has a hash of its own.
-    free = {"users", "only", "data", "device_model", "cloud_model", "models_dir"}
+    free = {"users", "only", "data", "device_model", "cloud_model", "models_dir", "cache"}
 
     def fixed(told: Mapping[str, Any]) -> Any:
         return [told["model_hashes"], {key: value for key, value in told["plan"].items() if key not in free}]

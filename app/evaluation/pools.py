@@ -140,6 +140,16 @@ def _fill(workspace: Workspace, wanted: Wanted, key: str) -> dict[int, int]:
     return ids
 
 
+def _earlier(workspace: Workspace) -> Job | None:
+    """The job of an earlier run, once it has ended: that of a run just killed takes a moment to notice."""
+    there = jobs.listing(workspace, "augment")
+    if not there:
+        return None
+    for _ in jobs.follow(workspace, there[0].id):
+        pass
+    return jobs.get(workspace, there[0].id)
+
+
 def _finished_job(
     workspace: Workspace,
     wanted: Wanted,
@@ -148,12 +158,12 @@ def _finished_job(
     address: Callable[[], CloudAddress],
 ) -> Job:
     """The pool's one augment job, begun, resumed or done already."""
-    there = jobs.listing(workspace, "augment")
-    if there and there[0].state == "done":
-        return there[0]
+    there = _earlier(workspace)
+    if there is not None and there.state == "done":
+        return there
     service = address()
-    if there:
-        job = jobs.resume_job(workspace, there[0].id, service)
+    if there is not None:
+        job = jobs.resume_job(workspace, there.id, service)
     else:
         payload = build_payload(
             workspace, LOCAL_DESTINATION, k=wanted.k, seed=wanted.seed, prompt=prompt, task=wanted.task.name

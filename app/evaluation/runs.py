@@ -1,6 +1,6 @@
 """A run: every (target, method, setting) is a unit whose result is a JSON file, written when it is done.
 
-    OUT/pools, bases, others, desk    pairs, M_base, answers: made once, kept under a hash of what they depend on
+    CACHE/pools, bases, others, desk    pairs, M_base, answers: made once, kept under a hash of what they depend on
 
 A stopped run goes on with the units that have no file. Knows no screen.
 """
@@ -62,6 +62,7 @@ class Workbench:
         os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()})
         self._plan = plan
         self._out = out
+        self._cache = Path(plan.cache).expanduser() if plan.cache else out
         self.people = people_of(plan)
         self._targets = {target.user: target for target in self.people.targets}
         self._closing = contextlib.ExitStack()
@@ -70,9 +71,9 @@ class Workbench:
 
     def _kit(self, largest: Largest) -> Kit:
         device, cloud = models_of(self._plan)
-        desk = self._out / "desk"
-        pools = Pools(self._out / "pools", cloud, self._service, largest, self._plan.prompt, self._plan.thresholds)
-        base = _base(self._plan, self.people, device, self._out)
+        desk = self._cache / "desk"
+        pools = Pools(self._cache / "pools", cloud, self._service, largest, self._plan.prompt, self._plan.thresholds)
+        base = _base(self._plan, self.people, device, self._cache)
         kit = Kit(Desk(device, desk, base), Desk(cloud, desk), pools, self._plan.fine_tuning)
         self._closing.callback(kit.device.close)
         self._closing.callback(kit.cloud.close)
@@ -81,7 +82,7 @@ class Workbench:
     def _service(self) -> CloudAddress:
         if self._address is None:
             _, cloud = models_of(self._plan)
-            workspace = open_workspace(self._out / "service")
+            workspace = open_workspace(self._cache / "service")
             self._address = self._closing.enter_context(start_local_service(workspace, cloud.path)).address
         return self._address
 

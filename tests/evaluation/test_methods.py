@@ -1,11 +1,12 @@
 """Each method on tiny models, with the real service, store, trainer and engine."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.errors import BadInput
+from app.errors import BadInput, CloudError
 from app.evaluation import methods
 from app.evaluation.desks import learning_task
 from app.evaluation.methods import METHODS, choose_methods
@@ -92,6 +93,22 @@ def test_only_shared_records_travel(tmp_path: Path, service: CloudAddress, model
     work(tmp_path, plan, Grid("direct,eda,rkd,cdcda", shares=(0.5,), ks=(1,)), service)
     sent = {prompt.input_like for prompt in model.prompts}
     assert sent == {f"We study u0 number {place} of boats and rivers" for place in shared_places(6, 0.5, 0)}
+
+
+@pytest.mark.slow
+def test_pairs_that_a_broken_service_left_undone_are_asked_for_again(
+    tmp_path: Path, service: CloudAddress, model: FakeModel
+) -> None:
+    plan = plan_for(tmp_path, titles(tmp_path / "data"), thresholds=SOME)
+    grid = Grid("cdcda", shares=(0.5,), ks=(1,))
+    with pytest.raises(CloudError, match="cannot be reached"):
+        work(tmp_path, plan, grid, CloudAddress("http://127.0.0.1:1", "none", local=True))
+    assert work(tmp_path, plan, grid, service)["cdcda-s0.5-k1-seed0"]["facts"]["written"] == 3
+    # Another folder that shares the cache asks nobody.
+    elsewhere = dataclasses.replace(plan, cache=str(tmp_path / "out"), thresholds=Thresholds())
+    found = work(tmp_path / "other", elsewhere, grid, service)["cdcda-s0.5-k1-seed0"]["facts"]
+    assert (found["written"], found["kept"]) == (3, 0)
+    assert len(model.prompts) == 3
 
 
 def test_direct_fine_tuning_asks_no_service(tmp_path: Path) -> None:
