@@ -107,8 +107,14 @@ class Actions:
         """Import a file with the chosen columns."""
         if not path:
             return {}, gr.skip()
-        chosen = {"task": task or None, "input": input or None, "output": output or None, "date": date or None}
-        done = importing.import_file(self._workspace, Path(path), **chosen)
+        done = importing.import_file(
+            self._workspace,
+            Path(path),
+            task=task or None,
+            input=input or None,
+            output=output or None,
+            date=date or None,
+        )
         return views.imported_report(done), self.load(text, only, order)
 
     def take_in_sample(self, text: str, only: str, order: Any) -> tuple[Any, ...]:
