@@ -13,7 +13,7 @@ from pathlib import Path
 from app.errors import FileNotUsable
 from app.pipeline.dates import month_comes_first, to_iso
 from app.pipeline.looking import Known, examined
-from app.pipeline.notes import Pasted, read_folder, read_pasted
+from app.pipeline.notes import Notes, Pasted, read_folder, read_notes, read_pasted
 from app.pipeline.reading import Row, Table, read_table
 from app.pipeline.tasks import find_task as find_any_task
 from app.pipeline.workspace import Workspace
@@ -94,7 +94,7 @@ class Imported:
     """Rows that were left out because they are almost the same as another."""
 
 
-Source = Path | str | Pasted
+Source = Path | str | Pasted | Notes
 Listener = Callable[[int, int], object]
 """Is told how many of how many records are done."""
 
@@ -293,6 +293,8 @@ def _read(source: Source, user: str | None) -> tuple[Table, str]:
     """The rows of what a person brings, and its name."""
     if isinstance(source, Pasted):
         return read_pasted(source, user), source.name
+    if isinstance(source, Notes):
+        return read_notes(source), source.name
     path = Path(source)
     return (read_folder(path) if path.is_dir() else read_table(path, user)), path.name
 

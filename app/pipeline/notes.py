@@ -6,7 +6,7 @@ matter's, else one that its file's name begins with).
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from app.errors import FileNotUsable
@@ -29,6 +29,14 @@ class Pasted:
 
     text: str
     name: str = "pasted text"
+
+
+@dataclasses.dataclass(frozen=True)
+class Notes:
+    """Files that a person chose, a note each."""
+
+    paths: tuple[Path, ...]
+    name: str = "notes"
 
 
 def _front(text: str) -> tuple[dict[str, str], str]:
@@ -81,9 +89,12 @@ def read_folder(folder: Path) -> Table:
     return Table("notes", "by file", COLUMNS, rows)
 
 
-def read_notes(paths: Sequence[Path]) -> Table:
-    """The notes in those files."""
-    rows = tuple(_row(number, path, path.name) for number, path in enumerate(paths, 1))
+def read_notes(notes: Notes) -> Table:
+    """The notes in those files; raises FileNotUsable where one is a table, which comes in alone."""
+    for path in notes.paths:
+        if path.suffix.lower() not in SUFFIXES:
+            raise FileNotUsable(f"Several files are taken as notes, and {path.name} is none; choose it alone.")
+    rows = tuple(_row(number, path, path.name) for number, path in enumerate(notes.paths, 1))
     return Table("notes", "by file", COLUMNS, rows)
 
 
