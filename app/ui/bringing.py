@@ -61,7 +61,7 @@ def preview_view(preview: importing.Preview) -> views.View:
     }
 
 
-def brought(files: list[str] | None, pasted: str) -> importing.Source | None:
+def brought(files: list[str] | None, pasted: str | None) -> importing.Source | None:
     """What the person brings: a paste, a table, or notes."""
     if pasted and pasted.strip():
         return Pasted(pasted)
@@ -81,13 +81,15 @@ class Actions:
         """Nothing brought and nothing to look at."""
         return None, "", {}, *(gr.Dropdown(visible=False) for _ in range(4)), gr.Button(visible=False)
 
-    def preview(self, files: list[str] | None, pasted: str, person: str, *chosen: str) -> tuple[Any, ...]:
+    def preview(self, files: list[str] | None, pasted: str | None, person: str | None, *chosen: str) -> tuple[Any, ...]:
         """What is in it, and how it would be read; `chosen` are task and columns that the person picked."""
         source = brought(files, pasted)
         if source is None:
             return self.clear()[2:]
         named = dict(zip(("task", "input", "output", "date"), (name or None for name in chosen), strict=False))
-        preview = importing.preview_file(source, user=person.strip() or None, workspace=self._workspace, **named)  # type: ignore[arg-type]
+        preview = importing.preview_file(
+            source, user=(person or "").strip() or None, workspace=self._workspace, **named
+        )  # type: ignore[arg-type]
         mapping, columns = preview.mapping, list(preview.columns)
         return (
             preview_view(preview),
@@ -101,8 +103,8 @@ class Actions:
     def take_in(
         self,
         files: list[str] | None,
-        pasted: str,
-        person: str,
+        pasted: str | None,
+        person: str | None,
         task: str,
         input: str,
         output: str,
@@ -120,7 +122,7 @@ class Actions:
             input=input or None,
             output=output or None,
             date=date or None,
-            user=person.strip() or None,
+            user=(person or "").strip() or None,
             listen=lambda done, total: progress((done, total), desc=strings.IMPORTING, unit="records"),
         )
         return views.imported_report(done)

@@ -142,7 +142,7 @@ def imported_report(done: Imported) -> View:
         parts.append(f"{len(done.near)} almost the same as others")
     if done.rejected:
         parts.append(f"{len(done.rejected)} rejected")
-    left_out = (*done.rejected, *done.near)
+    left_out = sorted((*done.rejected, *done.near), key=lambda line: line.line)
     return {
         "headline": ", ".join(parts) + ".",
         "rejected": [dataclasses.asdict(line) for line in left_out[:LISTED]],

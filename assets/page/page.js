@@ -87,7 +87,7 @@ window.cdcda = (() => {
       const choice = (text, value, className) => h("button", { class: className, type: "submit", value }, text);
       const dialog = h("dialog", { class: "consent", "aria-label": `What was found in record ${id}` }, h("form", { method: "dialog" },
         h("p", { class: "headline" }, `Record ${id} holds what looks personal`),
-        h("dl", {}, things.map(([kind, text]) => [h("dt", {}, kind), h("dd", { class: "mono" }, text)])),
+        h("dl", {}, things.flatMap(([kind, text]) => [h("dt", {}, kind), h("dd", { class: "mono" }, text)])),
         h("p", { class: "muted" }, "With placeholders, these are replaced before the record leaves; what they stand for stays here."),
         h("div", { class: "form-actions" }, choice("Share with placeholders", "redacted", "small-button"),
           choice("Share as it is", "confirmed", "small-button"), choice("Keep at home", "", "quiet-button"))));
@@ -286,6 +286,7 @@ window.cdcda = (() => {
     bind(props, watch, (value) => {
       tasks = value.tasks || [];
       tools.hidden = !value.tasks;
+      all.closest("label").hidden = !(value.rows || []).length;
       undo.hidden = !value.undo;
       say(undo, value.undo || "");
       refill(other, tasks, () => h("option", { value: "" }, "Another task…"));
