@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from personal_store.errors import AlreadyStored, NotFound
 from personal_store.nouns import (
@@ -28,6 +29,9 @@ MOST_WORDS = 64
 
 TOLD_EVERY = 1_000
 """Records between two words to the listener of an import."""
+
+MANY = 200
+"""New records that are indexed together."""
 
 ORDERS = {
     "newest": "written_at DESC, id DESC",
@@ -68,6 +72,20 @@ def _counted(
     listen(len(records))
 
 
+@contextmanager
+def _indexed_together(store: Store, last: int, count: int) -> Iterator[None]:
+    """Index the texts of many new records after they are stored: a trigger for each row takes far longer."""
+    if count < MANY:
+        yield
+        return
+    trigger = store.value("SELECT sql FROM sqlite_master WHERE name = 'records_inserted'")
+    store.run("DROP TRIGGER records_inserted")
+    yield
+    new = store.tuples("SELECT id, input, output FROM records WHERE id > ? ORDER BY id", [last])
+    store.run_many("INSERT INTO records_fts (rowid, input, output) VALUES (?, ?, ?)", new)
+    store.run(trigger)
+
+
 def add_records(
     store: Store, records: Sequence[NewRecord], listen: Callable[[int], object] = lambda done: None
 ) -> AddOutcome:
@@ -77,11 +95,12 @@ def add_records(
     """
     with store.change():
         last = store.value("SELECT coalesce(max(id), 0) FROM records")
-        store.run_many(
-            "INSERT INTO records (task, input, output, created_at, imported_at, source, content_hash, findings, head,"
-            " tail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (content_hash) DO NOTHING",
-            _counted(records, now(), listen),
-        )
+        with _indexed_together(store, last, len(records)):
+            store.run_many(
+                "INSERT INTO records (task, input, output, created_at, imported_at, source, content_hash, findings,"
+                " head, tail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (content_hash) DO NOTHING",
+                _counted(records, now(), listen),
+            )
         # The write lock is held, so what lies behind the last id is ours.
         added = store.column("SELECT id FROM records WHERE id > ? ORDER BY id", [last])
     return AddOutcome(tuple(added), len(records) - len(added))

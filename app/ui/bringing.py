@@ -86,10 +86,12 @@ class Actions:
         source = brought(files, pasted)
         if source is None:
             return self.clear()[2:]
-        named = dict(zip(("task", "input", "output", "date"), (name or None for name in chosen), strict=False))
+        named: dict[str, Any] = dict(
+            zip(("task", "input", "output", "date"), (name or None for name in chosen), strict=False)
+        )
         preview = importing.preview_file(
             source, user=(person or "").strip() or None, workspace=self._workspace, **named
-        )  # type: ignore[arg-type]
+        )
         mapping, columns = preview.mapping, list(preview.columns)
         return (
             preview_view(preview),
