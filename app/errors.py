@@ -3,6 +3,7 @@
     AppError
         BadInput            what the person gave cannot be used (usage: exit code 2)
         FileNotUsable       a file cannot be read, is empty, or lacks a column
+        NeedsConsent        a record with something personal in it is shared only after the person agreed
         NothingShared       the action needs shared records and there are none
         NothingToTrain      the training set would be empty
         ApprovalMismatch    the approved SHA-256 is not the payload's
@@ -32,6 +33,10 @@ class BadInput(AppError):
 
 class FileNotUsable(AppError):
     """A file cannot be read, is empty, or lacks a column."""
+
+
+class NeedsConsent(AppError):
+    """A record with something personal in it is shared only after the person agreed to just that."""
 
 
 class NothingShared(AppError):

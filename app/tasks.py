@@ -27,6 +27,8 @@ class Task:
     """Column names that are probably the input, most probable first."""
     output_columns: tuple[str, ...] = ()
     """Column names that are probably the output, most probable first."""
+    labels: tuple[str, ...] = ()
+    """The answers that there are, where the person named them."""
 
     def prompt(self, text: str) -> str:
         """The template with the input in its place."""

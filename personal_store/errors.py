@@ -6,6 +6,8 @@ StoreError
     StoreFull           the disk is full; nothing of the change was kept
     StoreBusy           another process held the file for too long
     AlreadyStored       an edit would make a record equal to another
+    StillUsed           a task that records belong to cannot be deleted
+    NotEmpty            an archive comes back only into a store that holds nothing yet
     NotFound            no record, pair, adapter or job has that id
 """
 
@@ -36,3 +38,11 @@ class NotFound(StoreError):
 
 class AlreadyStored(StoreError):
     """Another record has exactly that content."""
+
+
+class StillUsed(StoreError):
+    """A task that records belong to cannot be deleted."""
+
+
+class NotEmpty(StoreError):
+    """An archive comes back only into a store that holds nothing yet."""

@@ -5,10 +5,10 @@ The database itself refuses a change or a deletion; `broken_line` finds one that
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from personal_store.nouns import Upload
+from personal_store.nouns import Sent, Upload
 from personal_store.store import Row, Store, ids_json, now
 
 START = "0" * 64
@@ -47,6 +47,25 @@ def append_upload(
 def uploads(store: Store) -> tuple[Upload, ...]:
     """Every line, the first one first."""
     return tuple(map(_upload, store.rows("SELECT * FROM uploads ORDER BY id")))
+
+
+def sent_records(store: Store, ids: Iterable[int]) -> Mapping[int, Sent]:
+    """How often each of those records left, and when last; a record that never left is not in it."""
+    rows = store.rows(
+        "SELECT value AS id, count(*) AS times, max(sent_at) AS last FROM uploads, json_each(record_ids)"
+        " WHERE outcome = 'sent' AND value IN (SELECT value FROM json_each(?)) GROUP BY value",
+        [ids_json(ids)],
+    )
+    return {row["id"]: Sent(row["times"], row["last"]) for row in rows}
+
+
+def attempts(lines: Iterable[Upload]) -> Mapping[int, int]:
+    """For each line the number of the attempt at sending its body: 1, and 2 and up for retries."""
+    seen: dict[str, int] = {}
+    numbers = {}
+    for line in lines:
+        seen[line.sha256] = numbers[line.id] = seen.get(line.sha256, 0) + 1
+    return numbers
 
 
 def broken_line(store: Store) -> int | None:

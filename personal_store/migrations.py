@@ -182,7 +182,52 @@ CREATE TABLE preferences (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST,)
+FINDINGS = """
+-- What looks personal or secret in a record: kinds, one a line; empty: nothing; NULL: not looked at yet.
+ALTER TABLE records ADD COLUMN findings TEXT;
+-- How the person agreed to share a record with findings. NULL: not at all.
+ALTER TABLE records ADD COLUMN shared_as TEXT CHECK (shared_as IN ('confirmed', 'redacted'));
+CREATE INDEX records_not_looked_at ON records (id) WHERE findings IS NULL;
+"""
+
+ENDS = """
+-- Hashes of a record's first and last words, by which almost equal records are found.
+ALTER TABLE records ADD COLUMN head INTEGER;
+ALTER TABLE records ADD COLUMN tail INTEGER;
+CREATE INDEX records_by_head ON records (head);
+CREATE INDEX records_by_tail ON records (tail);
+"""
+
+CHANGES = """
+-- What can be undone. `before` is the record (with its pairs and decisions, where it was deleted) as JSON; NULL: it was
+-- added. Forgetting a record deletes its rows here too.
+CREATE TABLE changes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN ('added', 'edited', 'deleted')),
+    made_at TEXT NOT NULL
+) STRICT;
+CREATE TABLE changed_records (
+    change_id INTEGER NOT NULL REFERENCES changes (id) ON DELETE CASCADE,
+    record_id INTEGER NOT NULL,
+    before TEXT,
+    PRIMARY KEY (change_id, record_id)
+) STRICT;
+CREATE INDEX changed_records_by_record ON changed_records (record_id);
+"""
+
+TASKS = """
+-- Tasks that the person made; those that come with the program are not in here.
+CREATE TABLE tasks (
+    name TEXT PRIMARY KEY,
+    title TEXT NOT NULL,
+    template TEXT NOT NULL,
+    answer TEXT NOT NULL CHECK (answer IN ('text', 'label', 'rating')),
+    labels TEXT NOT NULL,
+    metric TEXT NOT NULL CHECK (metric IN ('rouge', 'accuracy', 'mae'))
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, FINDINGS, ENDS, CHANGES, TASKS)
 """Step n leads from `user_version` n to n + 1."""
 
 

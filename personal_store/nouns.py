@@ -8,6 +8,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 SharedBy = Literal["hand", "slider"]
+SharedAs = Literal["confirmed", "redacted"]
+ChangeKind = Literal["added", "edited", "deleted"]
+Answer = Literal["text", "label", "rating"]
+Metric = Literal["rouge", "accuracy", "mae"]
 DecisionKind = Literal["accepted", "edited", "rejected"]
 JobKind = Literal["augment", "train"]
 JobState = Literal["queued", "running", "stopping", "stopped", "failed", "interrupted", "done"]
@@ -27,6 +31,10 @@ class NewRecord:
     """When the person wrote it, where the source says so: ISO 8601 in UTC, a date alone will do."""
     source: str
     """The file, or "written here"."""
+    findings: tuple[str, ...] | None = None
+    """What looks personal or secret in it; None: not looked at yet."""
+    ends: tuple[int, int] | None = None
+    """Hashes of its first and last words; None: not looked at yet."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +53,64 @@ class Record:
     shared: bool
     shared_by: SharedBy | None
     """What set `shared` last; the slider never changes what a hand has set. None: never set."""
+    findings: tuple[str, ...] | None = None
+    """Kinds of what looks personal or secret in it; None: not looked at yet."""
+    shared_as: SharedAs | None = None
+    """For a record with findings: what the person agreed to."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """What the slider needs of a record."""
+
+    id: int
+    shared: bool
+    by_hand: bool
+    """A hand has set its box, one way or the other."""
+    harmless: bool
+    """Nothing was found in it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Examined:
+    """What was found in a record."""
+
+    record_id: int
+    findings: tuple[str, ...]
+    ends: tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """Something that was done to records and can be undone."""
+
+    id: int
+    kind: ChangeKind
+    record_ids: tuple[int, ...]
+    made_at: str
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnTask:
+    """A task that the person made."""
+
+    name: str
+    title: str
+    template: str
+    """Prompt with one `{input}`."""
+    answer: Answer
+    labels: tuple[str, ...]
+    """The answers that there are, for labels; else none."""
+    metric: Metric
+
+
+@dataclasses.dataclass(frozen=True)
+class Sent:
+    """How often a record left this computer."""
+
+    times: int
+    last: str
+    """When it left last."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +125,8 @@ class RecordQuery:
     """By when they were written (imported, where that is unknown), or in the order of the imported files."""
     offset: int = 0
     limit: int = 50
+    sensitive: bool | None = None
+    """With findings, or without."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +156,7 @@ class RecordCounts:
 
 @dataclasses.dataclass(frozen=True)
 class Forgotten:
-    """What went with a record that was deleted."""
+    """What went with a record that was forgotten."""
 
     record_id: int
     pairs: int

@@ -1,27 +1,37 @@
-"""The person's records: adding, finding, sharing, forgetting. Every function takes an open Store first."""
+"""The person's records: adding, finding, sharing. Every function takes an open Store first."""
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from personal_store.errors import AlreadyStored, NotFound
-from personal_store.migrations import backups
 from personal_store.nouns import (
     AddOutcome,
-    Forgotten,
+    Candidate,
+    Examined,
     NewRecord,
     Record,
     RecordCounts,
     RecordPage,
     RecordQuery,
+    SharedAs,
     SharedBy,
 )
 from personal_store.store import Row, Store, ids_json, now
 
-COLUMNS = "id, task, input, output, created_at, imported_at, source, content_hash, shared, shared_by"
+COLUMNS = (
+    "id, task, input, output, created_at, imported_at, source, content_hash, shared, shared_by, findings, shared_as"
+)
 
 MOST_WORDS = 64
 """Words of a search that count; a whole pasted page finds nothing more with the rest."""
+
+TOLD_EVERY = 1_000
+"""Records between two words to the listener of an import."""
+
+MANY = 200
+"""New records that are indexed together."""
 
 ORDERS = {
     "newest": "written_at DESC, id DESC",
@@ -29,44 +39,71 @@ ORDERS = {
     "imported": "id",
 }
 
-LEARNED_FROM = """
-SELECT adapters.id FROM adapters JOIN training_sets ON training_sets.id = training_set_id WHERE
-    EXISTS (SELECT 1 FROM json_each(training_sets.record_ids) WHERE value = :id)
-    OR EXISTS (SELECT 1 FROM json_each(training_sets.pair_ids) JOIN pairs ON pairs.id = value WHERE record_id = :id)
-"""
-"""Adapters whose training set holds the record or a pair made from it; being held out teaches nothing."""
-
 
 def content_hash(task: str, input: str, output: str) -> str:
     """SHA-256 (hex) of the three as a JSON list, so that no text can pass for another by where it is cut."""
     return hashlib.sha256(json.dumps([task, input, output]).encode()).hexdigest()
 
 
-def _record(row: Row) -> Record:
-    return Record(**{**row, "shared": bool(row["shared"])})
+def record_of(row: Row) -> Record:
+    """A row of COLUMNS as a Record."""
+    findings = None if row["findings"] is None else tuple(row["findings"].split("\n")) if row["findings"] else ()
+    return Record(**{**row, "shared": bool(row["shared"]), "findings": findings})
 
 
 def _where_task(task: str | None) -> str:
     return "" if task is None else "WHERE task = :task"
 
 
-def add_records(store: Store, records: Sequence[NewRecord]) -> AddOutcome:
-    """Store records in one transaction; exact repeats, of stored ones or among themselves, are left out and counted."""
-    imported_at = now()
-    values = (
-        (r.task, r.input, r.output, r.created_at, imported_at, r.source, content_hash(r.task, r.input, r.output))
-        for r in records
-    )
+def _values(record: NewRecord, imported_at: str) -> tuple[object, ...]:
+    text = (record.task, record.input, record.output)
+    findings = None if record.findings is None else "\n".join(record.findings)
+    head, tail = record.ends or (None, None)
+    return (*text, record.created_at, imported_at, record.source, content_hash(*text), findings, head, tail)
+
+
+def _counted(
+    records: Sequence[NewRecord], imported_at: str, listen: Callable[[int], object]
+) -> Iterator[tuple[object, ...]]:
+    for number, record in enumerate(records):
+        if number % TOLD_EVERY == 0:
+            listen(number)
+        yield _values(record, imported_at)
+    listen(len(records))
+
+
+@contextmanager
+def _indexed_together(store: Store, last: int, count: int) -> Iterator[None]:
+    """Index the texts of many new records after they are stored: a trigger for each row takes far longer."""
+    if count < MANY:
+        yield
+        return
+    trigger = store.value("SELECT sql FROM sqlite_master WHERE name = 'records_inserted'")
+    store.run("DROP TRIGGER records_inserted")
+    yield
+    new = store.tuples("SELECT id, input, output FROM records WHERE id > ? ORDER BY id", [last])
+    store.run_many("INSERT INTO records_fts (rowid, input, output) VALUES (?, ?, ?)", new)
+    store.run(trigger)
+
+
+def add_records(
+    store: Store, records: Sequence[NewRecord], listen: Callable[[int], object] = lambda done: None
+) -> AddOutcome:
+    """Store records in one transaction; exact repeats, of stored ones or among themselves, are left out and counted.
+
+    `listen` is told now and then how many are done.
+    """
     with store.change():
         last = store.value("SELECT coalesce(max(id), 0) FROM records")
-        store.run_many(
-            "INSERT INTO records (task, input, output, created_at, imported_at, source, content_hash)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (content_hash) DO NOTHING",
-            values,
-        )
+        with _indexed_together(store, last, len(records)):
+            store.run_many(
+                "INSERT INTO records (task, input, output, created_at, imported_at, source, content_hash, findings,"
+                " head, tail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (content_hash) DO NOTHING",
+                _counted(records, now(), listen),
+            )
         # The write lock is held, so what lies behind the last id is ours.
-        added = tuple(row["id"] for row in store.rows("SELECT id FROM records WHERE id > ? ORDER BY id", [last]))
-    return AddOutcome(added, len(records) - len(added))
+        added = store.column("SELECT id FROM records WHERE id > ? ORDER BY id", [last])
+    return AddOutcome(tuple(added), len(records) - len(added))
 
 
 def search_expression(text: str) -> str:
@@ -88,6 +125,8 @@ def _conditions(query: RecordQuery, search: str) -> str:
         conditions.append("task = :task")
     if query.shared is not None:
         conditions.append("shared = :shared")
+    if query.sensitive is not None:
+        conditions.append("findings <> ''" if query.sensitive else "findings = ''")
     return "WHERE " + " AND ".join(conditions) if conditions else ""
 
 
@@ -111,13 +150,13 @@ def find_records(store: Store, query: RecordQuery) -> RecordPage:
         f" (SELECT id FROM records {where} ORDER BY {order} LIMIT :limit OFFSET :offset) ORDER BY {order}",
         values,
     )
-    return RecordPage(tuple(map(_record, rows)), store.value(f"SELECT count(*) FROM records {where}", values))
+    return RecordPage(tuple(map(record_of, rows)), store.value(f"SELECT count(*) FROM records {where}", values))
 
 
 def get_records(store: Store, ids: Sequence[int]) -> tuple[Record, ...]:
     """The records with those ids, in that order; raises NotFound."""
     rows = store.rows(f"SELECT {COLUMNS} FROM records WHERE id IN (SELECT value FROM json_each(?))", [ids_json(ids)])
-    found = {row["id"]: _record(row) for row in rows}
+    found = {row["id"]: record_of(row) for row in rows}
     missing = [id for id in ids if id not in found]
     if missing:
         raise NotFound(f"There is no record {missing[0]}; `cdcda import` and the list of records show which there are.")
@@ -127,7 +166,10 @@ def get_records(store: Store, ids: Sequence[int]) -> tuple[Record, ...]:
 def update_record(
     store: Store, id: int, *, task: str | None = None, input: str | None = None, output: str | None = None
 ) -> Record:
-    """Change a record's task or texts, None leaving as it is; raises NotFound, AlreadyStored for another's content."""
+    """Change a record's task or texts, None leaving as it is; raises NotFound, AlreadyStored for another's content.
+
+    The changed record counts as not looked at, and what the person agreed to share of the old one does not hold.
+    """
     with store.change():
         (old,) = get_records(store, [id])
         values = {
@@ -140,22 +182,74 @@ def update_record(
         if other is not None:
             raise AlreadyStored(f"Record {other} has exactly this content already; change it, or delete record {id}.")
         row = store.rows(
-            "UPDATE records SET task = :task, input = :input, output = :output, content_hash = :hash WHERE id = :id"
-            f" RETURNING {COLUMNS}",
+            "UPDATE records SET task = :task, input = :input, output = :output, content_hash = :hash,"
+            f" findings = NULL, shared_as = NULL, head = NULL, tail = NULL WHERE id = :id RETURNING {COLUMNS}",
             {**values, "hash": hash, "id": id},
         )[0]
-    return _record(row)
+    return record_of(row)
 
 
-def set_shared(store: Store, ids: Iterable[int], shared: bool, by: SharedBy) -> int:
+def set_shared(store: Store, ids: Iterable[int], shared: bool, by: SharedBy, shared_as: SharedAs | None = None) -> int:
     """Share records or stop sharing them, in one statement; how many rows changed.
 
     What a hand has set, the slider leaves as it is. Ids without a record are ignored.
     """
     return store.run(
-        "UPDATE records SET shared = :shared, shared_by = :by WHERE id IN (SELECT value FROM json_each(:ids))"
-        " AND (:by = 'hand' OR shared_by IS NOT 'hand') AND (shared <> :shared OR shared_by IS NOT :by)",
-        {"shared": shared, "by": by, "ids": ids_json(ids)},
+        "UPDATE records SET shared = :shared, shared_by = :by, shared_as = :as"
+        " WHERE id IN (SELECT value FROM json_each(:ids)) AND (:by = 'hand' OR shared_by IS NOT 'hand')"
+        " AND (shared <> :shared OR shared_by IS NOT :by OR shared_as IS NOT :as)",
+        {"shared": shared, "by": by, "as": shared_as, "ids": ids_json(ids)},
+    )
+
+
+def unexamined(store: Store, limit: int) -> tuple[Record, ...]:
+    """Records that nobody has looked at yet, at most so many."""
+    rows = store.rows(f"SELECT {COLUMNS} FROM records WHERE findings IS NULL ORDER BY id LIMIT ?", [limit])
+    return tuple(map(record_of, rows))
+
+
+def note_findings(store: Store, found: Sequence[Examined]) -> None:
+    """Keep what was found; a shared record with findings that the person has not agreed to is shared no more."""
+    with store.change():
+        store.run_many(
+            "UPDATE records SET findings = ?, head = ?, tail = ? WHERE id = ?",
+            [("\n".join(item.findings), *item.ends, item.record_id) for item in found],
+        )
+        store.run(
+            "UPDATE records SET shared = 0, shared_by = NULL WHERE shared = 1 AND findings <> ''"
+            " AND shared_as IS NULL AND id IN (SELECT value FROM json_each(?))",
+            [ids_json(item.record_id for item in found)],
+        )
+
+
+def with_ends(store: Store, ends: Iterable[int]) -> tuple[tuple[Record, int, int], ...]:
+    """Records that begin or end with words of one of those hashes, and their own two."""
+    rows = store.rows(
+        f"SELECT {COLUMNS}, head, tail FROM records WHERE id IN ("
+        "SELECT id FROM records WHERE head IN (SELECT value FROM json_each(:ends))"
+        " UNION SELECT id FROM records WHERE tail IN (SELECT value FROM json_each(:ends)))",
+        {"ends": ids_json(ends)},
+    )
+    return tuple((record_of(row), head, tail) for row in rows for head, tail in [(row.pop("head"), row.pop("tail"))])
+
+
+def candidates(store: Store) -> tuple[Candidate, ...]:
+    """Every record as the slider sees it, oldest first."""
+    rows = store.tuples(
+        "SELECT id, shared, shared_by IS 'hand', findings IS '' FROM records ORDER BY " + ORDERS["oldest"]
+    )
+    return tuple(Candidate(id, bool(shared), bool(hand), bool(harmless)) for id, shared, hand, harmless in rows)
+
+
+def shared_ids(store: Store) -> tuple[int, ...]:
+    """Ids of the shared records, oldest record first."""
+    return tuple(store.column(f"SELECT id FROM records WHERE shared = 1 ORDER BY {ORDERS['oldest']}"))
+
+
+def newest_ids(store: Store, task: str, count: int) -> tuple[int, ...]:
+    """Ids of so many records of a task, the newest."""
+    return tuple(
+        store.column(f"SELECT id FROM records WHERE task = ? ORDER BY {ORDERS['newest']} LIMIT ?", [task, count])
     )
 
 
@@ -165,13 +259,13 @@ def shared_records(store: Store, task: str | None = None) -> tuple[Record, ...]:
     rows = store.rows(
         f"SELECT {COLUMNS} FROM records WHERE shared = 1 {and_task} ORDER BY {ORDERS['oldest']}", {"task": task}
     )
-    return tuple(map(_record, rows))
+    return tuple(map(record_of, rows))
 
 
 def all_records(store: Store, task: str | None = None) -> tuple[Record, ...]:
     """Every record, oldest first."""
     rows = store.rows(f"SELECT {COLUMNS} FROM records {_where_task(task)} ORDER BY {ORDERS['oldest']}", {"task": task})
-    return tuple(map(_record, rows))
+    return tuple(map(record_of, rows))
 
 
 def count_records(store: Store) -> RecordCounts:
@@ -179,33 +273,3 @@ def count_records(store: Store) -> RecordCounts:
     by_task = {row["task"]: row["n"] for row in store.rows("SELECT task, count(*) AS n FROM records GROUP BY task")}
     shared = store.value("SELECT count(*) FROM records WHERE shared = 1")
     return RecordCounts(sum(by_task.values()), shared, by_task)
-
-
-def _mark_stale(store: Store, id: int) -> tuple[int, ...]:
-    rows = store.rows(f"UPDATE adapters SET stale = 1 WHERE id IN ({LEARNED_FROM}) RETURNING id", {"id": id})
-    return tuple(sorted(row["id"] for row in rows))
-
-
-def _erase(store: Store) -> bool:
-    """Empty the write-ahead log, where the deleted text stands; False while another process reads from it."""
-    for copy in backups(store.path):
-        copy.unlink(missing_ok=True)
-    checkpoint = store.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0]
-    return bool(checkpoint["busy"] == 0)
-
-
-def forget_record(store: Store, id: int) -> Forgotten:
-    """Delete a record, its pairs and the decisions on them; mark adapters that learned from it stale. Raises NotFound.
-
-    The text is overwritten in the database, its search index and its log, and copies made by migrations are deleted.
-    Answers that adapters wrote stay, and the ledger keeps the id.
-    """
-    with store.change():
-        get_records(store, [id])
-        pairs = store.value("SELECT count(*) FROM pairs WHERE record_id = ?", [id])
-        adapters = _mark_stale(store, id)
-        store.run("DELETE FROM records WHERE id = ?", [id])
-        # FTS5 only marks words as deleted; merging all its segments drops them. (Its secure-delete option would make
-        # the file unreadable for SQLite before 3.42.)
-        store.run("INSERT INTO records_fts (records_fts) VALUES ('optimize')")
-    return Forgotten(id, pairs, adapters, _erase(store))

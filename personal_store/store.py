@@ -117,6 +117,16 @@ class Store:
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
+    def tuples(self, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
+        """Every row of a query by place, for many rows."""
+        with _explained(self.path):
+            found: list[tuple[Any, ...]] = self._database.execute(sql, values).fetchall()
+            return found
+
+    def column(self, sql: str, values: Values = ()) -> list[Any]:
+        """The first value of every row."""
+        return [row[0] for row in self.tuples(sql, values)]
+
     def row(self, sql: str, values: Values = ()) -> Row | None:
         """The first row, or None."""
         return next(iter(self.rows(sql, values)), None)
@@ -145,7 +155,13 @@ class Store:
 
     @contextmanager
     def change(self) -> Iterator[None]:
-        """A transaction: everything in the block is kept, or nothing. Holds the write lock from its start."""
+        """A transaction: everything in the block is kept, or nothing. Holds the write lock from its start.
+
+        Inside another one it is a part of that one.
+        """
+        if self._database.conn.in_transaction:
+            yield
+            return
         with _explained(self.path), immediate(self._database.conn):
             yield
 

@@ -78,6 +78,13 @@ def add_adapter(
         return _adapter(store.insert("adapters", values))
 
 
+def freshen(store: Store) -> None:
+    """Take the mark "stale" from adapters of which every source is there again."""
+    for row in store.rows("SELECT id, training_set_id FROM adapters WHERE stale = 1"):
+        if not _lacks_a_source(store, get_training_set(store, row["training_set_id"])):
+            store.run("UPDATE adapters SET stale = 0 WHERE id = ?", [row["id"]])
+
+
 def adapters(store: Store) -> tuple[Adapter, ...]:
     """Every adapter, the newest first."""
     return tuple(map(_adapter, store.rows("SELECT * FROM adapters ORDER BY id DESC")))

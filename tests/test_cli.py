@@ -14,6 +14,7 @@ from app.cli.arguments import build_parser
 from app.cli.commands import COMMANDS
 from app.cli.display import SHOW
 from app.pipeline.workspace import open_workspace
+from personal_store.ledger import append_upload
 from tests.pipeline.support import BAD, GOOD, add_pairs, workspace_with
 
 HEAVY = ("torch", "transformers", "peft", "gradio", "llama_cpp", "sentence_transformers", "uvicorn", "fastapi")
@@ -39,6 +40,7 @@ def test_the_way_to_the_payload(capsys: pytest.CaptureFixture[str], data_dir: Pa
     assert imported == {
         "imported": 7,
         "duplicates": 0,
+        "near": [],
         "rejected": [{"line": 9, "reason": "the input (abstract) is empty"}],
     }
     found = run(capsys, data_dir, "records", "number 3")
@@ -47,7 +49,7 @@ def test_the_way_to_the_payload(capsys: pytest.CaptureFixture[str], data_dir: Pa
     assert (len(shared["shared"]), shared["total"]) == (4, 7)
     payload = run(capsys, data_dir, "payload", "--k", "2")
     assert set(payload) >= {"destination", "bytes", "sha256", "body"}
-    assert [record["output"] for record in payload["body"]["records"]] == ["Day 4", "Day 5", "Day 6", "Day 7"]
+    assert [record["output"] for record in payload["body"]["records"]] == ["Day 3", "Day 4", "Day 5", "Day 6"]
     assert run(capsys, data_dir, "share", "--none") == {"shared": [], "total": 7}
     assert run(capsys, data_dir, "ledger") == {"uploads": [], "broken_line": None}
 
@@ -69,9 +71,77 @@ def test_reviewing(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:
 
 def test_forgetting(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:
     _, ids = workspace_with(data_dir, 2)
-    forgotten = run(capsys, data_dir, "forget", str(ids[0]))
+    (forgotten,) = run(capsys, data_dir, "forget", str(ids[0]))["forgotten"]
     assert (forgotten["record_id"], forgotten["pairs"], forgotten["erased"]) == (ids[0], 0, True)
     assert f"There is no record {ids[0]}" in run(capsys, data_dir, "forget", str(ids[0]), code=1)
+
+
+def test_editing_by_hand(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:
+    task = run(capsys, data_dir, "tasks", "--make", "mood", "--template", "Mood? {input}", "--answer", "label",
+               "--labels", "good,bad")["tasks"][-1]  # fmt: skip
+    assert (task["name"], task["labels"], task["metric"]) == ("mood", ["good", "bad"], "accuracy")
+    texts = ("--input", "It rained.", "--output", "bad")
+    added = run(capsys, data_dir, "add", "--task", "mood", *texts, "--date", "2024-05-31")["added"]
+    assert (added["task"], added["created_at"], added["shared"]) == ("mood", "2024-05-31", False)
+    id = str(added["id"])
+    assert run(capsys, data_dir, "edit", id, "--output", "good") == {"edited": [added["id"]]}
+    assert run(capsys, data_dir, "delete", id) == {"deleted": [added["id"]], "stale": []}
+    kinds = [run(capsys, data_dir, "undo")["undone"] for _ in range(4)]
+    assert kinds == ["deleted", "edited", "added", None]
+    assert run(capsys, data_dir, "tasks", "--delete", "mood")["tasks"][-1]["name"] != "mood"
+
+
+def test_a_preview_imports_nothing_and_a_report_lists_what_was_left_out(
+    capsys: pytest.CaptureFixture[str], data_dir: Path, history: Path, tmp_path: Path
+) -> None:
+    preview = run(capsys, data_dir, "import", str(history), "--preview")["preview"]
+    assert (preview["usable"], preview["mapping"]["input"]) == (7, "abstract")
+    assert run(capsys, data_dir, "records")["total"] == 0
+    run(capsys, data_dir, "import", str(history), "--report", str(tmp_path / "report.csv"))
+    assert (tmp_path / "report.csv").read_text() == "line,reason\n9,the input (abstract) is empty\n"
+    assert (tmp_path / "report.csv").stat().st_mode & 0o777 == 0o600
+
+
+def test_something_personal_is_shared_with_consent_alone(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:
+    texts = ("--input", "Write to jo@example.org.", "--output", "A title")
+    id = str(run(capsys, data_dir, "add", "--task", "title", *texts)["added"]["id"])
+    assert "jo@example.org" in run(capsys, data_dir, "share", "--ids", id, code=1)
+    run(capsys, data_dir, "share", "--ids", id, "--redacted")
+    (found,) = run(capsys, data_dir, "records", "--sensitive")["records"]
+    assert (found["findings"], found["shared_as"], found["sent"]) == (["e-mail address"], "redacted", None)
+    payload = run(capsys, data_dir, "payload", "--prices", "1,2")
+    assert payload["body"]["records"][0]["input"] == "Write to [e-mail address 1]."
+    assert payload["estimate"]["cost"] == 0
+    run(capsys, data_dir, "share", "--ids", id, "--confirm")
+    assert run(capsys, data_dir, "payload")["body"]["records"][0]["input"] == "Write to jo@example.org."
+
+
+def test_everything_out_back_and_gone(
+    capsys: pytest.CaptureFixture[str], data_dir: Path, history: Path, tmp_path: Path
+) -> None:
+    run(capsys, data_dir, "import", str(history))
+    before = run(capsys, data_dir, "records")
+    run(capsys, data_dir, "export", str(tmp_path / "all.zip"))
+    assert "repeat it with --yes" in run(capsys, data_dir, "forget", "--everything", code=2)
+    assert run(capsys, data_dir, "forget", "--everything", "--yes") == {"everything": True, "erased": True}
+    assert run(capsys, data_dir, "records")["total"] == 0
+    run(capsys, data_dir, "restore", str(tmp_path / "all.zip"))
+    assert run(capsys, data_dir, "records") == before
+
+
+def test_the_ledger_is_exported_and_the_ways_out_are_listed(
+    capsys: pytest.CaptureFixture[str], data_dir: Path, tmp_path: Path
+) -> None:
+    workspace, ids = workspace_with(data_dir, 1)
+    with workspace.store() as store:
+        for outcome in ("not sent: refused", "sent"):
+            append_upload(store, "http://127.0.0.1/v1/augment", ids, 5, "a" * 64, outcome)
+    run(capsys, data_dir, "ledger", "--export", str(tmp_path / "ledger.jsonl"))
+    lines = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
+    assert [(line["attempt"], line["outcome"]) for line in lines] == [(1, "not sent: refused"), (2, "sent")]
+    assert lines[1]["previous_hash"] == lines[0]["line_hash"]
+    assert run(capsys, data_dir, "records")["records"][0]["sent"]["times"] == 1
+    assert len(run(capsys, data_dir, "network")["ways_out"]) >= 4
 
 
 @pytest.mark.parametrize(
@@ -81,6 +151,14 @@ def test_forgetting(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:
         (["import", "{history}", "--input", "body"], 1, "There is no column 'body'"),
         (["import", "{history}", "--task", "poem"], 2, "There is no task 'poem'"),
         (["payload"], 1, "No record is shared"),
+        (["add", "--task", "title", "--input", " ", "--output", "b"], 2, "The input has 1 to"),
+        (["edit", "3"], 2, "give one of them"),
+        (["edit", "3,4", "--output", "x"], 2, "give --task alone"),
+        (["delete", "3"], 1, "There is no record 3"),
+        (["tasks", "--make", "mood"], 2, "{input} once"),
+        (["tasks", "--delete", "mood"], 1, "There is no task 'mood' of your own"),
+        (["restore", "nowhere.zip"], 1, "cannot be read"),
+        (["export", "/nowhere/all.zip"], 1, "cannot be written"),
         (["augment", "--approve", "0" * 64], 1, "No record is shared"),
         (["share", "--ratio", "7"], 2, "between 0 and 1"),
         (["share", "--ids", "999"], 1, "There is no record 999"),

@@ -17,6 +17,14 @@ def _ids(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(f"expected ids like 3,7, got {text!r}") from None
 
 
+def _prices(text: str) -> tuple[float, float]:
+    try:
+        read, written = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected two prices like 0.15,0.60, got {text!r}") from None
+    return read, written
+
+
 def _positive(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not int(text):
         raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
@@ -74,24 +82,70 @@ def _writing() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_editing(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: list[argparse.ArgumentParser]
+) -> None:
+    add = commands.add_parser("add", parents=common, help="add a record by hand")
+    add.add_argument("--task", metavar="NAME", default="chat", help=f"{TASK_NAMES}, or one of your own (chat)")
+    add.add_argument("--input", metavar="TEXT", required=True)
+    add.add_argument("--output", metavar="TEXT", required=True)
+    add.add_argument("--date", metavar="DATE", help="when you wrote it")
+    edit = commands.add_parser("edit", parents=common, help="change a record's texts, or the task of several")
+    edit.add_argument("ids", metavar="IDS", type=_ids)
+    edit.add_argument("--task", metavar="NAME")
+    edit.add_argument("--input", metavar="TEXT")
+    edit.add_argument("--output", metavar="TEXT")
+    delete = commands.add_parser("delete", parents=common, help="delete records; `undo` brings them back")
+    delete.add_argument("ids", metavar="IDS", type=_ids)
+    commands.add_parser("undo", parents=common, help="take the last add, edit or delete back")
+    tasks = commands.add_parser("tasks", parents=common, help="see and make tasks")
+    what = tasks.add_mutually_exclusive_group()
+    what.add_argument("--make", metavar="NAME", help="make or change a task of your own, with --template")
+    what.add_argument("--delete", metavar="NAME")
+    tasks.add_argument("--template", metavar="TEXT", help="the prompt, with {input} where a record's input goes")
+    tasks.add_argument("--title", metavar="TEXT", default="")
+    tasks.add_argument("--answer", choices=("text", "label", "rating"), default="text")
+    tasks.add_argument("--labels", metavar="A,B", default="", help="the answers there are, for --answer label")
+    tasks.add_argument("--metric", choices=("rouge", "accuracy", "mae"), help="how an answer is judged (by its kind)")
+
+
 def _add_history(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: list[argparse.ArgumentParser]
 ) -> None:
-    bring = commands.add_parser("import", parents=common, help="bring a history file in")
-    bring.add_argument("file", metavar="FILE", help="CSV, TSV, JSON, JSON Lines or a LaMP question file")
+    bring = commands.add_parser("import", parents=common, help="bring a history in")
+    bring.add_argument(
+        "file",
+        metavar="FILE",
+        help="CSV, TSV, JSON, JSON Lines, a LaMP question file, a folder of notes, or - for pasted text",
+    )
     bring.add_argument("--task", metavar="NAME", help=f"{TASK_NAMES}, or a LaMP name (guessed)")
     bring.add_argument("--input", metavar="COLUMN", help="what the answer is written from (guessed)")
     bring.add_argument("--output", metavar="COLUMN", help="what you wrote (guessed)")
     bring.add_argument("--date", metavar="COLUMN", help="when you wrote it (guessed)")
     bring.add_argument("--user", metavar="NAME", help="whose profile of a LaMP file")
+    bring.add_argument("--preview", action="store_true", help="only show what would be imported")
+    bring.add_argument("--keep-near", action="store_true", help="import near duplicates too")
+    bring.add_argument("--report", metavar="FILE", help="write the rows that were not imported, with reasons, as CSV")
     look = commands.add_parser("records", parents=common, help="see and search your history")
     look.add_argument("search", metavar="WORDS", nargs="?", default="", help="words to find")
     look.add_argument("--task", metavar="NAME")
     look.add_argument("--shared", action="store_true", help="only what is shared")
+    look.add_argument("--sensitive", action="store_true", help="only those in which something personal was found")
+    look.add_argument("--order", choices=("newest", "oldest", "imported"), default="newest")
     look.add_argument("--limit", type=_positive, default=20)
     look.add_argument("--offset", type=int, default=0)
-    forget = commands.add_parser("forget", parents=common, help="delete a record and everything made from it")
-    forget.add_argument("id", metavar="ID", type=int)
+    _add_editing(commands, common)
+    forget = commands.add_parser("forget", parents=common, help="delete without a trace, with everything made from it")
+    which = forget.add_mutually_exclusive_group(required=True)
+    which.add_argument("ids", metavar="IDS", type=_ids, nargs="?", help="records, like 3,7")
+    which.add_argument("--deleted", action="store_true", help="what `delete` and `edit` left behind for undoing")
+    which.add_argument("--everything", action="store_true", help="all your data; fetched models stay")
+    forget.add_argument("--yes", action="store_true", help="needed for --everything")
+    forget.add_argument("--train", action="store_true", help="train again without it, where an adapter learned from it")
+    export = commands.add_parser("export", parents=common, help="everything of yours as one archive")
+    export.add_argument("file", metavar="FILE")
+    restore = commands.add_parser("restore", parents=common, help="bring an archive back into an empty data folder")
+    restore.add_argument("file", metavar="FILE")
 
 
 def _add_sharing(
@@ -105,12 +159,20 @@ def _add_sharing(
     which.add_argument("--ids", type=_ids, metavar="IDS", help="share these by hand, like 3,7")
     which.add_argument("--unshare", type=_ids, metavar="IDS", help="keep these at home by hand")
     which.add_argument("--none", action="store_true", help="share nothing")
-    commands.add_parser("payload", parents=[*common, _cloud(), _request()], help="see exactly what would be sent")
+    consent = share.add_mutually_exclusive_group()
+    consent.add_argument("--confirm", action="store_true", help="with --ids: although something personal was found")
+    consent.add_argument("--redacted", action="store_true", help="with --ids: with placeholders for what was found")
+    payload = commands.add_parser(
+        "payload", parents=[*common, _cloud(), _request()], help="see exactly what would be sent"
+    )
+    payload.add_argument("--prices", type=_prices, metavar="READ,WRITTEN", help="of a million tokens; kept")
     augment = commands.add_parser(
         "augment", parents=[*common, _cloud(), _request()], help="send it and get synthetic pairs"
     )
     augment.add_argument("--approve", metavar="SHA256", required=True, help="the hash that `cdcda payload` showed")
-    commands.add_parser("ledger", parents=common, help="everything that ever left")
+    ledger = commands.add_parser("ledger", parents=common, help="everything that ever left")
+    ledger.add_argument("--export", metavar="FILE", help="write it as JSON Lines, hashes included")
+    commands.add_parser("network", parents=common, help="everything that ever uses the network")
     offline = commands.add_parser("offline", parents=common, help="close or open every way out of this computer")
     offline.add_argument("switch", choices=("on", "off"), nargs="?")
 

@@ -3,20 +3,22 @@
 import argparse
 import dataclasses
 import functools
+import json
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from app.cli import display
+from app.cli import display, history
 from app.cli.lamp import lamp
 from app.errors import BadInput, JobRefused
-from app.pipeline import importing, judging, network, review, sharing
+from app.pipeline import estimating, judging, network, review, sharing
 from app.pipeline.local_service import TOKEN_VARIABLE, CloudAddress, named_address
 from app.pipeline.payload import LOCAL_DESTINATION, Payload, build_payload, destination_of
+from app.pipeline.ways_out import WAYS_OUT
 from app.pipeline.workspace import Workspace, open_workspace
 from app.tasks import TASKS, find_task
-from personal_store import ledger, records, training
-from personal_store.nouns import Adapter, Job, RecordQuery
+from personal_store import ledger, training
+from personal_store.nouns import Adapter, Job, SharedAs
 
 Result = Mapping[str, Any]
 
@@ -30,44 +32,17 @@ def _address(options: argparse.Namespace) -> CloudAddress | None:
     return named_address()
 
 
-def _bring_in(workspace: Workspace, options: argparse.Namespace) -> Result:
-    done = importing.import_file(
-        workspace,
-        options.file,
-        task=options.task,
-        input=options.input,
-        output=options.output,
-        date=options.date,
-        user=options.user,
-    )
-    rejected = [dataclasses.asdict(row) for row in done.rejected]
-    return {"imported": done.imported, "duplicates": done.duplicates, "rejected": rejected}
-
-
-def _records(workspace: Workspace, options: argparse.Namespace) -> Result:
-    query = RecordQuery(
-        text=options.search,
-        task=find_task(options.task).name if options.task else None,
-        shared=True if options.shared else None,
-        offset=max(0, options.offset),
-        limit=options.limit,
-    )
-    with workspace.store() as store:
-        page = records.find_records(store, query)
-    return {"total": page.total, "records": [dataclasses.asdict(record) for record in page.records]}
-
-
-def _forget(workspace: Workspace, options: argparse.Namespace) -> Result:
-    from app.pipeline.forgetting import forget
-
-    return dataclasses.asdict(forget(workspace, options.id))
+def _consent(options: argparse.Namespace) -> SharedAs | None:
+    if options.redacted:
+        return "redacted"
+    return "confirmed" if options.confirm else None
 
 
 def _share(workspace: Workspace, options: argparse.Namespace) -> Result:
     if options.ratio is not None:
         done = sharing.share_ratio(workspace, options.ratio, options.strategy, options.seed)
     elif options.ids is not None:
-        done = sharing.share_ids(workspace, options.ids)
+        done = sharing.share_ids(workspace, options.ids, consent=_consent(options))
     elif options.unshare is not None:
         done = sharing.share_ids(workspace, options.unshare, shared=False)
     else:
@@ -84,7 +59,10 @@ def _build_payload(workspace: Workspace, options: argparse.Namespace) -> Payload
 
 
 def _payload(workspace: Workspace, options: argparse.Namespace) -> Result:
+    if options.prices:
+        estimating.set_prices(workspace, *options.prices)
     payload = _build_payload(workspace, options)
+    found = estimating.estimate(workspace, payload)
     return {
         "destination": payload.destination,
         "bytes": len(payload.body),
@@ -92,6 +70,7 @@ def _payload(workspace: Workspace, options: argparse.Namespace) -> Result:
         "body": payload.request,
         "task": payload.task,
         "other_tasks": dict(payload.other_tasks),
+        "estimate": {**dataclasses.asdict(found), "words": estimating.in_words(found)},
     }
 
 
@@ -108,8 +87,17 @@ def _augment(workspace: Workspace, options: argparse.Namespace) -> Result:
 
 def _ledger(workspace: Workspace, options: argparse.Namespace) -> Result:
     with workspace.store() as store:
-        lines = [dataclasses.asdict(upload) for upload in ledger.uploads(store)]
-        return {"uploads": lines, "broken_line": ledger.broken_line(store)}
+        uploads, broken = ledger.uploads(store), ledger.broken_line(store)
+    attempts = ledger.attempts(uploads)
+    lines = [{**dataclasses.asdict(upload), "attempt": attempts[upload.id]} for upload in uploads]
+    if options.export:
+        history.write_private(options.export, "".join(json.dumps(line) + "\n" for line in lines))
+    return {"uploads": lines, "broken_line": broken}
+
+
+def _network(workspace: Workspace, options: argparse.Namespace) -> Result:
+    ways = [dataclasses.asdict(way) for way in WAYS_OUT]
+    return {"offline": network.is_offline(workspace), "ways_out": ways}
 
 
 def _offline(workspace: Workspace, options: argparse.Namespace) -> Result:
@@ -317,13 +305,21 @@ def _doctor(workspace: Workspace, options: argparse.Namespace) -> Result:
 
 
 COMMANDS: Mapping[str, Callable[[Workspace, argparse.Namespace], Result]] = {
-    "import": _bring_in,
-    "records": _records,
-    "forget": _forget,
+    "import": history.bring_in,
+    "records": history.show_records,
+    "add": history.add,
+    "edit": history.edit,
+    "delete": history.delete,
+    "undo": history.undo,
+    "tasks": history.show_tasks,
+    "forget": history.forget,
+    "export": history.export,
+    "restore": history.restore,
     "share": _share,
     "payload": _payload,
     "augment": _augment,
     "ledger": _ledger,
+    "network": _network,
     "offline": _offline,
     "review": _review,
     "train": _train,

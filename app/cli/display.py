@@ -1,80 +1,21 @@
 """Results for people, by rich, or as one JSON object."""
 
 import argparse
+import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from app.cli import shown_history
 from app.cli.lamp import show_lamp
+from app.cli.printing import console as _console
+from app.cli.printing import say as _say
+from app.cli.printing import shorten as _short
+from app.cli.printing import table as _table
 from app.pipeline.cleaning import clean
 
 Result = Mapping[str, Any]
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console(highlight=False)
-
-
-def _table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title, title_justify="left", show_lines=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        # Text: brackets in a record are not markup.
-        table.add_row(*(Text(_short(str(cell))) for cell in row))
-    _console().print(table)
-
-
-def _short(text: str, length: int = 160) -> str:
-    text = " ".join(clean(text).split())
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def _say(*lines: str) -> None:
-    for line in lines:
-        print(clean(line))
-
-
-def _show_import(result: Result) -> None:
-    rejected = result["rejected"]
-    _say(
-        f"{result['imported']} records imported, {result['duplicates']} duplicates left out,"
-        f" {len(rejected)} rows rejected."
-    )
-    if rejected:
-        _table("Rejected", ("line", "reason"), ((row["line"], row["reason"]) for row in rejected[:20]))
-        if len(rejected) > 20:
-            _say(f"... and {len(rejected) - 20} more; --json lists all.")
-
-
-def _show_records(result: Result) -> None:
-    rows = (
-        (
-            record["id"],
-            "shared" if record["shared"] else "",
-            record["task"],
-            record["created_at"] or "",
-            record["input"],
-            record["output"],
-        )
-        for record in result["records"]
-    )
-    _table(f"{result['total']} records", ("id", "shared", "task", "written", "input", "output"), rows)
-
-
-def _show_forget(result: Result) -> None:
-    _say(f"Record {result['record_id']} and {result['pairs']} pairs made from it are deleted.")
-    if result["adapters"]:
-        ids = ", ".join(map(str, result["adapters"]))
-        _say(f"Adapter {ids} learned from it and is stale now; `cdcda train` makes one without it.")
-    if not result["erased"]:
-        _say("Another program is reading the store; the last trace goes when it closes.")
 
 
 def _show_share(result: Result) -> None:
@@ -87,6 +28,7 @@ def _show_payload(result: Result) -> None:
         f"to {result['destination']}, {result['bytes']:,} bytes, {len(result['body']['records'])} records"
         f" of the task {result['task']}"
     )
+    _say(result["estimate"]["words"])
     if result["other_tasks"]:
         others = ", ".join(f"{count} {name}" for name, count in result["other_tasks"].items())
         _say(f"Shared as well, and not in this payload: {others}; name another task with --task.")
@@ -114,12 +56,20 @@ def _show_ledger(result: Result) -> None:
             line["bytes"],
             line["sha256"][:12],
             line["outcome"],
+            line["attempt"],
         )
         for line in result["uploads"]
     )
-    _table("What left", ("line", "when", "where to", "records", "bytes", "sha256", "outcome"), rows)
+    _table("What left", ("line", "when", "where to", "records", "bytes", "sha256", "outcome", "attempt"), rows)
     broken = result["broken_line"]
     _say("The ledger is whole." if broken is None else f"Line {broken} is missing or was changed.")
+
+
+def _show_network(result: Result) -> None:
+    for way in result["ways_out"]:
+        _say(f"{way['what']}: when {way['when']}, to {way['where']}.", f"    What goes: {way['goes']}.")
+        _say(f"    With the offline switch: {way['offline']}.")
+    _say("There is no other. The offline switch is " + ("on." if result["offline"] else "off."))
 
 
 def _show_offline(result: Result) -> None:
@@ -255,13 +205,21 @@ def _shown_already(result: Result) -> None:
 
 
 SHOW: Mapping[str, Callable[[Result], None]] = {
-    "import": _show_import,
-    "records": _show_records,
-    "forget": _show_forget,
+    "import": shown_history.show_import,
+    "records": shown_history.show_records,
+    "add": shown_history.show_add,
+    "edit": shown_history.show_edit,
+    "delete": shown_history.show_delete,
+    "undo": shown_history.show_undo,
+    "tasks": shown_history.show_tasks,
+    "forget": shown_history.show_forget,
+    "export": shown_history.show_archive,
+    "restore": shown_history.show_archive,
     "share": _show_share,
     "payload": _show_payload,
     "augment": _show_augment,
     "ledger": _show_ledger,
+    "network": _show_network,
     "offline": _show_offline,
     "review": _show_review,
     "train": _show_train,
@@ -328,6 +286,18 @@ def show_comparison(drafts: Iterable[Any], quiet: bool) -> Any:
         for last in drafts:
             live.update(_panels(last))
     return last
+
+
+@contextlib.contextmanager
+def import_bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar for an import, to be told how many of how many records are done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("Importing"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as bar:
+        line = bar.add_task("import", total=None)
+        yield lambda done, total: bar.update(line, completed=done, total=total)
 
 
 def show_pull(pull: Callable[[Callable[[Any], None]], Any], name: str, quiet: bool) -> Any:

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 
 from app.errors import NothingToTrain
 from app.pipeline.review import reviewed_pairs
+from app.pipeline.tasks import find_task
 from app.pipeline.workspace import Workspace
-from app.tasks import Task, find_task
+from app.tasks import Task
 from personal_store import records, training
 from personal_store.nouns import Record, TrainingSet
+from personal_store.store import Store
 
 HELD_OUT_SHARE = 0.1
 MOST_HELD_OUT = 20
@@ -60,6 +62,14 @@ def _held_out_count(count: int) -> int:
     return max(1, min(MOST_HELD_OUT, round(count * HELD_OUT_SHARE)))
 
 
+def held_out_ids(store: Store) -> frozenset[int]:
+    """The records that a training would hold out now: sending them is of no use, nothing made from them is learned."""
+    by_task = records.count_records(store).by_task
+    return frozenset(
+        id for task, count in by_task.items() for id in records.newest_ids(store, task, _held_out_count(count))
+    )
+
+
 def _own(record: Record) -> TrainingText:
     return TrainingText(record.input, record.output, record.id, None)
 
@@ -80,8 +90,8 @@ def _choose_task(workspace: Workspace, task: str | None) -> Task:
     if not by_task:
         raise NothingToTrain("There are no records to learn from; bring a history in with `cdcda import` first.")
     if task is None:
-        return find_task(min(by_task, key=lambda name: (-by_task[name], name)))
-    found = find_task(task)
+        return find_task(workspace, min(by_task, key=lambda name: (-by_task[name], name)))
+    found = find_task(workspace, task)
     if found.name not in by_task:
         raise NothingToTrain(
             f"There are no records of the task {found.name!r} to learn from;"

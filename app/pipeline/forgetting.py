@@ -1,11 +1,57 @@
-"""Take a record back: it, its pairs and what was decided on them go; adapters that learned from it become stale."""
+"""Take records back: they and everything made from them go without a trace; adapters that learned from them are stale.
 
+Training again without them is the way to be rid of what an adapter learned; `retrain_task` says of which task.
+"""
+
+import shutil
+from collections.abc import Sequence
+
+from app.errors import JobRefused
+from app.pipeline import jobs
 from app.pipeline.workspace import Workspace
-from personal_store import records
+from personal_store import forgetting, records, training
 from personal_store.nouns import Forgotten
 
 
 def forget(workspace: Workspace, record_id: int) -> Forgotten:
     """Delete the record and everything made from it; raises NotFound. Train again to be rid of stale adapters."""
+    return forget_all(workspace, [record_id])[0]
+
+
+def forget_all(workspace: Workspace, ids: Sequence[int]) -> tuple[Forgotten, ...]:
+    """The same for several records; raises NotFound before anything is changed."""
     with workspace.store() as store:
-        return records.forget_record(store, record_id)
+        return forgetting.forget_records(store, ids)
+
+
+def forget_deleted(workspace: Workspace) -> bool:
+    """Make deletions and edits final: what could be undone goes without a trace. Whether nothing is left."""
+    with workspace.store() as store:
+        return forgetting.forget_changes(store)
+
+
+def retrain_task(workspace: Workspace) -> str | None:
+    """The task to train again: that of the active adapter when it is stale and records of the task are left."""
+    with workspace.store() as store:
+        active = training.active_adapter(store)
+        if active is None or not active.stale:
+            return None
+        task = active.manifest.get("task")
+        return str(task) if task in records.count_records(store).by_task else None
+
+
+def delete_everything(workspace: Workspace) -> bool:
+    """Delete every record, pair, adapter, job, setting and the ledger; fetched models stay. True as `forget` says it.
+
+    Raises JobRefused while a job is at work.
+    """
+    if any(job.state in jobs.ALIVE for job in jobs.listing(workspace)):
+        raise JobRefused(
+            "A job is at work on your data; stop it first (`cdcda jobs --stop ID`), then delete everything."
+        )
+    with workspace.store() as store:
+        erased = forgetting.forget_everything(store)
+    for folder in (workspace.adapters, workspace.prepared, workspace.logs):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return erased

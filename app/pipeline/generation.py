@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from app.errors import AdapterRefused, BadInput
 from app.pipeline.models import device_model
+from app.pipeline.tasks import find_task
 from app.pipeline.workspace import Workspace
-from app.tasks import Task, find_task
+from app.tasks import Task
 from personal_store import generations, records, training
 from personal_store.nouns import Adapter, Generation, NewGeneration, NewRecord
 
@@ -155,7 +156,7 @@ class Writer:
         if not text.strip():
             raise BadInput("There is no text to write from; type something first.")
         sampling = sampling or Sampling()
-        chosen = find_task(task)
+        chosen = find_task(self.workspace, task)
         entry = self._find(self.require_adapter("latest") if adapter == "latest" else adapter)
         loaded = self._ready()
         base = self._base(entry or (None if base_of is None else self._find(base_of)), chosen, loaded)

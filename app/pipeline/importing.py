@@ -1,17 +1,22 @@
-"""Bring a history file in: file -> Records.
+"""Bring a history in: a file, a folder of notes or pasted text -> Records.
 
 Columns and the task are guessed, can be named instead, and each row that cannot be used is reported with its line.
 Nothing is stored when the file as a whole cannot be used.
 """
 
+import csv
 import dataclasses
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from app import lamp
 from app.errors import FileNotUsable
 from app.pipeline.dates import month_comes_first, to_iso
+from app.pipeline.looking import Known, examined
+from app.pipeline.notes import Notes, Pasted, read_folder, read_notes, read_pasted
 from app.pipeline.reading import Row, Table, read_table
+from app.pipeline.tasks import find_task as find_any_task
 from app.pipeline.workspace import Workspace
 from app.tasks import TASKS, Task, find_task
 from cloud_stub.schemas import MAX_TEXT
@@ -69,10 +74,22 @@ class Imported:
     duplicates: int
     rejected: tuple[Rejected, ...]
     ids: tuple[int, ...]
+    near: tuple[Rejected, ...] = ()
+    """Rows that were left out because they are almost the same as another."""
+
+
+Source = Path | str | Pasted | Notes
+Listener = Callable[[int, int], object]
+"""Is told how many of how many records are done."""
+
+
+def _quiet(done: int, total: int) -> None:
+    """Listens to nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Usable:
+    line: int
     input: str
     output: str
     date: str | None
@@ -227,7 +244,7 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8").strip() if not text.isascii() else text.strip()
 
 
-def _reason(row: Row, mapping: ColumnMapping, source: str, target: str) -> str | None:
+def _reason(row: Row, mapping: ColumnMapping, labels: Sequence[str], source: str, target: str) -> str | None:
     if row.problem:
         return row.problem
     for what, column, text in (("input", mapping.input, source), ("output", mapping.output, target)):
@@ -235,10 +252,12 @@ def _reason(row: Row, mapping: ColumnMapping, source: str, target: str) -> str |
             return f"the {what} ({column}) is empty"
         if len(text) > MAX_TEXT:
             return f"the {what} ({column}) has {len(text):,} characters, more than {MAX_TEXT:,}"
+    if labels and target not in labels:
+        return f"the output ({mapping.output}) is none of the task's labels"
     return None
 
 
-def _sort_rows(table: Table, mapping: ColumnMapping) -> tuple[list[_Usable], list[Rejected]]:
+def _sort_rows(table: Table, mapping: ColumnMapping, task: Task) -> tuple[list[_Usable], list[Rejected]]:
     usable: list[_Usable] = []
     rejected: list[Rejected] = []
     dates = _texts(table, mapping.date) if mapping.date else []
@@ -246,29 +265,63 @@ def _sort_rows(table: Table, mapping: ColumnMapping) -> tuple[list[_Usable], lis
     for row in table.rows:
         source = _clean(row.values.get(mapping.input or "", ""))
         target = _clean(row.values.get(mapping.output or "", ""))
-        if reason := _reason(row, mapping, source, target):
+        if reason := _reason(row, mapping, task.labels, source, target):
             rejected.append(Rejected(row.line, reason))
         else:
-            usable.append(_Usable(source, target, to_iso(row.values.get(mapping.date or "", ""), month_first)))
+            usable.append(
+                _Usable(row.line, source, target, to_iso(row.values.get(mapping.date or "", ""), month_first))
+            )
     return usable, rejected
 
 
+def _read(source: Source, user: str | None) -> tuple[Table, str]:
+    """The rows of what a person brings, and its name."""
+    if isinstance(source, Pasted):
+        return read_pasted(source, user), source.name
+    if isinstance(source, Notes):
+        return read_notes(source), source.name
+    path = Path(source)
+    return (read_folder(path) if path.is_dir() else read_table(path, user)), path.name
+
+
+@dataclasses.dataclass(frozen=True)
+class _Read:
+    """What a person brings, as it would be taken in."""
+
+    table: Table
+    name: str
+    mapping: ColumnMapping
+    usable: list[_Usable]
+    rejected: list[Rejected]
+    problem: str | None
+
+
 def _examine(
-    path: Path, task: str | None, input: str | None, output: str | None, date: str | None, user: str | None
-) -> tuple[Table, ColumnMapping]:
-    known = find_task(task) if task else None
-    table = read_table(path, user)
+    workspace: Workspace | None,
+    source: Source,
+    task: str | None,
+    input: str | None,
+    output: str | None,
+    date: str | None,
+    user: str | None,
+) -> _Read:
+    known = find_any_task(workspace, task) if task else None
+    table, name = _read(source, user)
     wanted = _Wanted(
         known,
         _column(table, input, "--input"),
         _column(table, output, "--output"),
         _column(table, date, "--date"),
     )
-    return table, _mapping(table, wanted)
+    mapping = _mapping(table, wanted)
+    if problem := _problem(table, mapping, name):
+        return _Read(table, name, mapping, [], [], problem)
+    usable, rejected = _sort_rows(table, mapping, known or find_task(mapping.task))
+    return _Read(table, name, mapping, usable, rejected, None if usable else _nothing_usable(name, rejected))
 
 
 def preview_file(
-    path: Path | str,
+    path: Source,
     *,
     task: str | None = None,
     input: str | None = None,
@@ -276,17 +329,25 @@ def preview_file(
     date: str | None = None,
     user: str | None = None,
     rows: int = 20,
+    workspace: Workspace | None = None,
 ) -> Preview:
-    """What importing the file would do, with the first rows; raises FileNotUsable where it cannot be read at all."""
-    path = Path(path)
-    table, mapping = _examine(path, task, input, output, date, user)
-    problem = _problem(table, mapping, path.name)
-    usable, rejected = ([], []) if problem else _sort_rows(table, mapping)
-    if not problem and not usable:
-        problem = _nothing_usable(path.name, rejected)
-    first = tuple((item.input, item.output, item.date) for item in usable[:rows])
+    """What importing would do, with the first rows; raises FileNotUsable where it cannot be read at all.
+
+    `workspace` is where the person's own tasks are.
+    """
+    read = _examine(workspace, path, task, input, output, date, user)
+    first = tuple((item.input, item.output, item.date) for item in read.usable[:rows])
+    table = read.table
     return Preview(
-        table.format, table.encoding, table.columns, mapping, first, len(usable), tuple(rejected), table.users, problem
+        table.format,
+        table.encoding,
+        table.columns,
+        read.mapping,
+        first,
+        len(read.usable),
+        tuple(read.rejected),
+        table.users,
+        read.problem,
     )
 
 
@@ -298,9 +359,22 @@ def _nothing_usable(name: str, rejected: Sequence[Rejected]) -> str:
     )
 
 
+def _without_twins(
+    known: Known, usable: Sequence[_Usable], new: Sequence[NewRecord]
+) -> tuple[list[NewRecord], list[Rejected]]:
+    """Records that are not almost the same as one that is stored or came before; those that are, by line."""
+    kept, near = [], []
+    for item, record in zip(usable, new, strict=True):
+        if twin := known.twin(record, f"line {item.line}"):
+            near.append(Rejected(item.line, f"almost the same as {twin}"))
+        else:
+            kept.append(record)
+    return kept, near
+
+
 def import_file(
     workspace: Workspace,
-    path: Path | str,
+    path: Source,
     *,
     task: str | None = None,
     input: str | None = None,
@@ -308,20 +382,32 @@ def import_file(
     date: str | None = None,
     user: str | None = None,
     source: str | None = None,
+    keep_near: bool = False,
+    listen: Listener = _quiet,
 ) -> Imported:
-    """Store the file's records, none of them shared; raises FileNotUsable when no row can be used.
+    """Store the records of a file, a folder or a paste, none of them shared.
 
-    `source` is what the records say of where they come from; the file's name unless given.
+    `source` is what the records say of where they come from; the file's name unless given. Exact duplicates are left
+    out, and near ones too unless `keep_near`. Raises FileNotUsable when no row can be used.
     """
-    path = Path(path)
-    table, mapping = _examine(path, task, input, output, date, user)
-    if problem := _problem(table, mapping, path.name):
-        raise FileNotUsable(problem)
-    usable, rejected = _sort_rows(table, mapping)
-    if not usable:
-        raise FileNotUsable(_nothing_usable(path.name, rejected))
-    origin = source or path.name
-    new = [NewRecord(mapping.task, item.input, item.output, item.date, origin) for item in usable]
+    read = _examine(workspace, path, task, input, output, date, user)
+    if read.problem:
+        raise FileNotUsable(read.problem)
+    origin = source or read.name
+    new = [examined(NewRecord(read.mapping.task, row.input, row.output, row.date, origin)) for row in read.usable]
+    near: list[Rejected] = []
     with workspace.store() as store:
-        outcome = records.add_records(store, new)
-    return Imported(len(outcome.added), outcome.duplicates, tuple(rejected), outcome.added)
+        if not keep_near:
+            new, near = _without_twins(Known(store, new), read.usable, new)
+        outcome = records.add_records(store, new, lambda done: listen(done, len(new)))
+    return Imported(len(outcome.added), outcome.duplicates, tuple(read.rejected), outcome.added, tuple(near))
+
+
+def report_csv(done: Imported) -> str:
+    """The rows that were not imported as a CSV file: line and reason; one that a spreadsheet would run is defused."""
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(["line", "reason"])
+    for row in sorted((*done.rejected, *done.near), key=lambda row: row.line):
+        writer.writerow([row.line, "'" + row.reason if row.reason[:1] in "=+-@" else row.reason])
+    return file.getvalue()

@@ -10,16 +10,18 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 
 from app.errors import ApprovalMismatch, BadInput, NothingShared
 from app.pipeline.judging import Thresholds, load_thresholds
 from app.pipeline.local_service import CloudAddress
+from app.pipeline.looking import look
 from app.pipeline.network import is_this_computer
+from app.pipeline.sensitivity import redact
+from app.pipeline.tasks import find_task
 from app.pipeline.workspace import Workspace
-from app.tasks import find_task
 from cloud_stub import schemas
 from cloud_stub.schemas import MAX_BODY, MAX_RECORDS, AugmentRequest, PromptForm, SharedRecord
 from personal_store import ledger, preferences, records
@@ -29,6 +31,7 @@ from personal_store.store import Store
 
 LOCAL_DESTINATION = "http://127.0.0.1/v1/augment"
 """The service that the program starts itself; its port is chosen when it starts."""
+AnswerKind = Literal["text", "label", "rating"]
 TEMPERATURE = 0.7
 """As in the source."""
 
@@ -90,14 +93,24 @@ def _reference(secret: bytes, uploads: int, record_id: int) -> str:
     return hmac.new(secret, f"{uploads}:{record_id}".encode(), hashlib.sha256).hexdigest()[:16]
 
 
-def _body(shared: Mapping[str, Record], task: str, settings: PayloadSettings) -> bytes:
+def outgoing(record: Record) -> tuple[str, str]:
+    """Input and output as they would leave: with placeholders where the person chose the redacted form."""
+    if record.shared_as != "redacted":
+        return record.input, record.output
+    (source, target), _ = redact(record.input, record.output)
+    return source, target
+
+
+def _shared(reference: str, record: Record) -> SharedRecord:
+    source, target = outgoing(record)
+    return SharedRecord(reference=reference, input=source, output=target)
+
+
+def _body(shared: Mapping[str, Record], answer: AnswerKind, settings: PayloadSettings) -> bytes:
     try:
         request = AugmentRequest(
-            records=tuple(
-                SharedRecord(reference=reference, input=record.input, output=record.output)
-                for reference, record in shared.items()
-            ),
-            answer=find_task(task).answer,
+            records=tuple(_shared(reference, record) for reference, record in shared.items()),
+            answer=answer,
             k=settings.k,
             prompt=settings.prompt,
             temperature=TEMPERATURE,
@@ -112,6 +125,7 @@ def _body(shared: Mapping[str, Record], task: str, settings: PayloadSettings) ->
 
 
 def _make(
+    workspace: Workspace,
     store: Store,
     chosen: Sequence[Record],
     destination: str,
@@ -122,7 +136,7 @@ def _make(
     task = chosen[0].task
     secret = preferences.secret(store)
     shared = {_reference(secret, uploads, record.id): record for record in chosen}
-    body = _body(shared, task, settings)
+    body = _body(shared, find_task(workspace, task).answer, settings)
     if len(body) > MAX_BODY:
         raise BadInput(f"The shared records make {len(body):,} bytes, more than {MAX_BODY:,}; share fewer of them.")
     return Payload(
@@ -138,11 +152,11 @@ def _make(
     )
 
 
-def _choose_task(shared: Sequence[Record], task: str | None) -> str:
+def _choose_task(workspace: Workspace, shared: Sequence[Record], task: str | None) -> str:
     counts = collections.Counter(record.task for record in shared)
     if task is None:
         return min(counts, key=lambda name: (-counts[name], name))
-    name = find_task(task).name
+    name = find_task(workspace, task).name
     if name not in counts:
         raise NothingShared(
             f"No record of the task {name!r} is shared; share some with `cdcda share`, or choose one of"
@@ -165,10 +179,12 @@ def build_payload(
     Raises NothingShared, and BadInput where a setting is out of range or there is too much.
     """
     with workspace.store() as store:
+        # A record that was edited since it was ticked is looked at again before it can be a part of anything.
+        look(store)
         shared = records.shared_records(store)
         if not shared:
             raise NothingShared("No record is shared; choose some on the Share page or with `cdcda share`.")
-        name = _choose_task(shared, task)
+        name = _choose_task(workspace, shared, task)
         chosen = [record for record in shared if record.task == name]
         if len(chosen) > MAX_RECORDS:
             raise BadInput(
@@ -176,7 +192,7 @@ def build_payload(
             )
         others = collections.Counter(record.task for record in shared if record.task != name)
         settings = PayloadSettings(k, seed, prompt, load_thresholds(workspace))
-        return _make(store, chosen, destination, settings, len(ledger.uploads(store)), dict(others))
+        return _make(workspace, store, chosen, destination, settings, len(ledger.uploads(store)), dict(others))
 
 
 def rebuild_payload(
@@ -198,7 +214,7 @@ def rebuild_payload(
             raise changed from None
         if not chosen or not all(record.shared for record in chosen):
             raise changed
-        payload = _make(store, chosen, destination, settings, uploads, {})
+        payload = _make(workspace, store, chosen, destination, settings, uploads, {})
     if payload.sha256 != sha256:
         raise changed
     return payload

@@ -47,7 +47,8 @@ class Table:
     """The person's first question in a LaMP question file; it tells the task."""
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """The content of a history file; raises FileNotUsable where it cannot be read, is too large or empty."""
     if path.is_dir():
         raise FileNotUsable(f"Expected a history file, but {path} is a folder; name one file in it.")
     try:
@@ -76,7 +77,8 @@ def _leftover(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("cdcda-leftover", _leftover)
 
 
-def _decode(data: bytes, name: str) -> tuple[str, str]:
+def decode(data: bytes, name: str) -> tuple[str, str]:
+    """The text of a file and its encoding; raises FileNotUsable where it is no text."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", "replace"), "utf-16"
     if data.startswith(b"PK\x03\x04") or b"\x00" in data[:65536]:
@@ -213,15 +215,20 @@ def _read_json(text: str, encoding: str, path: Path, user: str | None) -> Table 
         ) from None
 
 
-def read_table(path: Path, user: str | None = None) -> Table:
-    """Read a history file; raises FileNotUsable, or BadInput when a LaMP file needs a user.
-
-    `user` names the person in a LaMP question file (its user_id, or a number from 0 where it has none).
-    """
-    text, encoding = _decode(_read_bytes(path), path.name)
+def table_of(text: str, encoding: str, path: Path, user: str | None = None) -> Table:
+    """The table that a text is; the path's name is told in errors, and its suffix is a hint. Raises as `read_table`."""
     if not text.strip():
         raise FileNotUsable(f"{path.name} is empty; expected {FORMATS} with at least one record.")
     table = _read_json(text, encoding, path, user) or _delimited_table(text, encoding, path.suffix.lower())
     if not table.rows:
         raise FileNotUsable(f"{path.name} has a header and no record below it; expected at least one.")
     return table
+
+
+def read_table(path: Path, user: str | None = None) -> Table:
+    """Read a history file; raises FileNotUsable, or BadInput when a LaMP file needs a user.
+
+    `user` names the person in a LaMP question file (its user_id, or a number from 0 where it has none).
+    """
+    text, encoding = decode(read_bytes(path), path.name)
+    return table_of(text, encoding, path, user)

@@ -1,25 +1,33 @@
 """Which records may leave. The one place that decides it.
 
-The slider proposes among records that no hand has touched; what a person set by hand stays as it is.
+The slider proposes among records that no hand has touched and in which nothing personal was found; what a person set by
+hand stays as it is. Records that training holds out come last: nothing made from them is learned.
 """
 
 import dataclasses
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal, get_args
 
-from app.errors import BadInput
+from app.errors import BadInput, NeedsConsent
+from app.pipeline.dataset import held_out_ids
 from app.pipeline.encoding import encode
-from app.pipeline.sensitivity import exposure, findings
+from app.pipeline.looking import look
+from app.pipeline.sensitivity import exposure, find
 from app.pipeline.workspace import Workspace
 from personal_store import records
-from personal_store.nouns import Record
+from personal_store.nouns import Candidate, Record, SharedAs
 from personal_store.store import Store
 
 Strategy = Literal["random", "newest", "representative", "careful"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 MOST_COMPARED = 4000
 """Records that are compared with one another for "representative"; of more, as many are drawn at random."""
+NAMED = 5
+"""Records that a refusal names one by one."""
+
+Texts = Callable[[Sequence[int]], Sequence[str]]
+"""The texts of records, by id."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,36 +39,44 @@ class Shared:
     total: int
 
 
-def _at_random(free: Sequence[Record], seed: int) -> list[int]:
-    ids = sorted(record.id for record in free)
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What was found in a record that is about to be shared."""
+
+    record_id: int
+    things: tuple[tuple[str, str], ...]
+    """Kind and the text itself."""
+
+
+def _at_random(free: Sequence[int], seed: int) -> list[int]:
+    ids = sorted(free)
     random.Random(seed).shuffle(ids)
     return ids
 
 
-def _newest(free: Sequence[Record]) -> list[int]:
-    ordered = sorted(free, key=lambda record: (record.created_at or record.imported_at, record.id), reverse=True)
-    return [record.id for record in ordered]
-
-
-def _careful(free: Sequence[Record], seed: int) -> list[int]:
-    """Without those in which something personal or secret is found; the least telling first."""
-    shuffled = {id: place for place, id in enumerate(_at_random(free, seed))}
-    texts = {record.id: f"{record.input}\n{record.output}" for record in free}
-    harmless = [id for id in shuffled if not findings(texts[id])]
-    return sorted(harmless, key=lambda id: (exposure(texts[id]), shuffled[id]))
+def _careful(free: Sequence[int], seed: int, texts: Texts) -> list[int]:
+    """The least telling first."""
+    shuffled = _at_random(free, seed)
+    telling = dict(zip(shuffled, map(exposure, texts(shuffled)), strict=True))
+    return sorted(shuffled, key=telling.__getitem__)
 
 
 def _representative(
-    free: Sequence[Record], wanted: int, seed: int, encode: Callable[[Sequence[str]], Any]
+    free: Sequence[int], wanted: int, seed: int, texts: Texts, encode: Callable[[Sequence[str]], Any]
 ) -> list[int]:
-    """Greedy facility location: each choice is the record that brings the whole history nearest to what is chosen."""
+    """Greedy facility location: each choice is the record that brings the whole history nearest to what is chosen.
+
+    Qin et al. (2024, "Enabling On-Device Large Language Model Personalization with Self-Supervised Data Selection and
+    Synthesis") choose from a stream by the entropy of an embedding, its domain and its distance to what is kept; here
+    the whole history is at hand, and covering it is what their third measure is for.
+    """
     import numpy as np
 
-    ids = _at_random(free, seed)[:MOST_COMPARED]
+    every = _at_random(free, seed)
+    ids, rest = every[:MOST_COMPARED], every[MOST_COMPARED:]
     if wanted <= 0 or not ids:
         return []
-    texts = {record.id: record.input for record in free}
-    vectors = np.asarray(encode([texts[id] for id in ids]))
+    vectors = np.asarray(encode(texts(ids)))
     alike = vectors @ vectors.T
     nearest = np.zeros(len(ids))
     chosen: list[int] = []
@@ -70,38 +86,43 @@ def _representative(
         best = int(gains.argmax())
         chosen.append(best)
         nearest = np.maximum(nearest, alike[best])
-    return [ids[place] for place in chosen]
+    return [*(ids[place] for place in chosen), *rest]
 
 
 def propose(
-    all_of_them: Sequence[Record],
+    everything: Sequence[Candidate],
     ratio: float,
-    strategy: Strategy = "random",
-    seed: int = 0,
+    strategy: Strategy,
+    seed: int,
+    texts: Texts,
+    held_out: Collection[int] = (),
     encode: Callable[[Sequence[str]], Any] = encode,
 ) -> tuple[int, ...]:
     """Ids that would be shared at this ratio: those shared by hand, and as many free ones as reach the ratio.
 
-    Fewer where hands or the strategy leave too few; raises BadInput where the ratio is not between 0 and 1.
+    `everything` stands oldest first. Fewer where hands and findings leave too few; raises BadInput where the ratio is
+    not between 0 and 1.
     """
     if not 0 <= ratio <= 1:
         raise BadInput(f"The share ratio lies between 0 and 1, got {ratio}; choose for example 0.5.")
     if strategy not in STRATEGIES:
         raise BadInput(f"There is no strategy {strategy!r}; choose one of {', '.join(STRATEGIES)}.")
-    by_hand = [record.id for record in all_of_them if record.shared and record.shared_by == "hand"]
-    free = [record for record in all_of_them if record.shared_by != "hand"]
-    wanted = max(0, round(ratio * len(all_of_them)) - len(by_hand))
-    ordered = {
-        "random": lambda: _at_random(free, seed),
-        "newest": lambda: _newest(free),
-        "careful": lambda: _careful(free, seed),
-        "representative": lambda: _representative(free, wanted, seed, encode),
+    by_hand = [item.id for item in everything if item.shared and item.by_hand]
+    free = [item.id for item in everything if item.harmless and not item.by_hand]
+    wanted = max(0, round(ratio * len(everything)) - len(by_hand))
+    learned = [id for id in free if id not in held_out]
+    last = [id for id in free if id in held_out]
+    first = {
+        "random": lambda: _at_random(learned, seed),
+        "newest": lambda: learned[::-1],
+        "careful": lambda: _careful(learned, seed, texts),
+        "representative": lambda: _representative(learned, wanted, seed, texts, encode),
     }[strategy]()
-    return tuple(sorted([*by_hand, *ordered[:wanted]]))
+    return tuple(sorted([*by_hand, *[*first, *_at_random(last, seed)][:wanted]]))
 
 
 def _now(store: Store) -> Shared:
-    return Shared(tuple(record.id for record in records.shared_records(store)), records.count_records(store).total)
+    return Shared(records.shared_ids(store), records.count_records(store).total)
 
 
 def shared_now(workspace: Workspace) -> Shared:
@@ -110,30 +131,73 @@ def shared_now(workspace: Workspace) -> Shared:
         return _now(store)
 
 
+def _texts_of(store: Store) -> Texts:
+    return lambda ids: [f"{record.input}\n{record.output}" for record in records.get_records(store, ids)]
+
+
 def share_ratio(workspace: Workspace, ratio: float, strategy: Strategy = "random", seed: int = 0) -> Shared:
     """Move the slider: share what `propose` says, and stop sharing the rest, hands' choices left alone."""
     with workspace.store() as store:
-        everything = records.all_records(store)
-    chosen = set(propose(everything, ratio, strategy, seed))
-    free = [record for record in everything if record.shared_by != "hand"]
-    with workspace.store() as store, store.change():
-        records.set_shared(store, [record.id for record in free if record.id not in chosen], False, "slider")
-        records.set_shared(store, [record.id for record in free if record.id in chosen], True, "slider")
-        return _now(store)
+        look(store)
+        everything = records.candidates(store)
+        chosen = set(propose(everything, ratio, strategy, seed, _texts_of(store), held_out_ids(store)))
+        # A hand that ticks a box meanwhile is not overruled: the store looks once more who set it.
+        with store.change():
+            records.set_shared(store, [c.id for c in everything if c.shared and c.id not in chosen], False, "slider")
+            records.set_shared(store, [c.id for c in everything if not c.by_hand and c.id in chosen], True, "slider")
+            return _now(store)
 
 
-def share_ids(workspace: Workspace, ids: Sequence[int], shared: bool = True) -> Shared:
-    """Set these records' boxes by hand; raises NotFound before anything is changed."""
+def found_in(workspace: Workspace, ids: Sequence[int]) -> tuple[Found, ...]:
+    """What is personal or secret in those of the records that have something of it; raises NotFound."""
+    with workspace.store() as store:
+        look(store)
+        return _found(records.get_records(store, ids))
+
+
+def _found(chosen: Sequence[Record]) -> tuple[Found, ...]:
+    return tuple(
+        Found(item.id, tuple((thing.kind, thing.text) for text in (item.input, item.output) for thing in find(text)))
+        for item in chosen
+        if item.findings
+    )
+
+
+def _refuse(found: Sequence[Found]) -> NeedsConsent:
+    named = "; ".join(
+        f"record {item.record_id}: {', '.join(f'{kind} {text!r}' for kind, text in item.things)}"
+        for item in found[:NAMED]
+    )
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return NeedsConsent(
+        f"These look personal ({named}{more}); share them with placeholders (--redacted), as they are (--confirm), or"
+        " not at all."
+    )
+
+
+def share_ids(workspace: Workspace, ids: Sequence[int], shared: bool = True, consent: SharedAs | None = None) -> Shared:
+    """Set these records' boxes by hand; raises NotFound before anything is changed.
+
+    Records with findings are shared only with the person's consent, "confirmed" or "redacted"; without it NeedsConsent
+    says what was found, and nothing is changed.
+    """
     with workspace.store() as store, store.change():
-        records.get_records(store, list(ids))
-        records.set_shared(store, ids, shared, "hand")
+        look(store)
+        chosen = records.get_records(store, list(ids))
+        sensitive = {record.id for record in chosen if record.findings}
+        agreed = {record.id for record in chosen if record.shared and record.shared_as is not None}
+        if shared and consent is None and sensitive - agreed:
+            raise _refuse(_found([record for record in chosen if record.id in sensitive - agreed]))
+        records.set_shared(store, [id for id in ids if id not in sensitive], shared, "hand")
+        if not shared or consent is not None:
+            records.set_shared(store, sensitive, shared, "hand", consent if shared else None)
         return _now(store)
 
 
 def share_none(workspace: Workspace) -> Shared:
     """Stop sharing everything; boxes that a hand had ticked count as unticked by hand."""
     with workspace.store() as store, store.change():
-        shared = records.shared_records(store)
-        for by in ("hand", "slider"):
-            records.set_shared(store, [record.id for record in shared if record.shared_by == by], False, by)
+        shared = [item for item in records.candidates(store) if item.shared]
+        records.set_shared(store, [item.id for item in shared if item.by_hand], False, "hand")
+        records.set_shared(store, [item.id for item in shared if not item.by_hand], False, "slider")
         return _now(store)

@@ -1,30 +1,32 @@
-"""The History tab: import a file, look at it first, and see, search and forget records."""
+"""The History tab: bring records in, see and search them, change them by hand, make tasks of one's own."""
 
 import dataclasses
-import importlib.resources
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gradio as gr
 
-from app.pipeline import forgetting, importing
+from app.errors import BadInput
+from app.pipeline import editing, forgetting, jobs, sharing, tasks
+from app.pipeline.looking import look
 from app.pipeline.workspace import Workspace
 from app.tasks import TASKS
-from app.ui import strings, views
+from app.ui import bringing, strings, views
 from app.ui.notices import answered, shown
 from app.ui.parts import QUIET, drawn, lead
 from app.ui.services import Services
-from personal_store import records
-from personal_store.nouns import RecordQuery
+from personal_store import changes, ledger, records
+from personal_store.nouns import RecordPage, RecordQuery, Sent
+from personal_store.store import Store
 
-SAMPLE = importlib.resources.files("assets") / "sample" / "history.csv"
 TASK_CHOICES = [(task.title, task.name) for task in TASKS]
-FILE_TYPES = [".csv", ".tsv", ".json", ".jsonl", ".txt"]
-PREVIEWED = 5
-"""Rows of a file that are shown before it is imported."""
-CUT = 300
-"""Characters of a text that are shown in that preview."""
+FILTERS: Mapping[str, tuple[bool | None, bool | None]] = {
+    "": (None, None),
+    "shared": (True, None),
+    "kept": (False, None),
+    "sensitive": (None, True),
+}
+"""What each choice under "Show" asks of the store: shared, with findings."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,39 +35,16 @@ class HistoryTab:
 
     listing: gr.HTML
     query: list[gr.components.Component]
-    """Inputs of `load`: search, task, order."""
+    """Inputs of `load`: search, task, order, filter."""
     load: Callable[..., views.View]
     """Draws the first page of the list."""
 
 
-@dataclasses.dataclass(frozen=True)
-class _Layout:
-    file: gr.File
-    sample_button: gr.Button
-    preview: gr.HTML
-    mapping: list[gr.components.Component]
-    """Task, input column, output column, date column."""
-    import_button: gr.Button
-    report: gr.HTML
-    query: list[gr.components.Component]
-    listing: gr.HTML
-
-
-def _columns(choices: list[str], chosen: str | None) -> Any:
-    return gr.Dropdown(choices=[(strings.NO_COLUMN, ""), *choices], value=chosen or "", visible=True)
-
-
-def preview_view(preview: importing.Preview) -> views.View:
-    """The head of a file as its mapping reads it."""
-    rejected = f", {len(preview.rejected)} lines that are not" if preview.rejected else ""
-    head = preview.rows[:PREVIEWED]
-    return {
-        "summary": f"{preview.format.upper()}, {preview.encoding}. {preview.usable} usable records{rejected}."
-        f" The first {len(head)} as they will be read:",
-        "columns": ["What it is about", "What you wrote", "Date"],
-        "rows": [[input[:CUT], output[:CUT], (date or "")[:10]] for input, output, date in head],
-        "stamp": views.stamp(),
-    }
+def page_of_records(store: Store, query: RecordQuery) -> tuple[RecordPage, Mapping[int, Sent]]:
+    """A page of records, looked at, and how often each of them left."""
+    look(store)
+    found = records.find_records(store, query)
+    return found, ledger.sent_records(store, [record.id for record in found.records])
 
 
 class Actions:
@@ -74,124 +53,147 @@ class Actions:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
 
-    def load(self, text: str, task: str, order: Any, page: int = 1) -> views.View:
+    def load(self, text: str, task: str, order: Any, only: str, page: int = 1) -> views.View:
         """One page of the records that match."""
         offset = (max(1, page) - 1) * views.PAGE_SIZE
-        query = RecordQuery(text or "", task or None, None, order, offset, views.PAGE_SIZE)
+        shared, sensitive = FILTERS[only or ""]
+        query = RecordQuery(text or "", task or None, shared, order, offset, views.PAGE_SIZE, sensitive)
         with self._workspace.store() as store:
-            found, counts = records.find_records(store, query), records.count_records(store)
-        return views.record_list(found, page, counts.shared, counts.total, strings.NO_RECORDS)
+            found, sent = page_of_records(store, query)
+            counts, last = records.count_records(store), changes.last_change(store)
+        drawn = views.record_list(found, sent, page, counts.shared, counts.total, strings.NO_RECORDS)
+        undo = f"{strings.UNDO_CHANGE}: {len(last.record_ids)} {last.kind}" if last else ""
+        return {**drawn, "undo": undo, "tasks": bringing.task_choices(self._workspace)}
 
-    def turn(self, text: str, task: str, order: Any, event: gr.EventData) -> views.View:
+    def turn(self, text: str, task: str, order: Any, only: str, event: gr.EventData) -> views.View:
         """The page that a list's buttons ask for."""
-        return self.load(text, task, order, int(event.page))
-
-    def preview(self, path: str | None, task: str | None = None) -> tuple[Any, ...]:
-        """What is in a file, and how it would be read."""
-        if not path:
-            return {}, *(gr.Dropdown(visible=False) for _ in range(4)), gr.Button(visible=False)
-        preview = importing.preview_file(Path(path), task=task or None)
-        mapping, columns = preview.mapping, list(preview.columns)
-        return (
-            preview_view(preview),
-            gr.Dropdown(value=mapping.task, visible=True),
-            _columns(columns, mapping.input),
-            _columns(columns, mapping.output),
-            _columns(columns, mapping.date),
-            gr.Button(visible=True),
-        )
-
-    def take_in(
-        self, path: str | None, task: str, input: str, output: str, date: str, text: str, only: str, order: Any
-    ) -> tuple[Any, ...]:
-        """Import a file with the chosen columns."""
-        if not path:
-            return {}, gr.skip()
-        chosen = {"task": task or None, "input": input or None, "output": output or None, "date": date or None}
-        done = importing.import_file(self._workspace, Path(path), **chosen)
-        return views.imported_report(done), self.load(text, only, order)
-
-    def take_in_sample(self, text: str, only: str, order: Any) -> tuple[Any, ...]:
-        """Import the sample history."""
-        with importlib.resources.as_file(SAMPLE) as path:
-            done = importing.import_file(self._workspace, path, source=strings.SAMPLE_SOURCE)
-        return views.imported_report(done), self.load(text, only, order)
+        return self.load(text, task, order, only, int(event.page))
 
     def forget_record(self, record_id: int) -> dict[str, Any]:
-        """Delete a record and everything made from it."""
-        done = forgetting.forget(self._workspace, record_id)
-        stale = f"; {len(done.adapters)} adapters that learned from it are marked stale" if done.adapters else ""
-        return {"message": f"Record {record_id} and its {done.pairs} pairs are gone{stale}."}
+        """Delete a record and everything made from it, without a trace."""
+        return self._forget([record_id])
 
-    def forget(self, record_id: Any) -> dict[str, Any]:
-        """The same for the list's own button."""
-        return self.forget_record(int(record_id))
+    def _forget(self, ids: list[int]) -> dict[str, Any]:
+        gone = forgetting.forget_all(self._workspace, ids)
+        stale = {adapter for item in gone for adapter in item.adapters}
+        pairs = sum(item.pairs for item in gone)
+        said = f"{len(gone)} records and {pairs} pairs made from them are gone without a trace"
+        said += f"; {len(stale)} adapters that learned from them are marked stale." if stale else "."
+        return {"message": said, "train": forgetting.retrain_task(self._workspace)}
+
+    def _delete(self, ids: list[int]) -> dict[str, Any]:
+        editing.delete(self._workspace, ids)
+        said = f"{len(ids)} records are deleted; {strings.UNDO_CHANGE} brings them back."
+        return {"message": said, "train": forgetting.retrain_task(self._workspace)}
+
+    def _write(self, ids: list[int], asked: Mapping[str, Any]) -> dict[str, Any]:
+        texts = {name: asked.get(name) for name in ("task", "input", "output")}
+        if not ids:
+            record = editing.add(self._workspace, *(str(text or "") for text in texts.values()))
+            return {"message": f"Record {record.id} is added; it is not shared."}
+        record = editing.edit(self._workspace, ids[0], **texts)
+        return {"message": f"Record {record.id} is changed."}
+
+    def _undo(self) -> dict[str, Any]:
+        change = editing.undo(self._workspace)
+        if change is None:
+            return {"message": strings.NOTHING_TO_TAKE_BACK}
+        return {"message": f"Taken back: {len(change.record_ids)} records {change.kind}. Nothing is shared by undoing."}
+
+    def change_records(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """What the list's buttons ask for: an action, the ids that it is for, and texts."""
+        ids = [int(id) for id in asked.get("ids", ())]
+        match asked.get("action"):
+            case "write":
+                return self._write(ids, asked)
+            case "delete":
+                return self._delete(ids)
+            case "forget":
+                return self._forget(ids)
+            case "task":
+                editing.set_task(self._workspace, ids, str(asked.get("task")))
+                return {"message": f"{len(ids)} records have another task."}
+            case "share" | "keep":
+                sharing.share_ids(self._workspace, ids, asked["action"] == "share")
+                return {
+                    "message": f"{len(ids)} records are {'shared' if asked['action'] == 'share' else 'kept at home'}."
+                }
+            case "undo":
+                return self._undo()
+            case "train":
+                jobs.start_train(self._workspace, jobs.TrainSettings(task=str(asked.get("task"))))
+                return {"message": strings.TRAINING_BEGAN}
+        raise BadInput(f"There is no action {asked.get('action')!r}; reload the page.")
+
+    def change(self, asked: Any) -> dict[str, Any]:
+        """The same for the list's own buttons."""
+        return self.change_records(dict(asked))
+
+    def make_task(self, name: str, title: str, template: str, answer: Any, labels: str, metric: Any) -> Any:
+        """Keep a task of the person's own."""
+        named = tuple((labels or "").split(","))
+        made = tasks.make_task(
+            self._workspace,
+            name or "",
+            template or "",
+            title=title or "",
+            answer=answer,
+            labels=named,
+            metric=metric or None,
+        )
+        gr.Info(strings.TASK_MADE.format(name=made.name))
+        return self.all_choices()
+
+    def delete_task(self, name: str) -> Any:
+        """Take a task of the person's own away."""
+        tasks.delete_task(self._workspace, name or "")
+        return self.all_choices()
+
+    def all_choices(self) -> Any:
+        """The tasks that the list can be narrowed to."""
+        return gr.Dropdown(choices=[(strings.ANY_TASK, ""), *bringing.task_choices(self._workspace)])
 
 
-def _lay_out_import() -> tuple[gr.File, gr.Button]:
-    with gr.Row(equal_height=True):
-        file = gr.File(label=strings.IMPORT_FILE, file_types=FILE_TYPES, type="filepath", height=124)
-        with gr.Column(min_width=200, scale=0):
-            button = gr.Button(strings.SAMPLE_BUTTON, variant="primary", elem_id="sample-button")
-    return file, button
-
-
-def _lay_out_mapping() -> list[gr.components.Component]:
-    labels = (strings.INPUT_COLUMN, strings.OUTPUT_COLUMN, strings.DATE_COLUMN)
-    with gr.Row():
-        return [
-            gr.Dropdown(TASK_CHOICES, label=strings.TASK, visible=False, min_width=150),
-            *(gr.Dropdown([], label=label, visible=False, min_width=150) for label in labels),
-        ]
-
-
-def _lay_out_query() -> list[gr.components.Component]:
+def _lay_out_query(actions: Actions) -> list[gr.components.Component]:
     with gr.Row():
         return [
             gr.Textbox(label=strings.SEARCH, placeholder=strings.SEARCH_HINT, scale=3, min_width=180),
             gr.Dropdown([(strings.ANY_TASK, ""), *TASK_CHOICES], value="", label=strings.TASK, min_width=130),
             gr.Dropdown(list(strings.ORDERS), value="newest", label=strings.ORDER, min_width=130),
+            gr.Dropdown(list(strings.RECORD_FILTERS), value="", label=strings.SHOW, min_width=130),
         ]
 
 
-def _lay_out(actions: Actions) -> _Layout:
-    lead(strings.HISTORY_LEAD)
-    file, sample_button = _lay_out_import()
-    return _Layout(
-        file=file,
-        sample_button=sample_button,
-        preview=drawn("preview"),
-        mapping=_lay_out_mapping(),
-        import_button=gr.Button(strings.IMPORT_BUTTON, variant="primary", visible=False, elem_id="import-button"),
-        report=drawn("report"),
-        query=_lay_out_query(),
-        listing=drawn("records", server_functions=[answered(actions.forget)], elem_id="history-records"),
-    )
-
-
-def _wire_import(at: _Layout, actions: Actions) -> None:
-    previewed = [at.preview, *at.mapping, at.import_button]
-    results = [at.report, at.listing]
-    at.file.change(shown(actions.preview), at.file, previewed, api_name="preview_history")
-    at.mapping[0].input(shown(actions.preview), [at.file, at.mapping[0]], previewed, api_name="preview_history_as")
-    imported = at.import_button.click(
-        shown(actions.take_in), [at.file, *at.mapping, *at.query], results, api_name="import_history"
-    )
-    imported.success(lambda: None, None, at.file, api_visibility="private")
-    at.sample_button.click(shown(actions.take_in_sample), at.query, results, api_name="import_sample")
-
-
-def _wire_list(at: _Layout, actions: Actions) -> None:
-    changes = [component.change for component in at.query]
-    gr.on(changes, shown(actions.load), at.query, at.listing, api_name="find_records", **QUIET)
-    at.listing.select(shown(actions.turn), at.query, at.listing, api_visibility="private", **QUIET)
-    gr.api(shown(actions.forget_record), api_name="forget_record")
+def _lay_out_tasks() -> tuple[list[gr.components.Component], gr.Button, gr.Button]:
+    with gr.Accordion(strings.OWN_TASKS, open=False):
+        gr.Markdown(strings.OWN_TASKS_LEAD, elem_classes="lead")
+        with gr.Row():
+            name = gr.Textbox(label=strings.TASK_NAME, min_width=140)
+            title = gr.Textbox(label=strings.TASK_TITLE, min_width=140)
+            answer = gr.Dropdown(list(strings.ANSWERS), value="text", label=strings.TASK_ANSWER, min_width=140)
+            metric = gr.Dropdown(list(strings.METRICS), value="", label=strings.TASK_METRIC, min_width=140)
+        template = gr.Textbox(label=strings.TASK_TEMPLATE, value="{input}", lines=2)
+        labels = gr.Textbox(label=strings.TASK_LABELS)
+        with gr.Row():
+            make = gr.Button(strings.MAKE_TASK, variant="primary", min_width=120)
+            delete = gr.Button(strings.DELETE_TASK, min_width=120)
+    return [name, title, template, answer, labels, metric], make, delete
 
 
 def build_history(services: Services) -> HistoryTab:
     """Lay out and wire the tab; must stand inside a gr.Tab."""
     actions = Actions(services.workspace)
-    at = _lay_out(actions)
-    _wire_import(at, actions)
-    _wire_list(at, actions)
-    return HistoryTab(at.listing, at.query, shown(actions.load))
+    lead(strings.HISTORY_LEAD)
+    upper = bringing.lay_out()
+    query = _lay_out_query(actions)
+    listing = drawn("records", server_functions=[answered(actions.change)], elem_id="history-records")
+    fields, make, delete = _lay_out_tasks()
+    load = shown(actions.load)
+    bringing.wire(upper, services.workspace, query, listing, load)
+    gr.on([part.change for part in query], load, query, listing, api_name="find_records", **QUIET)
+    listing.select(shown(actions.turn), query, listing, api_visibility="private", **QUIET)
+    make.click(shown(actions.make_task), fields, query[1], api_name="make_task")
+    delete.click(shown(actions.delete_task), fields[0], query[1], api_name="delete_task")
+    gr.api(shown(actions.forget_record), api_name="forget_record")
+    gr.api(shown(actions.change_records), api_name="change_records")
+    return HistoryTab(listing, query, load)

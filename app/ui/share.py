@@ -8,9 +8,11 @@ from typing import Any
 import gradio as gr
 
 from app.device.catalogue import EMBEDDED, find_entry
-from app.pipeline import jobs, models, network, payload, sharing
+from app.errors import NeedsConsent
+from app.pipeline import estimating, jobs, models, network, payload, sharing
 from app.ui import state, strings, views
-from app.ui.history import TASK_CHOICES
+from app.ui.bringing import task_choices
+from app.ui.history import TASK_CHOICES, page_of_records
 from app.ui.notices import answered, shown
 from app.ui.parts import QUIET, drawn, lead, stop_and_resume
 from app.ui.services import Services
@@ -28,14 +30,15 @@ class ShareTab:
     listing: gr.HTML
     weak: gr.HTML
     query: list[gr.components.Component]
-    load: Callable[..., tuple[views.View, views.View]]
-    """Draws the list and the note on a weak service."""
+    task: gr.components.Component
+    load: Callable[..., tuple[Any, ...]]
+    """Draws the list, the note on a weak service and the choices of `task`."""
     polled: list[gr.components.Component]
     poll: Callable[[], tuple[Any, ...]]
     """Draws `polled` from the whole state."""
 
 
-def payload_view(built: payload.Payload) -> views.View:
+def payload_view(built: payload.Payload, cost: str) -> views.View:
     """Where to, how much, which hash, and every byte of it."""
     others = ", ".join(f"{count} of {views.task_title(task)}" for task, count in built.other_tasks.items())
     facts = [
@@ -43,6 +46,7 @@ def payload_view(built: payload.Payload) -> views.View:
         views.fact("Records", str(len(built.record_ids))),
         views.fact("Size", f"{len(built.body):,} bytes"),
         views.fact("Task", views.task_title(built.task) + (f" (not in this one: {others})" if others else "")),
+        views.fact("Estimate", cost),
         views.fact("SHA-256 of the body", built.sha256, code=True),
     ]
     return {
@@ -91,12 +95,14 @@ class Actions:
         """One page of the records that match."""
         query = RecordQuery(text or "", offset=(max(1, page) - 1) * views.PAGE_SIZE, limit=views.PAGE_SIZE)
         with self._workspace.store() as store:
-            found, counts = records.find_records(store, query), records.count_records(store)
-        return views.record_list(found, page, counts.shared, counts.total, strings.NO_SHARE_YET)
+            found, sent = page_of_records(store, query)
+            counts = records.count_records(store)
+        return views.record_list(found, sent, page, counts.shared, counts.total, strings.NO_SHARE_YET)
 
-    def load(self, text: str) -> tuple[views.View, views.View]:
-        """The first page, and whether the service is weak."""
-        return self.rows(text), weak_view(self._services)
+    def load(self, text: str) -> tuple[Any, ...]:
+        """The first page, whether the service is weak, and the tasks there are."""
+        choices = [(strings.MOST_SHARED, ""), *task_choices(self._workspace)]
+        return self.rows(text), weak_view(self._services), gr.Dropdown(choices=choices)
 
     def turn(self, text: str, event: gr.EventData) -> views.View:
         """The page that the list's buttons ask for."""
@@ -118,9 +124,17 @@ class Actions:
         return {"shared": list(now.shared), "total": now.total}
 
     def set_shared(self, arguments: Any) -> dict[str, Any]:
-        """The same for one box of the list: its id and the wish."""
-        record_id, wish = int(arguments[0]), bool(arguments[1])
-        now = sharing.share_ids(self._workspace, [record_id], wish)
+        """The same for one box of the list: its id, the wish, and what the person said to what was found in it.
+
+        Without their word on findings the box stays as it is and the answer asks for it.
+        """
+        record_id, wish, consent = int(arguments[0]), bool(arguments[1]), arguments[2] or None
+        try:
+            now = sharing.share_ids(self._workspace, [record_id], wish, consent)
+        except NeedsConsent:
+            now = sharing.shared_now(self._workspace)
+            (found,) = sharing.found_in(self._workspace, [record_id])
+            return {"now": record_id in now.shared, "ask": [list(thing) for thing in found.things]}
         return {"now": record_id in now.shared, "shared": len(now.shared), "total": now.total}
 
     def _build(self, pairs_each: float, task: str) -> payload.Payload:
@@ -130,7 +144,8 @@ class Actions:
     def preview(self, pairs_each: float, task: str) -> tuple[Any, ...]:
         """Exactly what would leave, and the hash to approve."""
         built = self._build(pairs_each, task)
-        return payload_view(built), built.sha256, gr.Button(visible=True)
+        cost = estimating.in_words(estimating.estimate(self._workspace, built))
+        return payload_view(built, cost), built.sha256, gr.Button(visible=True)
 
     def approve(self, sha256: str, pairs_each: float, task: str) -> tuple[Any, ...]:
         """Send the payload with precisely this hash; refused when the choice has changed since."""
@@ -234,4 +249,4 @@ def build_share(services: Services) -> ShareTab:
     at = _lay_out(actions)
     _wire_choice(at, actions)
     _wire_sending(at, actions)
-    return ShareTab(at.listing, at.weak, [at.search], shown(actions.load), at.polled, actions.poll)
+    return ShareTab(at.listing, at.weak, [at.search], at.request[1], shown(actions.load), at.polled, actions.poll)

@@ -18,7 +18,29 @@ HISTORY, SHARE, REVIEW, PERSONALISE, WRITE, SETTINGS = (
 
 # History
 HISTORY_LEAD = "## Your history\nWhat you wrote before, one record a line: what it was about, and what you made of it."
-IMPORT_FILE = "CSV, TSV, JSON, JSONL or a LaMP questions file"
+IMPORT_FILE = "CSV, TSV, JSON, JSONL, a LaMP questions file, or notes (several .md or .txt)"
+IMPORTING = "Importing"
+OTHER_WAYS = "Paste text, or choose a person of a LaMP file"
+PASTE, PASTE_HINT = "Pasted text", "A table with a header line; or notes, a title in the first line, --- between them"
+PERSON, PERSON_INFO = "Person", "Only for a LaMP file that holds several: their user_id or number"
+LOOK = "Look at it"
+UNDO_CHANGE = "Undo"
+NOTHING_TO_TAKE_BACK = "There is nothing left to undo."
+TRAINING_BEGAN = "Training again without them; Personalise shows how far it is."
+RECORD_FILTERS = (
+    ("All records", ""),
+    ("Shared", "shared"),
+    ("Kept at home", "kept"),
+    ("Something personal found", "sensitive"),
+)
+OWN_TASKS = "Tasks of your own"
+OWN_TASKS_LEAD = "A task is a prompt, with {input} where a record's input goes, and what kind of answer it asks for."
+TASK_NAME, TASK_TITLE, TASK_TEMPLATE = "Name (a-z, 0-9, -)", "Title", "Prompt"
+TASK_ANSWER, TASK_LABELS, TASK_METRIC = "Answer", "Labels, with commas between them", "Judged by"
+ANSWERS = (("Free text", "text"), ("One of several labels", "label"), ("A rating", "rating"))
+METRICS = (("What fits the answer", ""), ("ROUGE", "rouge"), ("Accuracy", "accuracy"), ("Mean error", "mae"))
+MAKE_TASK, DELETE_TASK = "Save the task", "Delete the task"
+TASK_MADE = "The task {name} can be chosen now."
 IMPORT_BUTTON = "Import"
 SAMPLE_BUTTON = "Try it with a sample"
 SAMPLE_SOURCE = "the sample history"
@@ -38,7 +60,8 @@ NOTHING_FOUND = ("Nothing matches", "Try fewer words, or another task.")
 # Share
 SHARE_LEAD = (
     "## Choose what to share\nOnly ticked records are sent to the service, which writes new examples in their manner."
-    " Nothing is sent before you have seen it and approved it."
+    " Nothing is sent before you have seen it and approved it. A record with something personal in it is left out of"
+    " every proposal, and ticking it asks you first."
 )
 RATIO = "Share ratio"
 STRATEGY = "Which records first"
@@ -46,7 +69,7 @@ STRATEGIES = (
     ("Random", "random"),
     ("Representative", "representative"),
     ("Newest", "newest"),
-    ("Careful: without personal details", "careful"),
+    ("Least telling first", "careful"),
 )
 PROPOSE, SHARE_NONE = "Propose", "Share none"
 PAIRS_EACH = "New pairs for each record"
@@ -141,3 +164,18 @@ PLACES_HEADLINE = "Your data and the service"
 CLOUD_SAVED = "The address is used from now on."
 MODEL_SAVED = "This model is used from now on; adapters of other models stay off."
 KEPT_BEFORE = "This answer is a record of your History already."
+
+# Settings, the person's data
+WAYS_TITLE = "### Everything that uses the network"
+LEDGER_TITLE = "### What left this computer"
+LEDGER_WHOLE = "{count} lines; none is missing or changed."
+LEDGER_COLUMNS = ("When", "Where to", "Records", "Bytes", "SHA-256", "Outcome", "Attempt")
+PRICES = "Prices of the service, for the estimate"
+PRICE_READ, PRICE_WRITTEN = "A million tokens read", "A million tokens written"
+DATA_TITLE = "### Your data"
+EXPORT, MAKE_FINAL = "Export everything", "Make deletions final"
+EXPORTED = "Everything is in one archive"
+FINAL_DONE, FINAL_TEXT = "Nothing can be undone any more", "Deleted records and earlier texts are gone without a trace."
+WIPE, WIPE_LABEL, WIPE_WORD = "Delete everything", "Type: delete everything", "delete everything"
+WIPED = "All your data is deleted"
+WIPED_TEXT = "Records, pairs, adapters, settings and the ledger are gone; models and archives that you exported stay."

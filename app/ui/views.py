@@ -8,18 +8,20 @@ clicked must be set again even when the server's answer is the same.
 import dataclasses
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.pipeline.importing import Imported
-from app.tasks import find_task
+from app.pipeline.importing import Imported, report_csv
+from app.tasks import TASKS
 from app.ui import strings
-from personal_store.nouns import Adapter, Record, RecordPage
+from personal_store.nouns import Adapter, Record, RecordPage, Sent
 
 View = dict[str, Any]
 
 PAGE_SIZE = 50
 CARDS = 20
+LISTED = 50
+"""Lines of a report that are shown; the file to download has all."""
 
 
 def stamp() -> int:
@@ -63,11 +65,19 @@ def empty(words: tuple[str, str]) -> View:
 
 
 def task_title(name: str) -> str:
-    """The task's name for people."""
-    return find_task(name).title
+    """The task's name for people; a task of the person's own goes by its name."""
+    return next((task.title for task in TASKS if task.name == name), name)
 
 
-def record_row(record: Record) -> View:
+def badge(sent: Sent | None) -> str:
+    """How often a record left, in words."""
+    if sent is None:
+        return "never sent"
+    times = {1: "sent once", 2: "sent twice"}.get(sent.times, f"sent {sent.times} times")
+    return f"{times}, last on {sent.last[:10]}"
+
+
+def record_row(record: Record, sent: Sent | None = None) -> View:
     """One record in a list."""
     return {
         "id": record.id,
@@ -77,14 +87,20 @@ def record_row(record: Record) -> View:
         "output": record.output,
         "shared": record.shared,
         "by": record.shared_by,
+        "name": record.task,
+        "findings": list(record.findings or ()),
+        "redacted": record.shared_as == "redacted",
+        "sent": badge(sent),
     }
 
 
-def record_list(found: RecordPage, page: int, shared: int, total: int, hint: tuple[str, str]) -> View:
+def record_list(
+    found: RecordPage, sent: Mapping[int, Sent], page: int, shared: int, total: int, hint: tuple[str, str]
+) -> View:
     """A page of records, with counts over all of them; `hint` is what an empty list says."""
     words = None if found.total else empty(strings.NOTHING_FOUND if total else hint)
     return {
-        "rows": [record_row(record) for record in found.records],
+        "rows": [record_row(record, sent.get(record.id)) for record in found.records],
         **pages(found.total, page, PAGE_SIZE),
         "shared": shared,
         "all": total,
@@ -128,11 +144,15 @@ def imported_report(done: Imported) -> View:
     parts = [f"{done.imported} imported"]
     if done.duplicates:
         parts.append(f"{done.duplicates} already there")
+    if done.near:
+        parts.append(f"{len(done.near)} almost the same as others")
     if done.rejected:
         parts.append(f"{len(done.rejected)} rejected")
+    left_out = sorted((*done.rejected, *done.near), key=lambda line: line.line)
     return {
         "headline": ", ".join(parts) + ".",
-        "rejected": [dataclasses.asdict(line) for line in done.rejected],
-        "rejected_title": f"Why {len(done.rejected)} lines were rejected",
+        "rejected": [dataclasses.asdict(line) for line in left_out[:LISTED]],
+        "rejected_title": f"Why {len(left_out)} lines were left out",
+        "csv": report_csv(done) if left_out else "",
         "stamp": stamp(),
     }

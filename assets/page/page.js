@@ -73,10 +73,28 @@ window.cdcda = (() => {
     return answer || {};
   }
 
-  function note(text) {
+  /** A passing note, perhaps with one thing to do about it. */
+  function note(text, offer = null) {
     const node = h("div", { class: "note-passing", role: "alert" }, text);
+    if (offer) node.append(h("button", { class: "small-button", type: "button", onclick: () => { node.remove(); offer.act(); } }, offer.text));
     document.body.append(node);
-    setTimeout(() => node.remove(), 8000);
+    setTimeout(() => node.remove(), offer ? 30000 : 8000);
+  }
+
+  /** Show what was found in a record and ask how to share it: "redacted", "confirmed", or "" for not at all. */
+  function consent(id, things) {
+    return new Promise((resolve) => {
+      const choice = (text, value, className) => h("button", { class: className, type: "submit", value }, text);
+      const dialog = h("dialog", { class: "consent", "aria-label": `What was found in record ${id}` }, h("form", { method: "dialog" },
+        h("p", { class: "headline" }, `Record ${id} holds what looks personal`),
+        h("dl", {}, things.flatMap(([kind, text]) => [h("dt", {}, kind), h("dd", { class: "mono" }, text)])),
+        h("p", { class: "muted" }, "With placeholders, these are replaced before the record leaves; what they stand for stays here."),
+        h("div", { class: "form-actions" }, choice("Share with placeholders", "redacted", "small-button"),
+          choice("Share as it is", "confirmed", "small-button"), choice("Keep at home", "", "quiet-button"))));
+      dialog.addEventListener("close", () => { dialog.remove(); resolve(dialog.returnValue); });
+      document.body.append(dialog);
+      dialog.showModal();
+    });
   }
 
   function empty(value) {
@@ -146,7 +164,7 @@ window.cdcda = (() => {
 
   function recordRow(item, lead, tail) {
     const body = h("div", { class: "record-body" },
-      h("div", { class: "record-output" }), h("div", { class: "record-input" }));
+      h("div", { class: "record-output" }), h("div", { class: "record-input" }), h("div", { class: "marks" }));
     const open = h("button", {
       class: "record-open", type: "button", "aria-expanded": "false", "aria-label": `Show all of record ${item.id}`,
       onclick() {
@@ -162,35 +180,121 @@ window.cdcda = (() => {
   function fillRecord(row, item) {
     say(row.querySelector(".record-output"), item.output);
     say(row.querySelector(".record-input"), item.input);
-    say(row.querySelector(".record-meta"), [item.task, item.date].filter(Boolean).join(" · "));
+    say(row.querySelector(".record-meta"), [item.task, item.date, item.sent].filter(Boolean).join(" · "));
+    const marks = [...(item.findings || []), ...(item.redacted ? ["shared with placeholders"] : [])];
+    keyed(row.querySelector(".marks"), marks, () => h("span", { class: "mark-word" }), say, (word) => word);
   }
 
-  /** The history: rows that open, and can be forgotten after a second press. */
-  function records(element, props, server, watch, trigger) {
-    const list = h("ul", { class: "records", "aria-label": "Your records" });
-    const turner = pager(trigger);
-    const hint = h("div");
-    frame(element, "records-frame", hint, list, turner);
+  /** A form for a record's task and texts; `done` gets them, or null. */
+  function recordForm(item, tasks, done) {
+    const field = (name, label, rows) => h("label", { class: "field" }, h("span", {}, label), h("textarea", { name, rows }));
+    const task = h("select", { name: "task" }, tasks.map(([title, name]) => h("option", { value: name, selected: name === item.name }, title)));
+    const form = h("form", { class: "panel record-form", "aria-label": item.id ? `Change record ${item.id}` : "Add a record" },
+      h("label", { class: "field" }, h("span", {}, "Task"), task),
+      field("input", "What it is about", 3), field("output", "What you wrote", 2),
+      h("div", { class: "form-actions" }, h("button", { class: "small-button", type: "submit" }, "Save"),
+        h("button", { class: "quiet-button", type: "button", onclick: () => done(null) }, "Cancel")));
+    form.elements.input.value = item.input || "";
+    form.elements.output.value = item.output || "";
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      done(Object.fromEntries(["task", "input", "output"].map((name) => [name, form.elements[name].value])));
+    });
+    return form;
+  }
 
-    function forgetButton(item) {
-      const button = h("button", { class: "quiet-button forget", type: "button", "aria-label": `Forget record ${item.id}` }, "Forget");
-      button.addEventListener("click", async () => {
-        if (button.dataset.sure !== "yes") {
-          button.dataset.sure = "yes";
-          say(button, "Really forget?");
-          setTimeout(() => { button.dataset.sure = ""; say(button, "Forget"); }, 4000);
-          return;
-        }
-        const answer = await ask(server.forget(item.id));
-        if (answer.message) { note(answer.message); trigger("select", { page: Number(turner.dataset.page) }); }
+  /** A button that asks once more before it does what cannot be taken back. */
+  function sureButton(text, label, act, className = "quiet-button forget") {
+    const button = h("button", { class: className, type: "button", "aria-label": label }, text);
+    button.addEventListener("click", () => {
+      if (button.dataset.sure === "yes") { act(); return; }
+      button.dataset.sure = "yes";
+      say(button, `Really ${text.toLowerCase()}?`);
+      setTimeout(() => { button.dataset.sure = ""; say(button, text); }, 4000);
+    });
+    return button;
+  }
+
+  /** The history: rows that open, are picked by id, changed, deleted and forgotten. */
+  function records(element, props, server, watch, trigger) {
+    const list = h("ul", { class: "records with-picks", "aria-label": "Your records" });
+    const turner = pager(trigger), hint = h("div"), place = h("div", { class: "form-place" });
+    const picked = new Set();
+    let tasks = [];
+
+    async function change(asked) {
+      const answer = await ask(server.change(asked));
+      if (!answer.message) return false;
+      note(answer.message, answer.train && { text: "Train again without them", act: () => change({ action: "train", task: answer.train }) });
+      if (asked.action !== "train") trigger("select", { page: Number(turner.dataset.page) || 1 });
+      return true;
+    }
+
+    async function forPicked(action, more = {}) {
+      if (await change({ action, ids: [...picked], ...more })) { picked.clear(); drawBar(); }
+    }
+
+    function write(item) {
+      const form = recordForm(item, tasks, async (texts) => {
+        if (!texts || await change({ action: "write", ids: item.id ? [item.id] : [], ...texts })) place.replaceChildren();
       });
-      return button;
+      place.replaceChildren(form);
+      form.elements[item.id ? "output" : "input"].focus();
+      place.scrollIntoView({ block: "nearest" });
+    }
+
+    const small = (text, act) => h("button", { class: "small-button", type: "button", onclick: act }, text);
+    const undo = small("Undo", () => change({ action: "undo" }));
+    const howMany = h("span", { class: "numbers", "aria-live": "polite" });
+    const other = h("select", { "aria-label": "Give the picked records another task", onchange: () => {
+      if (other.value) forPicked("task", { task: other.value });
+      other.value = "";
+    } });
+    const all = h("input", { type: "checkbox", "aria-label": "Pick all records of this page", onchange: () => {
+      for (const box of list.querySelectorAll("input.pick")) pick(Number(box.dataset.id), box.checked = all.checked);
+    } });
+    const bulk = h("div", { class: "bulk", role: "group", "aria-label": "For the picked records" }, howMany,
+      small("Share", () => forPicked("share")), small("Keep at home", () => forPicked("keep")), other,
+      small("Delete", () => forPicked("delete")),
+      sureButton("Forget", "Forget the picked records without a trace", () => forPicked("forget"), "small-button forget"));
+    const tools = h("div", { class: "record-tools" }, h("label", { class: "share-box" }, all),
+      small("Add a record", () => write({ name: "chat" })), undo, bulk);
+    frame(element, "records-frame", tools, place, hint, list, turner);
+
+    function drawBar() {
+      bulk.hidden = !picked.size;
+      say(howMany, `${picked.size} picked`);
+      for (const box of list.querySelectorAll("input.pick")) box.checked = picked.has(Number(box.dataset.id));
+      all.checked = picked.size > 0 && [...list.querySelectorAll("input.pick")].every((box) => box.checked);
+    }
+
+    function pick(id, wish) {
+      if (wish) picked.add(id); else picked.delete(id);
+      drawBar();
+    }
+
+    function row(item) {
+      const box = h("input", { class: "pick", type: "checkbox", "data-id": item.id, "aria-label": `Pick record ${item.id}`,
+        onchange: () => pick(item.id, box.checked) });
+      const tail = h("div", { class: "record-tail" },
+        h("button", { class: "quiet-button", type: "button", "aria-label": `Change record ${item.id}`, onclick: () => write(made.item) }, "Change"),
+        sureButton("Forget", `Forget record ${item.id}`, () => change({ action: "forget", ids: [item.id] })));
+      const made = recordRow(item, h("label", { class: "share-box" }, box), tail);
+      return made;
     }
 
     bind(props, watch, (value) => {
+      tasks = value.tasks || [];
+      tools.hidden = !value.tasks;
+      all.closest("label").hidden = !(value.rows || []).length;
+      undo.hidden = !value.undo;
+      say(undo, value.undo || "");
+      refill(other, tasks, () => h("option", { value: "" }, "Another task…"));
+      if (other.options.length === 1) other.append(...tasks.map(([title, name]) => h("option", { value: name }, title)));
       refill(hint, value.empty, empty);
-      keyed(list, value.rows || [], (item) => recordRow(item, null, forgetButton(item)), fillRecord);
+      keyed(list, value.rows || [], row, (node, item) => { node.item = item; fillRecord(node, item); });
       turner.draw(value);
+      drawBar();
     });
   }
 
@@ -216,7 +320,11 @@ window.cdcda = (() => {
       while (wanted.has(id)) {
         const wish = wanted.get(id);
         wanted.delete(id);
-        const answer = await ask(server.set_shared(id, wish));
+        let answer = await ask(server.set_shared(id, wish, ""));
+        if (answer.ask) {
+          const word = await consent(id, answer.ask);
+          if (word) answer = await ask(server.set_shared(id, true, word));
+        }
         if (!wanted.has(id)) box.checked = answer.error ? !wish : answer.now;
         counts(answer);
       }
@@ -252,7 +360,7 @@ window.cdcda = (() => {
   // ---- Import ----------------------------------------------------------------------------------------------------
 
   function table(columns, rows) {
-    return h("div", { class: "table-frame", tabindex: "0", role: "region", "aria-label": "Preview" },
+    return h("div", { class: "table-frame", tabindex: "0", role: "region", "aria-label": "Table" },
       h("table", {}, h("thead", {}, h("tr", {}, columns.map((name) => h("th", { scope: "col" }, name)))),
         h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, cell ?? "")))))));
   }
@@ -264,16 +372,10 @@ window.cdcda = (() => {
       table(value.columns, value.rows))));
   }
 
-  function saveText(name, text) {
-    const link = h("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: name });
+  function saveText(name, text, type = "text/csv") {
+    const link = h("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  }
-
-  /** CSV field; a leading sign that a spreadsheet would run as a formula is defused. */
-  function csvField(value) {
-    const text = String(value).replace(/^([=+\-@])/, "'$1");
-    return `"${text.replaceAll('"', '""')}"`;
   }
 
   function report(element, props, server, watch) {
@@ -281,11 +383,10 @@ window.cdcda = (() => {
     bind(props, watch, (value) => refill(place, value.headline && value, () => h("div", { class: "panel", role: "status" },
       h("p", { class: "headline" }, value.headline),
       value.rejected.length ? h("details", {}, h("summary", {}, value.rejected_title),
-        h("ul", { class: "plain" }, value.rejected.slice(0, 50).map((line) => h("li", {}, `Line ${line.line}: ${line.reason}`))),
+        h("ul", { class: "plain" }, value.rejected.map((line) => h("li", {}, `Line ${line.line}: ${line.reason}`))),
         h("button", {
           class: "quiet-button", type: "button",
-          onclick: () => saveText("rejected-lines.csv",
-            ["line,reason", ...value.rejected.map((line) => [line.line, line.reason].map(csvField).join(","))].join("\n")),
+          onclick: () => saveText("rejected-lines.csv", value.csv),
         }, "Download this report")) : null)));
   }
 
@@ -601,6 +702,22 @@ window.cdcda = (() => {
       (row) => row.name));
   }
 
+  /** Everything that uses the network. */
+  function waysOut(element, props, server, watch) {
+    const place = frame(element, "ways-frame");
+    bind(props, watch, (value) => refill(place, value.rows && value, () => table(value.columns, value.rows)));
+  }
+
+  /** The ledger: what left, or tried to. */
+  function ledger(element, props, server, watch) {
+    const place = frame(element, "ledger-frame");
+    bind(props, watch, (value) => refill(place, value.rows && value, () => h("div", {},
+      h("p", { class: value.broken ? "headline" : "muted", role: value.broken ? "alert" : null }, value.summary),
+      value.rows.length ? table(value.columns, value.rows) : null,
+      value.rows.length ? h("button", { class: "small-button", type: "button",
+        onclick: () => saveText("ledger.jsonl", value.lines, "application/jsonl") }, "Download the ledger") : null)));
+  }
+
   /** A sentence or two of the page's own, in a panel, or nothing. */
   function notice(element, props, server, watch) {
     const place = frame(element, "notice-frame");
@@ -611,6 +728,6 @@ window.cdcda = (() => {
 
   return {
     header, records, shareList, preview, report, payload, augmenting, review, training, adapters, answers, chat, models, bases,
-    findings, notice,
+    findings, notice, waysOut, ledger,
   };
 })();

@@ -5,12 +5,13 @@ import pytest
 
 from personal_store.decisions import decide, decisions
 from personal_store.errors import NotFound
+from personal_store.forgetting import forget_record
 from personal_store.jobs import create_job
 from personal_store.ledger import append_upload, broken_line, uploads
 from personal_store.migrations import backup_path
 from personal_store.nouns import NewPair, NewRecord, Record, RecordQuery, Scores
 from personal_store.pairs import add_pair, find_pairs, finish_record, finished_records
-from personal_store.records import add_records, find_records, forget_record, get_records, update_record
+from personal_store.records import add_records, find_records, get_records, update_record
 from personal_store.store import Store, open_store
 from personal_store.training import add_adapter, get_adapter, get_training_set, save_training_set
 

@@ -132,14 +132,18 @@ def test_a_version_that_is_still_in_the_log_counts(path: Path) -> None:
 
 
 def test_an_older_file_is_copied_and_brought_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:1])
     with open_store(path) as old:
-        add_records(old, [NewRecord("chat", "kept text", "output", None, "test")])
+        old.run(
+            "INSERT INTO records (task, input, output, imported_at, source, content_hash)"
+            " VALUES ('chat', 'kept text', 'output', '2024-01-01', 'test', 'a hash')"
+        )
     old_schema = schema(path)
     steps = (
-        "ALTER TABLE records ADD COLUMN mood TEXT",
+        f"ALTER TABLE records ADD COLUMN mood TEXT; {migrations.FINDINGS}",
         "CREATE TABLE moods (name TEXT); CREATE INDEX m ON moods (name)",
     )
-    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS[:1], *steps))
+    monkeypatch.setattr(migrations, "MIGRATIONS", (migrations.FIRST, *steps))
     with open_store(path) as new:
         assert new.value("PRAGMA user_version") == 3
         assert new.value("SELECT mood FROM records") is None

@@ -17,7 +17,7 @@ from app.pipeline.payload import (
 )
 from app.pipeline.sharing import share_ids, share_none, share_ratio
 from cloud_stub.schemas import AugmentRequest
-from personal_store import ledger, records
+from personal_store import forgetting, ledger, records
 from tests.pipeline.support import new_record, workspace_with
 
 
@@ -141,6 +141,6 @@ def test_what_was_approved_is_rebuilt_byte_for_byte_or_not_at_all(tmp_path: Path
     with pytest.raises(ApprovalMismatch, match="changed"):
         again()
     with workspace.store() as store:
-        records.forget_record(store, ids[0])
+        forgetting.forget_record(store, ids[0])
     with pytest.raises(ApprovalMismatch, match="changed"):
         again()

@@ -1,5 +1,6 @@
-import dataclasses
 import itertools
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import BadInput
-from app.pipeline.sensitivity import findings
-from app.pipeline.sharing import STRATEGIES, Strategy, propose, share_ids, share_none, share_ratio
+from app.errors import BadInput, NeedsConsent
+from app.pipeline.editing import edit
+from app.pipeline.payload import build_payload
+from app.pipeline.sensitivity import findings, redact, restore
+from app.pipeline.sharing import STRATEGIES, Strategy, propose, share_ids, share_none, share_ratio, shared_now
+from app.pipeline.workspace import open_workspace
 from personal_store import records
 from personal_store.errors import NotFound
-from personal_store.nouns import Record
+from personal_store.nouns import Candidate
 from tests.pipeline.support import new_record, workspace_with
 
 
@@ -23,51 +27,105 @@ def encode(texts: object) -> object:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def record(id: int, shared: bool, by: str | None, text: str = "text") -> Record:
-    return Record(id, "title", text, "out", None, f"2024-01-01T00:00:{id:02}", "test", str(id), shared, by)  # type: ignore[arg-type]
+def texts(ids: Sequence[int]) -> list[str]:
+    return [f"text {id}" for id in ids]
 
 
-HISTORIES = st.lists(st.tuples(st.booleans(), st.sampled_from(["hand", "slider", None])), min_size=0, max_size=30).map(
-    lambda marks: [record(id, shared, by) for id, (shared, by) in enumerate(marks, 1)]
+FREE = [Candidate(id, False, False, True) for id in range(1, 21)]
+HISTORIES = st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=0, max_size=30).map(
+    lambda marks: [Candidate(id, *mark) for id, mark in enumerate(marks, 1)]
 )
 
 
-@given(HISTORIES, st.floats(0, 1), st.sampled_from(STRATEGIES), st.integers(0, 9))
-def test_the_slider_never_overrules_a_hand(history: list[Record], ratio: float, strategy: Strategy, seed: int) -> None:
-    chosen = propose(history, ratio, strategy, seed, encode=encode)
+@given(HISTORIES, st.floats(0, 1), st.sampled_from(STRATEGIES), st.integers(0, 9), st.sets(st.integers(1, 30)))
+def test_the_slider_never_overrules_a_hand(
+    history: list[Candidate], ratio: float, strategy: Strategy, seed: int, held_out: set[int]
+) -> None:
+    chosen = propose(history, ratio, strategy, seed, texts, held_out, encode)
     for item in history:
-        if item.shared_by == "hand":
+        if item.by_hand:
             assert (item.id in chosen) == item.shared
-    by_hand = sum(item.shared and item.shared_by == "hand" for item in history)
-    free = sum(item.shared_by != "hand" for item in history)
+        assert item.by_hand or item.harmless or item.id not in chosen
+    by_hand = sum(item.shared and item.by_hand for item in history)
+    free = sum(item.harmless and not item.by_hand for item in history)
     assert len(chosen) == by_hand + min(free, max(0, round(ratio * len(history)) - by_hand))
     assert len(set(chosen)) == len(chosen)
 
 
 @given(st.integers(0, 5), st.sampled_from(STRATEGIES))
 def test_a_greater_ratio_only_adds(seed: int, strategy: Strategy) -> None:
-    history = [record(id, False, None) for id in range(1, 21)]
-    sets = [set(propose(history, ratio, strategy, seed, encode=encode)) for ratio in (0.1, 0.3, 0.5, 1.0)]
+    sets = [set(propose(FREE, ratio, strategy, seed, texts, {19, 20}, encode)) for ratio in (0.1, 0.3, 0.5, 1.0)]
     assert all(smaller <= larger for smaller, larger in itertools.pairwise(sets))
 
 
-def test_newest_takes_the_newest() -> None:
-    history = [dataclasses.replace(record(id, False, None), created_at=f"20{30 - id}-01-01") for id in range(1, 11)]
-    assert propose(history, 0.3, "newest") == (1, 2, 3)
+def test_newest_takes_the_newest_of_those_that_are_learned_from() -> None:
+    assert propose(FREE, 0.15, "newest", 0, texts, held_out={19, 20}) == (16, 17, 18)
+    assert propose(FREE, 0.1, "newest", 0, texts) == (19, 20)
 
 
-def test_careful_leaves_out_what_looks_personal() -> None:
-    texts = ["a quiet day", "write to jo@example.org", "card 4111 1111 1111 1111", "IBAN DE89 3704 0044 0532 0130 00"]
-    history = [record(id, False, None, text) for id, text in enumerate(texts, 1)]
-    assert propose(history, 1.0, "careful") == (1,)
+def test_records_that_training_holds_out_are_proposed_last(tmp_path: Path) -> None:
+    workspace, ids = workspace_with(tmp_path, 20)
+    assert set(share_ratio(workspace, 0.9, "newest").shared) == set(ids[:18])
+    assert set(share_ratio(workspace, 1.0, "newest").shared) == set(ids)
+
+
+@pytest.mark.parametrize("strategy", ["random", "newest", "careful"])
+def test_the_slider_leaves_out_what_looks_personal(tmp_path: Path, strategy: Strategy) -> None:
+    said = ["a quiet day", "write to jo@example.org", "card 4111 1111 1111 1111", "IBAN DE89 3704 0044 0532 0130 00"]
+    workspace = open_workspace(tmp_path)
+    with workspace.store() as store:
+        ids = records.add_records(store, [new_record(number, text=text) for number, text in enumerate(said)]).added
+    assert share_ratio(workspace, 1.0, strategy).shared == ids[:1]
+
+
+def test_careful_prefers_what_tells_least() -> None:
+    def telling(ids: Sequence[int]) -> list[str]:
+        return ["a quiet day" if id == 7 else "then Anna met Bert in 1999" for id in ids]
+
+    assert propose(FREE, 0.05, "careful", 0, telling) == (7,)
+
+
+def test_what_looks_personal_is_shared_only_with_consent(tmp_path: Path) -> None:
+    workspace, (first, second) = workspace_with(tmp_path, 2)
+    edit(workspace, first, input="Write to jo@example.org about it.")
+    with pytest.raises(NeedsConsent, match=re.escape(f"record {first}: e-mail address 'jo@example.org'")):
+        share_ids(workspace, [first, second])
+    assert shared_now(workspace).shared == ()
+    assert share_ids(workspace, [first, second], consent="redacted").shared == (first, second)
+    body = build_payload(workspace).body.decode()
+    assert "jo@example.org" not in body
+    assert "Write to [e-mail address 1] about it." in body
+    share_ids(workspace, [first], consent="confirmed")
+    assert "jo@example.org" in build_payload(workspace).body.decode()
+
+
+def test_an_edit_that_brings_something_personal_in_stops_the_sharing(tmp_path: Path) -> None:
+    workspace, ids = workspace_with(tmp_path, 2)
+    share_ids(workspace, ids)
+    edit(workspace, ids[0], output="call +49 170 1234567")
+    assert shared_now(workspace).shared == ids[1:]
+    edit(workspace, ids[1], output="a harmless title")
+    assert shared_now(workspace).shared == ids[1:]
+
+
+@given(st.lists(st.sampled_from(["jo@example.org", "GB82 WEST 1234 5698 7654 32", "some words", "4111111111111111"])))
+def test_redacting_hides_everything_and_can_be_taken_back(parts: list[str]) -> None:
+    text = " and ".join(parts)
+    (hidden, twice), meanings = redact(text, text)
+    assert hidden == twice
+    assert findings(hidden) == ()
+    assert restore(hidden, meanings) == text
 
 
 def test_representative_covers_the_kinds_of_a_history() -> None:
     def by_kind(texts: list[str]) -> object:
         return np.eye(3)[[int(text[0]) for text in texts]]
 
-    history = [record(id, False, None, f"{id % 3} text {id}") for id in range(1, 31)]
-    chosen = propose(history, 0.1, "representative", encode=by_kind)  # type: ignore[arg-type]
+    def kinds(ids: Sequence[int]) -> list[str]:
+        return [f"{id % 3} text {id}" for id in ids]
+
+    history = [Candidate(id, False, False, True) for id in range(1, 31)]
+    chosen = propose(history, 0.1, "representative", 0, kinds, encode=by_kind)  # type: ignore[arg-type]
     assert {id % 3 for id in chosen} == {0, 1, 2}
 
 
@@ -80,6 +138,11 @@ def test_representative_covers_the_kinds_of_a_history() -> None:
         ("call +49 170 1234567", "phone number"),
         ("at 12 Old Mill Road", "street address"),
         ("sk-abcdefghijklmnop1234", "key or token"),
+        ("my card 4111 1111 1111 1111 2027 is new", "card number"),
+        ("IBAN DE89 3704 0044 0532 0130 00 THAT WAS IT", "account number"),
+        ("(555) 123-4567", "phone number"),
+        ("https://me:hunter22@example.org/x", "web address with a password"),
+        ("My name is Ada Lovelace.", "name"),
     ],
 )
 def test_personal_things_are_found(text: str, kind: str) -> None:
@@ -120,4 +183,4 @@ def test_an_unknown_id_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ratio", [-0.1, 1.1, float("nan")])
 def test_a_ratio_outside_0_to_1_is_refused(ratio: float) -> None:
     with pytest.raises(BadInput):
-        propose([], ratio)
+        propose([], ratio, "random", 0, texts)

@@ -52,35 +52,37 @@ def test_header_says_offline(page: Page) -> None:
 
 def test_file_is_previewed_then_imported(page: Page, tmp_path: Path) -> None:
     given = handle_file(str(history_file(tmp_path)))
-    preview, task, input_column, output_column, date_column = page.client.predict(given, api_name="/preview_history")
+    preview, task, input_column, output_column, date_column = page.client.predict(
+        [given], "", "", api_name="/preview_history"
+    )
     assert "6 usable records" in preview["summary"]
     chosen = [task["value"], input_column["value"], output_column["value"], date_column["value"]]
     assert chosen == ["title", "abstract", "title", "date"]
-    report, listing = page.client.predict(given, *chosen, "", "", "newest", api_name="/import_history")
+    report = page.client.predict([given], "", "", *chosen, api_name="/import_history")
     assert report["headline"] == "6 imported."
-    assert listing["rows"][0]["output"] == "day 5"
+    assert page.client.predict("", "", "newest", "", api_name="/find_records")["rows"][0]["output"] == "day 5"
 
 
 def test_importing_twice_says_so(page: Page) -> None:
-    page.client.predict("", "", "newest", api_name="/import_sample")
-    report, listing = page.client.predict("", "", "newest", api_name="/import_sample")
+    page.client.predict(api_name="/import_sample")
+    report = page.client.predict(api_name="/import_sample")
     assert re.fullmatch(r"0 imported, \d+ already there\.", report["headline"])
-    assert listing["total"] >= 80
+    assert page.client.predict("", "", "newest", "", api_name="/find_records")["total"] >= 80
 
 
 def test_unusable_file_is_refused_with_one_sentence(page: Page, tmp_path: Path) -> None:
     path = tmp_path / "empty.csv"
     path.write_text("")
     with pytest.raises(AppError) as refused:
-        page.client.predict(handle_file(str(path)), api_name="/preview_history")
+        page.client.predict([handle_file(str(path))], "", "", api_name="/preview_history")
     assert "Traceback" not in str(refused.value)
     assert str(refused.value).strip().endswith(".")
 
 
 def test_search_finds_by_words_and_an_empty_result_says_what_to_do(page: Page) -> None:
     some_records(page.workspace)
-    assert page.client.predict("hostile", "", "newest", api_name="/find_records")["total"] == 1
-    nothing = page.client.predict("zeppelin", "", "newest", api_name="/find_records")
+    assert page.client.predict("hostile", "", "newest", "", api_name="/find_records")["total"] == 1
+    nothing = page.client.predict("zeppelin", "", "newest", "", api_name="/find_records")
     assert nothing["empty"]["title"] == "Nothing matches"
 
 
@@ -225,3 +227,68 @@ def test_bases_of_the_service_are_listed_and_fetched(page: Page, tmp_path: Path)
             time.sleep(0.1)
     rows = page.client.predict(api_name="/state")[-1]["rows"]
     assert [(row["here"], row["pull"]) for row in rows if row["name"] == "theirs"] == [(True, False)]
+
+
+def test_pasted_notes_and_changed_columns_are_previewed_and_imported(page: Page) -> None:
+    text = "headline\tbody\tother\nThe lane\tIt flooded on Monday night.\tThe ford\n"
+    before = page.client.predict(None, text, "", api_name="/preview_pasted")
+    assert [part["value"] for part in before[1:5]] == ["headline", "body", "headline", ""]
+    chosen = ("title", "body", "other", "")
+    after = page.client.predict(None, text, "", *chosen, api_name="/preview_output")
+    assert after[0]["rows"] == [["It flooded on Monday night.", "The ford", ""]]
+    assert page.client.predict(None, text, "", *chosen, api_name="/import_history")["headline"] == "1 imported."
+
+
+def test_records_are_written_changed_deleted_and_brought_back(page: Page) -> None:
+    def rows() -> list[Any]:
+        found: list[Any] = page.client.predict("", "", "newest", "", api_name="/find_records")["rows"]
+        return found
+
+    texts = {"action": "write", "task": "title", "input": "It flooded.", "output": "The lane"}
+    page.client.predict(texts, api_name="/change_records")
+    (record,) = rows()
+    assert (record["output"], record["shared"], record["sent"]) == ("The lane", False, "never sent")
+    page.client.predict({**texts, "ids": [record["id"]], "output": "The ford"}, api_name="/change_records")
+    assert rows()[0]["output"] == "The ford"
+    page.client.predict({"action": "delete", "ids": [record["id"]]}, api_name="/change_records")
+    assert rows() == []
+    for expected in ([("The ford",)], [("The lane",)], []):
+        page.client.predict({"action": "undo"}, api_name="/change_records")
+        assert [(row["output"],) for row in rows()] == expected
+
+
+def test_what_looks_personal_is_marked_found_and_not_shared_in_bulk(page: Page) -> None:
+    texts = {"action": "write", "task": "title", "input": "Write to jo@example.org", "output": "The dog"}
+    page.client.predict(texts, api_name="/change_records")
+    some_records(page.workspace)
+    (marked,) = page.client.predict("", "", "newest", "sensitive", api_name="/find_records")["rows"]
+    assert marked["findings"] == ["e-mail address"]
+    with pytest.raises(AppError, match=r"jo@example\.org"):
+        page.client.predict({"action": "share", "ids": [marked["id"]]}, api_name="/change_records")
+    assert sharing.shared_now(page.workspace).shared == ()
+
+
+def test_a_task_of_ones_own_can_be_chosen(page: Page) -> None:
+    fields = ("mood", "Mood", "Which mood? {input}", "label", "good, bad", "")
+    choices = page.client.predict(*fields, api_name="/make_task")["choices"]
+    assert ["Mood", "mood"] in [list(choice) for choice in choices]
+    texts = {"action": "write", "task": "mood", "input": "It rained.", "output": "grand"}
+    with pytest.raises(AppError, match="one of good, bad"):
+        page.client.predict(texts, api_name="/change_records")
+
+
+def test_payload_shows_an_estimate(page: Page) -> None:
+    ids = some_records(page.workspace)
+    page.client.predict(list(ids[:3]), True, api_name="/share_records")
+    shown = page.client.predict(5, "", api_name="/preview_payload")[0]
+    assert any(fact["label"] == "Estimate" and "costs nothing" in fact["value"] for fact in shown["facts"])
+
+
+def test_everything_is_exported_and_deleted_only_when_typed(page: Page) -> None:
+    some_records(page.workspace)
+    said = page.client.predict(api_name="/export")
+    assert Path(said["text"].split(",")[0]).is_file()
+    with pytest.raises(AppError, match="type 'delete everything'"):
+        page.client.predict("yes", api_name="/delete_everything")
+    page.client.predict("Delete everything", api_name="/delete_everything")
+    assert page.client.predict("", "", "newest", "", api_name="/find_records")["total"] == 0

@@ -1,0 +1,129 @@
+"""Results of the commands on the history, for people."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.cli.printing import say, table
+
+Result = Mapping[str, Any]
+SHOWN_ROWS = 20
+
+
+def _preview(found: Result) -> None:
+    mapping = found["mapping"]
+    say(
+        f"{found['format']}, {found['encoding']}, task {mapping['task']}: {found['usable']} usable records,"
+        f" {len(found['rejected'])} rows that are not."
+    )
+    columns = (f"input ({mapping['input']})", f"output ({mapping['output']})", f"date ({mapping['date']})")
+    table("The first as they would be read", columns, ([cell or "" for cell in row] for row in found["rows"]))
+    say(f"Columns: {', '.join(found['columns'])}. Change them with --task, --input, --output and --date.")
+    if found["problem"]:
+        say(found["problem"])
+
+
+def show_import(result: Result) -> None:
+    """What an import did, or would do."""
+    if "preview" in result:
+        _preview(result["preview"])
+        return
+    left = [*result["rejected"], *result["near"]]
+    say(
+        f"{result['imported']} records imported, {result['duplicates']} duplicates and {len(result['near'])} near"
+        f" duplicates left out, {len(result['rejected'])} rows rejected."
+    )
+    if left:
+        table("Not imported", ("line", "reason"), ((row["line"], row["reason"]) for row in left[:SHOWN_ROWS]))
+        if len(left) > SHOWN_ROWS:
+            say(f"... and {len(left) - SHOWN_ROWS} more; --report FILE writes all of them.")
+
+
+def badge(sent: Result | None) -> str:
+    """How often a record left, in words."""
+    if sent is None:
+        return "never sent"
+    times = {1: "sent once", 2: "sent twice"}.get(sent["times"], f"sent {sent['times']} times")
+    return f"{times}, last on {sent['last'][:10]}"
+
+
+def show_records(result: Result) -> None:
+    """A page of records."""
+    rows = (
+        (
+            record["id"],
+            ", ".join(filter(None, ["shared" if record["shared"] else "", record["shared_as"] or ""])),
+            record["task"],
+            record["created_at"] or "",
+            record["input"],
+            record["output"],
+            ", ".join(record["findings"]),
+            badge(record["sent"]),
+        )
+        for record in result["records"]
+    )
+    table(f"{result['total']} records", ("id", "shared", "task", "written", "input", "output", "found", "sent"), rows)
+
+
+def show_add(result: Result) -> None:
+    """A record that was added."""
+    say(f"Record {result['added']['id']} is added; it is not shared.")
+
+
+def _ids(ids: list[int]) -> str:
+    return ", ".join(map(str, ids))
+
+
+def show_edit(result: Result) -> None:
+    """Records that were changed."""
+    say(f"Changed: {_ids(result['edited'])}. `cdcda undo` takes it back.")
+
+
+def show_delete(result: Result) -> None:
+    """Records that were deleted."""
+    say(f"Deleted: {_ids(result['deleted'])}. `cdcda undo` brings them back, `cdcda forget` leaves no trace of them.")
+    if result["stale"]:
+        say(
+            f"Adapter {_ids(result['stale'])} learned from them and is stale now; `cdcda train` makes one without them."
+        )
+
+
+def show_undo(result: Result) -> None:
+    """What was undone."""
+    if result["undone"] is None:
+        say("There is nothing to undo.")
+    else:
+        say(f"Taken back: {_ids(result['records'])} {result['undone']}. Nothing is shared by undoing.")
+
+
+def show_tasks(result: Result) -> None:
+    """The tasks there are."""
+    rows = (
+        (task["name"], task["title"], task["answer"], ", ".join(task["labels"]), task["metric"], task["template"])
+        for task in result["tasks"]
+    )
+    table("Tasks", ("name", "title", "answer", "labels", "metric", "prompt"), rows)
+
+
+def show_forget(result: Result) -> None:
+    """What is gone."""
+    if result.get("everything"):
+        say("All your data is deleted; models that you fetched are still here.")
+    elif result.get("deleted"):
+        say("Deletions and edits are final now.")
+    for gone in result.get("forgotten", ()):
+        say(f"Record {gone['record_id']} and {gone['pairs']} pairs made from it are gone.")
+        if gone["adapters"]:
+            say(
+                f"Adapter {_ids(gone['adapters'])} learned from it and is stale now;"
+                " `cdcda train` makes one without it."
+            )
+    if result.get("train_again") and "trained" not in result:
+        say(f"The adapter that is on is stale; train again with: cdcda train --task {result['train_again']}")
+    if not all(gone["erased"] for gone in result.get("forgotten", [result])):
+        say("Another program is reading the store; the last trace goes when it closes.")
+
+
+def show_archive(result: Result) -> None:
+    """What went into an archive or came out of it."""
+    rows = {name: count for name, count in result["rows"].items() if count}
+    say(f"{result['path']}: {', '.join(f'{count} {name}' for name, count in rows.items())}; {result['files']} files.")

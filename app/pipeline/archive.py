@@ -1,0 +1,159 @@
+"""Everything of a person in one file, and back: docs/archive.md describes the format.
+
+A ZIP file with `manifest.json`, a JSON Lines file a table, and the adapters' folders. What comes back is the same row
+for row, ids, ledger and settings included.
+"""
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from app.errors import FileNotUsable
+from app.pipeline.workspace import Workspace
+from personal_store import archive
+from personal_store.store import Row, Store
+
+FORMAT = "cdcda-archive"
+VERSION = 1
+MANIFEST = "manifest.json"
+MOST_BYTES = 64 * 1024**3
+"""Largest unpacked archive."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Archived:
+    """What went into an archive, or came out of one."""
+
+    path: str
+    rows: dict[str, int]
+    """By table."""
+    files: int
+    """Of adapters."""
+    bytes: int
+
+
+class _Hashed:
+    """Writes lines into an archive's file and keeps their SHA-256."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.sha256 = hashlib.sha256()
+        self.rows = 0
+
+    def line(self, row: Row) -> None:
+        data = json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        self._file.write(data)
+        self.sha256.update(data)
+        self.rows += 1
+
+
+def _write_tables(store: Store, file: zipfile.ZipFile) -> dict[str, Any]:
+    tables = {}
+    # One transaction: the tables belong together, whatever another process does meanwhile.
+    with store.change():
+        for table in archive.TABLES:
+            with file.open(f"tables/{table}.jsonl", "w", force_zip64=True) as stream:
+                hashed = _Hashed(stream)
+                for row in archive.rows_of(store, table):
+                    hashed.line(row)
+            tables[table] = {"rows": hashed.rows, "sha256": hashed.sha256.hexdigest()}
+    return tables
+
+
+def _write_adapters(workspace: Workspace, file: zipfile.ZipFile) -> dict[str, str]:
+    written = {}
+    for path in sorted(workspace.adapters.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            name = f"adapters/{path.relative_to(workspace.adapters).as_posix()}"
+            file.write(path, name)
+            written[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return written
+
+
+def export_archive(workspace: Workspace, path: Path | str) -> Archived:
+    """Write everything into a new file, readable by its owner alone; raises FileNotUsable where that cannot be."""
+    path = Path(path)
+    unfinished = path.with_name(f"{path.name}.part")
+    try:
+        descriptor = os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+        with open(descriptor, "wb") as raw, zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED) as file:
+            with workspace.store() as store:
+                tables = _write_tables(store, file)
+            adapters = _write_adapters(workspace, file)
+            made = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            manifest = {"format": FORMAT, "version": VERSION, "schema": archive.SCHEMA, "made": made}
+            file.writestr(MANIFEST, json.dumps({**manifest, "tables": tables, "files": adapters}, indent=1))
+        os.replace(unfinished, path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise FileNotUsable(f"{path} cannot be written ({error.strerror}); name another file.") from None
+    rows = {name: table["rows"] for name, table in tables.items()}
+    return Archived(str(path), rows, len(adapters), path.stat().st_size)
+
+
+def _manifest(file: zipfile.ZipFile, name: str) -> dict[str, Any]:
+    refused = FileNotUsable(f"{name} is not an archive of this program; choose a file that `cdcda export` wrote.")
+    try:
+        manifest = json.loads(file.read(MANIFEST))
+        known = manifest["format"] == FORMAT
+        newer = manifest["version"] > VERSION or manifest["schema"] > archive.SCHEMA
+        unpacked = sum(info.file_size for info in file.infolist())
+        listed = {f"tables/{table}.jsonl" for table in manifest["tables"]} | set(manifest["files"])
+    except (KeyError, ValueError, TypeError):
+        raise refused from None
+    if not known or unpacked > MOST_BYTES or listed != set(file.namelist()) - {MANIFEST}:
+        raise refused
+    if newer:
+        raise FileNotUsable(f"{name} was written by a newer version of the program; install that version first.")
+    return dict(manifest)
+
+
+def _check_whole(file: zipfile.ZipFile, manifest: dict[str, Any], name: str) -> None:
+    """Raise FileNotUsable unless every file of the archive is as it was written."""
+    hashes = {f"tables/{table}.jsonl": listed["sha256"] for table, listed in manifest["tables"].items()}
+    for member, expected in (hashes | manifest["files"]).items():
+        sha256 = hashlib.sha256()
+        with file.open(member) as stream:
+            while block := stream.read(1 << 20):
+                sha256.update(block)
+        if sha256.hexdigest() != expected:
+            raise FileNotUsable(f"{name} is damaged ({member}); use another copy of it.")
+
+
+def _rows(file: zipfile.ZipFile, table: str) -> Iterator[Row]:
+    with file.open(f"tables/{table}.jsonl") as stream:
+        for line in stream:
+            yield json.loads(line)
+
+
+def _take_adapters(workspace: Workspace, file: zipfile.ZipFile, members: Iterable[str], name: str) -> None:
+    for member in members:
+        parts = PurePosixPath(member).parts
+        if parts[0] != "adapters" or ".." in parts:
+            raise FileNotUsable(f"{name} has a file {member!r} that is no adapter's; use another archive.")
+        path = workspace.adapters.joinpath(*parts[1:])
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_bytes(file.read(member))
+
+
+def import_archive(workspace: Workspace, path: Path | str) -> Archived:
+    """Bring an archive back into an empty data folder, all of it or nothing; raises FileNotUsable, NotEmpty."""
+    path = Path(path)
+    try:
+        with zipfile.ZipFile(path) as file, workspace.store() as store:
+            manifest = _manifest(file, path.name)
+            _check_whole(file, manifest, path.name)
+            with store.change():
+                archive.check_empty(store)
+                rows = {table: archive.put_rows(store, table, _rows(file, table)) for table in manifest["tables"]}
+                _take_adapters(workspace, file, manifest["files"], path.name)
+    except (OSError, zipfile.BadZipFile, ValueError) as error:
+        what = getattr(error, "strerror", None) or "it is no whole archive"
+        raise FileNotUsable(f"{path} cannot be read ({what}); check the file.") from None
+    return Archived(str(path), rows, len(manifest["files"]), path.stat().st_size)

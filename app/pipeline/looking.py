@@ -1,0 +1,106 @@
+"""Looks at records once: what in them is personal, and with which words they begin and end.
+
+Two records are almost the same when they begin or end with the same words and share nine tenths of all their words, in
+the input and in the output. Case, punctuation and spacing do not count. Knows no file and no screen.
+"""
+
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from app.pipeline.sensitivity import findings
+from personal_store import records
+from personal_store.nouns import Examined, NewRecord, Record
+from personal_store.store import Store
+
+ENDS = 8
+"""Words at either end that must be the same before two records are compared."""
+ALIKE = 0.9
+"""Least share of common words, of all words of the two (Jaccard on the bags of words)."""
+MOST_COMPARED = 25
+"""Records that one is compared with: many may begin with the same words without being the same."""
+AT_ONCE = 2_000
+
+WORD = re.compile(r"\w+")
+
+
+def _words(text: str) -> list[str]:
+    return WORD.findall(text.casefold())
+
+
+def _key(words: Sequence[str]) -> int:
+    return zlib.crc32(" ".join(words).encode())
+
+
+def ends(task: str, input: str) -> tuple[int, int]:
+    """Hashes of the first and the last words of an input; a last one is never equal to a first one."""
+    words = _words(input)
+    return _key([task, "first", *words[:ENDS]]), _key([task, "last", *words[-ENDS:]])
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether two texts share nine tenths of their words."""
+    if one == other:
+        return True
+    first, second = Counter(_words(one)), Counter(_words(other))
+    return (first & second).total() >= ALIKE * (first | second).total()
+
+
+def examined(record: NewRecord) -> NewRecord:
+    """The record with what was found in it."""
+    text = f"{record.input}\n{record.output}"
+    return NewRecord(
+        record.task,
+        record.input,
+        record.output,
+        record.created_at,
+        record.source,
+        findings(text),
+        ends(record.task, record.input),
+    )
+
+
+def look(store: Store) -> None:
+    """Look at every record that nobody has looked at; one with findings that is shared unasked is shared no more."""
+    while waiting := records.unexamined(store, AT_ONCE):
+        records.note_findings(
+            store,
+            [
+                Examined(item.id, findings(f"{item.input}\n{item.output}"), ends(item.task, item.input))
+                for item in waiting
+            ],
+        )
+
+
+def _same(one: NewRecord, other: NewRecord | Record) -> bool:
+    return one.task == other.task and alike(one.input, other.input) and alike(one.output, other.output)
+
+
+class Known:
+    """Finds what is almost the same as a record: among stored ones, and among those that came before it."""
+
+    def __init__(self, store: Store, coming: Iterable[NewRecord]) -> None:
+        self._by_end: dict[int, list[tuple[str, NewRecord | Record]]] = {}
+        wanted = {end for record in coming if record.ends for end in record.ends}
+        if records.count_records(store).total:
+            look(store)
+            for record, *places in records.with_ends(store, wanted):
+                self._enter(f"record {record.id}", record, places)
+
+    def _enter(self, name: str, record: NewRecord | Record, places: Iterable[int]) -> None:
+        for place in places:
+            others = self._by_end.setdefault(place, [])
+            if len(others) < MOST_COMPARED:
+                others.append((name, record))
+
+    def twin(self, record: NewRecord, name: str) -> str | None:
+        """What it is almost the same as, in words; a record without a twin is known under its name from now on."""
+        for end in record.ends or ():
+            for other_name, other in self._by_end.get(end, ()):
+                if _same(record, other):
+                    exactly = (record.input, record.output) == (other.input, other.output)
+                    # An exact repeat is the store's to count.
+                    return None if exactly else other_name
+        self._enter(name, record, record.ends or ())
+        return None

@@ -1,0 +1,130 @@
+"""How fast the store is at 100,000 records, and beside it the same queries through plain sqlite3, written by hand.
+
+    python -m tests.benchmarks.store [RECORDS]
+
+Medians of several runs, in milliseconds; an import once, in rows a second. Prints a table for docs/experiments.md.
+"""
+
+import csv
+import itertools
+import random
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from app.pipeline.importing import import_file
+from app.pipeline.sharing import share_ratio
+from app.pipeline.workspace import open_workspace
+from personal_store.nouns import RecordQuery
+from personal_store.records import find_records, search_expression
+
+RUNS = 9
+WORDS = 20_000
+"""Different words; as in a language, few are common and most are rare."""
+PLAIN_SCHEMA = """
+CREATE TABLE records (id INTEGER PRIMARY KEY, task TEXT, input TEXT, output TEXT, created_at TEXT, hash TEXT UNIQUE,
+    shared INTEGER DEFAULT 0);
+CREATE INDEX by_time ON records (created_at);
+CREATE VIRTUAL TABLE fts USING fts5 (input, output, content='records', content_rowid='id');
+"""
+
+
+def write_history(path: Path, count: int) -> None:
+    """A CSV history of so many records of some 30 words."""
+    draw = random.Random(0)
+    weights = list(itertools.accumulate(1 / (rank + 3) for rank in range(WORDS)))
+    words = [f"w{rank}" for rank in range(WORDS)]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["date", "abstract", "title"])
+        for number in range(count):
+            day = f"20{number % 20 + 10:02}-{number % 12 + 1:02}-{number % 28 + 1:02}"
+            text = draw.choices(words, cum_weights=weights, k=30)
+            writer.writerow([day, " ".join(text), f"number {number} {text[0]}"])
+
+
+def milliseconds(act: Callable[[], object]) -> float:
+    """The median time of an act."""
+    times = []
+    for _ in range(RUNS):
+        start = time.perf_counter()
+        act()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1000
+
+
+def plain(source: Path, path: Path) -> sqlite3.Connection:
+    """The same history in a database that was written by hand, without a word about sharing, finding or undoing."""
+    database = sqlite3.connect(path, isolation_level=None)
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA cache_size = -65536")
+    database.executescript(PLAIN_SCHEMA)
+    database.execute("BEGIN")
+    with source.open(newline="", encoding="utf-8") as file:
+        rows = ((i, a, t, d, f"{a}{t}") for i, (d, a, t) in enumerate(list(csv.reader(file))[1:]))
+        database.executemany("INSERT INTO records VALUES (?, 'title', ?, ?, ?, ?, 0)", rows)
+    database.execute("INSERT INTO fts (rowid, input, output) SELECT id, input, output FROM records")
+    database.execute("COMMIT")
+    return database
+
+
+def plain_page(database: sqlite3.Connection, words: str) -> None:
+    """A page of 50, the newest first, and how many there are."""
+    where = "WHERE id IN (SELECT rowid FROM fts WHERE fts MATCH ?)" if words else "WHERE ? = ''"
+    values = [search_expression(words)]
+    database.execute(f"SELECT * FROM records {where} ORDER BY created_at DESC, id DESC LIMIT 50", values).fetchall()
+    database.execute(f"SELECT count(*) FROM records {where}", values).fetchone()
+
+
+def plain_marking(database: sqlite3.Connection, count: int) -> None:
+    """Half of the records marked, and unmarked again."""
+    ids = random.Random(0).sample(range(count), count // 2)
+    for shared in (1, 0):
+        database.execute("BEGIN")
+        database.executemany("UPDATE records SET shared = ? WHERE id = ?", ((shared, id) for id in ids))
+        database.execute("COMMIT")
+
+
+def main(count: int) -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "history.csv"
+        write_history(source, count)
+        workspace = open_workspace(Path(folder) / "data")
+        start = time.perf_counter()
+        done = import_file(workspace, source)
+        rate = done.imported / (time.perf_counter() - start)
+        start = time.perf_counter()
+        database = plain(source, Path(folder) / "plain.db")
+        by_hand = count / (time.perf_counter() - start)
+        print(f"| import, rows a second | {rate:,.0f} | {by_hand:,.0f} | |")
+        with workspace.store() as store:
+            for name, words in (
+                ("no word", ""),
+                ("a rare word", "w9000"),
+                ("a middling word", "w300"),
+                ("a common word", "w0"),
+            ):
+                ours = milliseconds(lambda words=words: find_records(store, RecordQuery(words)))  # type: ignore[misc]
+                theirs = milliseconds(lambda words=words: plain_page(database, words))  # type: ignore[misc]
+                hits = find_records(store, RecordQuery(words)).total
+                print(f"| page of 50, {name} ({hits:,} found), ms | {ours:.1f} | {theirs:.1f} | {ours / theirs:.2f} |")
+            deep = milliseconds(lambda: find_records(store, RecordQuery("w0", offset=count // 4)))
+            print(f"| the same, far down the list, ms | {deep:.1f} | | |")
+        times = []
+        for _ in range(3):
+            for ratio in (0.5, 0.0):
+                start = time.perf_counter()
+                share_ratio(workspace, ratio)
+                times.append((time.perf_counter() - start) * 1000)
+        theirs = milliseconds(lambda: plain_marking(database, count)) / 2
+        ours = statistics.median(times[::2])
+        print(f"| slider marks {count // 2:,}, ms | {ours:.0f} | {theirs:.0f} | {ours / theirs:.2f} |")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)

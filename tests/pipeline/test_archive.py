@@ -1,0 +1,143 @@
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from app.errors import FileNotUsable, JobRefused
+from app.pipeline import editing
+from app.pipeline.archive import export_archive, import_archive
+from app.pipeline.forgetting import delete_everything, retrain_task
+from app.pipeline.payload import build_payload
+from app.pipeline.sharing import share_ids
+from app.pipeline.tasks import make_task
+from app.pipeline.workspace import Workspace, open_workspace
+from personal_store import archive, jobs, ledger, records, training
+from personal_store.errors import NotEmpty
+from personal_store.nouns import RecordQuery
+from tests.pipeline.support import add_pairs, workspace_with
+
+NEWER = json.dumps({"format": "cdcda-archive", "version": 9, "schema": 1, "tables": {}, "files": {}}).encode()
+
+
+def dump(workspace: Workspace) -> dict[str, list[dict[str, object]]]:
+    with workspace.store() as store:
+        return {table: list(archive.rows_of(store, table)) for table in archive.TABLES}
+
+
+def full(folder: Path) -> Workspace:
+    """A workspace with something in every table that a person fills."""
+    workspace, ids = workspace_with(folder, 6)
+    share_ids(workspace, ids[:2])
+    add_pairs(workspace, ids[:2])
+    make_task(workspace, "mood", "{input}", answer="label", labels=("good", "bad"))
+    editing.edit(workspace, ids[3], output="Straße – 😀")
+    editing.delete(workspace, ids[4:5])
+    payload = build_payload(workspace)
+    with workspace.store() as store:
+        ledger.append_upload(store, payload.destination, payload.record_ids, 1, payload.sha256, "sent")
+        learned = training.save_training_set(store, ids[:2], (), (), 0, "h")
+        job = jobs.create_job(store, "train", {})
+        jobs.set_state(store, job.id, "done")
+        made = training.add_adapter(store, "a", "one", "base", learned.id, job.id, {"task": "title"})
+        training.activate(store, made.id)
+    (workspace.adapters / "one").mkdir()
+    (workspace.adapters / "one" / "adapter.bin").write_bytes(bytes(range(256)))
+    return workspace
+
+
+def test_what_is_exported_comes_back_row_for_row(tmp_path: Path) -> None:
+    old = full(tmp_path / "old")
+    done = export_archive(old, tmp_path / "all.zip")
+    assert (tmp_path / "all.zip").stat().st_mode & 0o777 == 0o600
+    new = open_workspace(tmp_path / "new")
+    assert import_archive(new, tmp_path / "all.zip").rows == done.rows
+    assert dump(new) == dump(old)
+    assert (new.adapters / "one" / "adapter.bin").read_bytes() == bytes(range(256))
+    assert build_payload(new).body == build_payload(old).body
+    with new.store() as store:
+        assert ledger.broken_line(store) is None
+        assert records.find_records(store, RecordQuery(text="Straße")).total == 1
+    assert editing.undo(new) == editing.undo(old)
+    assert editing.add(new, "title", "later", "later").id == editing.add(old, "title", "later", "later").id
+
+
+def test_an_archive_comes_back_only_into_an_empty_folder(tmp_path: Path) -> None:
+    old = full(tmp_path / "old")
+    export_archive(old, tmp_path / "all.zip")
+    before = dump(old)
+    with pytest.raises(NotEmpty):
+        import_archive(old, tmp_path / "all.zip")
+    assert dump(old) == before
+
+
+def change(path: Path, name: str, content: bytes) -> None:
+    """Replace one file of an archive."""
+    with zipfile.ZipFile(path) as file:
+        members = {member: file.read(member) for member in file.namelist()}
+    with zipfile.ZipFile(path, "w") as file:
+        for member, data in {**members, name: content}.items():
+            file.writestr(member, data)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("tables/records.jsonl", b"{}\n"),
+        ("adapters/one/adapter.bin", b"other"),
+        ("manifest.json", b"{}"),
+        ("../escape", b"out"),
+        ("manifest.json", NEWER),
+    ],
+)  # fmt: skip
+def test_a_changed_archive_is_refused_and_nothing_of_it_kept(tmp_path: Path, name: str, content: bytes) -> None:
+    export_archive(full(tmp_path / "old"), tmp_path / "all.zip")
+    change(tmp_path / "all.zip", name, content)
+    new = open_workspace(tmp_path / "new")
+    with pytest.raises(FileNotUsable) as refused:
+        import_archive(new, tmp_path / "all.zip")
+    assert "\n" not in str(refused.value)
+    with new.store() as store:
+        assert records.count_records(store).total == 0
+    assert not (tmp_path / "escape").exists()
+
+
+@pytest.mark.parametrize("content", [None, b"no archive"])
+def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "all.zip").write_bytes(content)
+    with pytest.raises(FileNotUsable, match="cannot be read"):
+        import_archive(open_workspace(tmp_path / "new"), tmp_path / "all.zip")
+
+
+def test_everything_is_deleted_but_not_under_a_job(tmp_path: Path) -> None:
+    workspace = full(tmp_path)
+    with workspace.store() as store:
+        job = jobs.create_job(store, "train", {})
+        jobs.set_state(store, job.id, "running")
+    with pytest.raises(JobRefused, match="stop it first"):
+        delete_everything(workspace)
+    with workspace.store() as store:
+        jobs.set_state(store, job.id, "stopped")
+    assert delete_everything(workspace)
+    assert all(rows == [] for rows in dump(workspace).values())
+    assert list(workspace.adapters.iterdir()) == []
+    left = b"".join(path.read_bytes() for path in workspace.data_dir.rglob("*") if path.is_file())
+    assert b"Input number" not in left
+
+
+def test_forgetting_what_the_active_adapter_learned_from_offers_to_train_again(tmp_path: Path) -> None:
+    workspace = full(tmp_path)
+    assert retrain_task(workspace) is None
+    with workspace.store() as store:
+        first = records.all_records(store)[0].id
+    editing.delete(workspace, [first])
+    assert retrain_task(workspace) == "title"
+    editing.undo(workspace)
+    assert retrain_task(workspace) is None
+
+
+def test_every_table_of_the_store_is_in_an_archive(tmp_path: Path) -> None:
+    with open_workspace(tmp_path).store() as store:
+        tables = store.column("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'records_fts%'")
+    assert set(tables) == set(archive.TABLES)
