@@ -14,7 +14,7 @@ import itertools
 import math
 import random
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import simpy
@@ -57,9 +57,9 @@ class Replica:
         self._seconds = seconds_per_record
         self.present = 0
 
-    def serve(self, records: int) -> Iterator[Any]:
+    def serve(self, records: int) -> Generator[Any, None, float | None]:
         """Do the records; the value of the process is when the first one was finished."""
-        first = None
+        first: float | None = None
         for _ in range(records):
             # Whoever asks for the next turn queues behind all others that are in.
             with self._turns.request() as turn:
