@@ -57,9 +57,9 @@ class Replica:
         self._seconds = seconds_per_record
         self.present = 0
 
-    def serve(self, records: int) -> Generator[Any, Any, float | None]:
+    def serve(self, records: int) -> Generator[Any, None, float | None]:
         """Do the records; the value of the process is when the first one was finished."""
-        first = None
+        first: float | None = None
         for _ in range(records):
             # Whoever asks for the next turn queues behind all others that are in.
             with self._turns.request() as turn:
