@@ -42,6 +42,9 @@ def test_it_was_better_than_the_bare_model_on_people_it_did_not_learn_from(tmp_p
     assert told.held_out_loss is not None
     assert told.untrained_held_out_loss is not None
     assert told.held_out_loss < told.untrained_held_out_loss
+    assert told.scores["questions"] >= 20
+    for metric in ("rouge_1", "rouge_l"):
+        assert told.scores[metric]["trained"] > told.scores[metric]["untrained"]
 
 
 @pytest.mark.parametrize("name", ["titles"])
