@@ -75,7 +75,7 @@ class LlamaModel:
             return vocabulary.begun(vocabulary.encode(prompt.text + prompt.lead))
         pieces = vocabulary.turns(len(prompt.demonstrations))
         if pieces is None:
-            raise ModelNotUsable("The model has no chat template; ask for the form examples or name another model.")
+            raise ModelNotUsable("The model has no chat template; name another model with --model.")
         contents = [text for turn in prompt.demonstrations for text in turn] + [prompt.text]
         ids: list[int] = []
         for piece, content in zip(pieces, contents, strict=False):

@@ -1,4 +1,4 @@
-"""How the model is asked for pairs: three named forms, each begun so that its answer always parses.
+"""How the model is asked: two forms for a pair at once, begun so that the answer always parses, and one for a sentence.
 
 Nothing here generates. A prompt is text with the start of the answer; the model's own chat template and the
 tokenising belong to who generates.
@@ -13,7 +13,7 @@ from typing import Literal
 
 from cloud_stub.schemas import AugmentRequest, SharedRecord
 
-Form = Literal["paper", "rewrite", "examples", "sentences"]
+Form = Literal["paper", "rewrite", "sentences"]
 
 LEAD = "Input:"
 """The answer is begun with it and goes on to the line's end."""
@@ -36,14 +36,6 @@ REWRITE = (
 )
 """For a model that follows instructions. It must not end by naming the two lines: a 1.5B model goes on from there."""
 MANNER = "Other responses of this person, as examples of the style:\n{responses}\n\n"
-
-EXAMPLES = (
-    "Rewrite the input text in different words. Keep all facts, names and numbers. Then write the response in the same"
-    " style.\n\n"
-    "Input: {input}\n"
-    "Response: {output}"
-)
-"""For the small embedded model: one plain request, one example. Shown other records, it writes about those instead."""
 
 SENTENCE = "Say this in other words. Keep its meaning, its speaker, every name and every number.\n\n{text}"
 """One piece of an input, in a chat that has already gone so a few times."""
@@ -175,13 +167,10 @@ def variation_prompt(request: AugmentRequest, record: SharedRecord) -> Prompt:
 
 
 def build_prompt(form: Form, request: AugmentRequest, record: SharedRecord) -> Prompt:
-    """What the model is asked for this record in that form."""
-    texts = {
-        "paper": lambda: _filled(PAPER, record),
-        "rewrite": lambda: _rewrite(record, others(request, record) if request.answer == "text" else []),
-        "examples": lambda: _filled(EXAMPLES, record),
-    }
-    return Prompt(form, texts[form](), True, record.input, record.output, _answers(form, request, record))
+    """What the model is asked for this record in a form that asks for the pair at once: `paper` or `rewrite`."""
+    manner = others(request, record) if request.answer == "text" else []
+    text = _filled(PAPER, record) if form == "paper" else _rewrite(record, manner)
+    return Prompt(form, text, True, record.input, record.output, _answers(form, request, record))
 
 
 def _answers(form: Form, request: AugmentRequest, record: SharedRecord) -> tuple[str, ...]:

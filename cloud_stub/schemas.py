@@ -16,7 +16,7 @@ MAX_TEXT = 20_000
 MAX_BODY = 64 * 1024 * 1024
 """Largest request body, in bytes."""
 
-PromptForm = Literal["auto", "paper", "rewrite", "examples", "sentences"]
+PromptForm = Literal["auto", "paper", "rewrite", "sentences"]
 """How the model is asked; "auto" lets the service choose the form that suits its model."""
 AnswerKind = Literal["text", "label", "rating"]
 FailureReason = Literal["empty", "too long", "unusable answer", "time limit", "model error"]

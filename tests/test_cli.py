@@ -64,7 +64,7 @@ def test_reviewing(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:
         (False, "rejected", f"Synthetic {ids[0]}"),
         (True, "edited", "Mine"),
     ]
-    assert run(capsys, data_dir, "review", "--undo") == {"undone": bad, "kind": "edited"}
+    assert run(capsys, data_dir, "review", "--undo") == {"undone": [bad], "kind": "edited"}
     listed = run(capsys, data_dir, "review", "--entailment", "0.05", "--rouge-l", "1", "--longest", "9")
     assert listed["pairs"][1]["verdict"]["kept"]
 

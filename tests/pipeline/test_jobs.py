@@ -206,7 +206,9 @@ def test_a_failing_service_fails_the_job_with_its_sentence(tmp_path: Path, servi
     job = jobs.start_augment(workspace, payload, payload.sha256, service.address)
     failed = wait_ended(workspace, job.id)
     assert failed.state == "failed"
-    assert failed.error == ("The augmentation service refused the request (status 503); check its address and version.")
+    assert failed.error == (
+        "The augmentation service is busy and refused the request for now; resume the job in a while."
+    )
 
 
 @pytest.mark.parametrize(("number", "failed"), [(2, 1), (0, 2)])
