@@ -30,7 +30,7 @@ from cloud_stub.writing import Draw, Drawn, Fault, LanguageModel, draw_samples, 
 
 AnswerLine = PairLine | FailureLine | RecordLine | SummaryLine
 
-LIKELY = Thresholds(entailment=0.5, rouge_l=0.8, shortest=0.5, longest=2.0)
+LIKELY = Thresholds(entailment=0.7, rouge_l=0.8, shortest=0.5, longest=2.0)
 """What a client will keep that does not say."""
 
 _REASONS: dict[Fault, FailureReason] = {

@@ -31,6 +31,8 @@ _DAYS = frozenset(
 """May is left out: it is mostly a verb."""
 _ADDRESSED = frozenset(("you", "your", "yours", "u", "ur"))
 _MARKS = re.compile(r"https?://\S+|[@#]\w+")
+_THANKS = re.compile(r"\bthank (?:you|u)\b")
+"""Says nothing to anybody: else "thank you" could become "you're welcome"."""
 _QUOTED = re.compile(r"[\"“]([^\"“”]{2,60})[\"”]")
 _ANY_WORD = re.compile(r"[^\W_]+")
 _WORDS = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+")
@@ -56,7 +58,7 @@ def _names(text: str) -> set[str]:
 
 
 def _addresses(text: str) -> bool:
-    return not _ADDRESSED.isdisjoint(_ANY_WORD.findall(text.lower()))
+    return not _ADDRESSED.isdisjoint(_ANY_WORD.findall(_THANKS.sub(" ", text.lower())))
 
 
 def same_facts(original: str, rewrite: str) -> bool:

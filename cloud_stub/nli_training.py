@@ -167,6 +167,14 @@ def evaluate(model: Any, tokenizer: Any, rows: list[dict[str, Any]], settings: N
     return right / len(rows)
 
 
+def development_scores(model: Any, tokenizer: Any, data: pathlib.Path, settings: NliTraining) -> dict[str, float]:
+    """The accuracy on each development set of a folder, 0 to 1."""
+    return {
+        name: evaluate(model, tokenizer, read_rows(data / f"{name}.jsonl.gz"), settings)
+        for name in ("mnli_dev_matched", "snli_test")
+    }
+
+
 def schedule(step: int, steps: int, floor: float) -> float:
     """Share of the peak learning rate at a step: linear up over 6 % of the steps, linear down to the floor."""
     warm = max(1, math.ceil(0.06 * steps))
@@ -285,10 +293,7 @@ def main() -> None:
     )
     started = time.monotonic()
     train(model, bare_model(body, settings), tokenizer, rows, settings, options.checkpoint)
-    scores = {
-        name: evaluate(model, tokenizer, read_rows(options.data / f"{name}.jsonl.gz"), settings)
-        for name in ("mnli_dev_matched", "snli_test")
-    }
+    scores = development_scores(model, tokenizer, options.data, settings)
     print(scores)
     save_adapter(
         model,

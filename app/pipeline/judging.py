@@ -23,7 +23,7 @@ PREFERENCE = "thresholds"
 class Thresholds:
     """What a pair must reach; the source names the filters and prints no figures."""
 
-    entailment: float = 0.5
+    entailment: float = 0.7
     """e_scf: least P(x entails x_syn) and least P(x_syn entails x), 0 to 1."""
     rouge_l: float = 0.8
     """e_tdf: greatest ROUGE-L of x and x_syn, 0 to 1."""

@@ -156,6 +156,7 @@ def test_a_variation_of_another_meaning_does_not() -> None:
         ("The bus is late", "The bus is late, so how can I help?", False),
         ("They were told to wait", "You were told to wait", False),
         ("Thanks for the seat", "I am glad of the seat", True),
+        ("Thank you for the seat", "You're welcome to the seat", False),
     ],
 )
 def test_what_must_not_change(original: str, rewrite: str, same: bool) -> None:

@@ -18,7 +18,7 @@ def test_each_filter_gives_its_own_reason() -> None:
     assert not verdict.kept
     assert all(verdict.reasons.values())
     assert judge(GOOD, Thresholds()).kept
-    edge = Scores(entails=0.5, entailed=0.5, rouge_l=0.8, length_ratio=2.0)
+    edge = Scores(entails=0.7, entailed=0.7, rouge_l=0.8, length_ratio=2.0)
     assert judge(edge, Thresholds()).kept
 
 
