@@ -124,7 +124,7 @@ def _taken(draw: Draw, number: int, record: SharedRecord, others: Sequence[Draw]
     pair = (tidy(draw.input, record.input), tidy(draw.output, record.output))
     repeats = any(other.fault is None and same(pair[0], other.input) for other in others)
     unusable: Fault | None = None if all(pair) and not repeats else "unusable answer"
-    return Draw(number, draw.seed, *pair, draw.fault or unusable)
+    return Draw(number, draw.seed, *pair, draw.fault or unusable, draw.made_of)
 
 
 def _tasks(work: Work, parts: Parts, record: SharedRecord) -> Iterator[tuple[range, _Task]]:
@@ -191,7 +191,8 @@ def _wanted(request: AugmentRequest, line: PairLine) -> bool:
 
 def _lines(work: Work, parts: Parts, record: SharedRecord, drawn: Drawn) -> list[PairLine | FailureLine]:
     good = [draw for draw in drawn.draws if draw.fault is None]
-    scores = score_inputs(record.input, [draw.input for draw in good], parts.scorer)
+    made_of = [draw.made_of for draw in good]
+    scores = score_inputs(record.input, [draw.input for draw in good], parts.scorer, made_of)
     pairs = {draw.number: _pair_line(work, record, draw, score) for draw, score in zip(good, scores, strict=True)}
     return [
         *(pair for pair in pairs.values() if _wanted(work.request, pair)),

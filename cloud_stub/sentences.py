@@ -106,13 +106,12 @@ def _rewrite(studio: Studio, number: int, piece: Piece) -> int:
     return tokens
 
 
-def _combined(made: Sequence[Piece], k: int) -> list[str]:
-    """Up to k distinct texts; text j takes each piece's j-th way, and starts anew where a piece has fewer."""
+def _combined(made: Sequence[Piece], k: int) -> list[tuple[str, ...]]:
+    """Up to k distinct texts, as their pieces; text j takes each one's j-th way, starting again if too few."""
     alone = len(made) == 1
     ways = [piece.ways(alone) for piece in made]
     count = len(ways[0]) if alone else k
-    texts = [" ".join(own[number % len(own)] for own in ways if own) for number in range(min(k, count))]
-    return list(dict.fromkeys(texts))
+    return list(dict.fromkeys(tuple(own[number % len(own)] for own in ways) for number in range(min(k, count))))
 
 
 def _varied(studio: Studio) -> tuple[list[str], int]:
@@ -137,14 +136,18 @@ def _same_manner(answer: str, variation: str) -> bool:
     return alike and answer[0].isupper() == variation[0].isupper() and same_facts(answer, variation)
 
 
-def _draws(studio: Studio, texts: Sequence[str], answers: Sequence[str]) -> tuple[Draw, ...]:
+def _draws(
+    studio: Studio, made: Sequence[Piece], texts: Sequence[Sequence[str]], answers: Sequence[str]
+) -> tuple[Draw, ...]:
     """The k draws; those that no text is left for have come to nothing."""
     missing: Fault = "stopped" if studio.should_stop() else "unusable answer"
     draws = []
     for number in range(1, studio.request.k + 1):
         seed = seeded(studio.request.seed, studio.record.reference, number, 0)
-        text = texts[number - 1] if number <= len(texts) else ""
-        draws.append(Draw(number, seed, text, answers[number % len(answers)], None if text else missing))
+        ways = texts[number - 1] if number <= len(texts) else ()
+        made_of = tuple((piece.text, way) for piece, way in zip(made, ways, strict=False))
+        answer = answers[number % len(answers)]
+        draws.append(Draw(number, seed, " ".join(ways), answer, None if ways else missing, made_of))
     return tuple(draws)
 
 
@@ -164,6 +167,6 @@ def draw_by_sentence(
     alike = min(thresholds.rouge_l, VARIED_ENOUGH) if len(parts) == 1 else VARIED_ENOUGH
     made = [Piece(text, thresholds.entailment, alike) for text in parts]
     tokens = sum(_rewrite(studio, number, piece) for number, piece in enumerate(made, 1))
-    texts = [text for text in _combined(made, request.k) if not same(text, original)]
+    texts = [ways for ways in _combined(made, request.k) if not same(" ".join(ways), original)]
     answers, generated = _varied(studio)
-    return Drawn(_draws(studio, texts, [one_line(record.output), *answers]), tokens + generated)
+    return Drawn(_draws(studio, made, texts, [one_line(record.output), *answers]), tokens + generated)

@@ -60,6 +60,8 @@ class Draw:
     output: str
     fault: Fault | None
     """None: the pair can be used."""
+    made_of: tuple[tuple[str, str], ...] = ()
+    """The pieces of the record's input and what each became, where it was rewritten piece by piece."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from cloud_stub.facts import same_facts
 from cloud_stub.pieces import pieces
 from cloud_stub.prompts import Prompt, sentence_prompt, variation_prompt
 from cloud_stub.schemas import AugmentRequest, SharedRecord, Thresholds
-from cloud_stub.scoring import entailments
+from cloud_stub.scoring import entailments, score_inputs
 from cloud_stub.sentences import ATTEMPTS, draw_by_sentence
 from cloud_stub.writing import Drawn, Sample
 from tests.cloud_stub.fakes import FakeModel, FakeNli, record
@@ -185,3 +185,21 @@ def test_a_long_text_follows_as_far_as_its_least_supported_piece() -> None:
     changed = f"{first} {other}"
     scorer = Agreeing(lambda premise, hypothesis: 0.1 if "ships" in hypothesis else 0.9)
     assert entailments([(LONG, LONG), (LONG, changed), (LONG, second)], scorer) == [1.0, 0.1, 1.0]
+
+
+def test_what_was_rewritten_piece_by_piece_is_scored_piece_by_piece() -> None:
+    first, second = pieces(LONG)
+    drawn = draw(rewriter(), record(1, LONG, "a journey"), answer="label")
+    (one, _) = drawn.draws
+    assert [before for before, _ in one.made_of] == [first, second]
+    assert " ".join(after for _, after in one.made_of) == one.input
+    scorer = FakeNli()
+    (scores,) = score_inputs(LONG, [one.input], scorer, [one.made_of])
+    assert scorer.calls == [[*one.made_of, *((after, before) for before, after in one.made_of)]]
+    assert scores.entails == min(len(before) / (len(before) + len(after)) for before, after in one.made_of)
+
+
+def test_the_least_supported_piece_decides() -> None:
+    scorer = Agreeing(lambda premise, hypothesis: 0.2 if hypothesis == "d" else 0.9)
+    (scores,) = score_inputs("a b", ["c d"], scorer, [[("a", "c"), ("b", "d")]])
+    assert (scores.entails, scores.entailed) == (0.2, 0.9)
