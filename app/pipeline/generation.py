@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from app.errors import AdapterRefused, BadInput
+from app.pipeline import editing
 from app.pipeline.models import device_model
 from app.pipeline.tasks import find_task
 from app.pipeline.workspace import Workspace
 from app.tasks import Task
-from personal_store import generations, records, training
-from personal_store.nouns import Adapter, Generation, NewGeneration, NewRecord
+from personal_store import generations, training
+from personal_store.nouns import Adapter, Generation, NewGeneration
 
 if TYPE_CHECKING:
     from app.device.bases import TaskBase
@@ -28,7 +29,6 @@ AdapterChoice = int | Literal["latest", "none", "active", "personal"]
 
 CONTEXT = 2048
 """Tokens of prompt and answer together."""
-WRITTEN_HERE = "written here"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,11 +225,13 @@ class Writer:
 
 
 def keep_answer(workspace: Workspace, generation_id: int) -> int | None:
-    """Make an answer that the person likes a record of their history; its id, None where it is one already."""
+    """Make an answer that the person likes a record of their history; its id, None where it is one already.
+
+    Raises NotFound and BadInput.
+    """
     with workspace.store() as store:
         answer = generations.get_generation(store, generation_id)
-        if not answer.text:
-            raise BadInput("An empty answer cannot become a record; keep another one.")
-        new = NewRecord(answer.task, answer.prompt, answer.text, answer.created_at, WRITTEN_HERE)
-        added = records.add_records(store, [new]).added
-    return added[0] if added else None
+    if not answer.text:
+        raise BadInput("An empty answer cannot become a record; keep another one.")
+    kept = editing.keep_answer(workspace, answer.task, answer.prompt, answer.text, answer.created_at)
+    return kept.id if kept else None

@@ -7,6 +7,7 @@ import pytest
 from app.device.engines import Sampling
 from app.device.rendering import Message
 from app.errors import AdapterRefused, BadInput, ModelMissing
+from app.pipeline.cleaning import clean
 from app.pipeline.comparison import compare, stream_comparison, vote
 from app.pipeline.generation import Writer, keep_answer
 from app.pipeline.models import device_model, model_rows, use_model
@@ -86,11 +87,12 @@ def test_an_adapter_whose_folder_is_gone_is_refused_and_the_base_still_writes(
 def test_a_kept_answer_becomes_a_record_that_is_not_shared(workspace: Workspace, writer: Writer) -> None:
     draft = writer.generate("A note", "title", sampling=SHORT)
     assert draft.generation
+    kept = clean(draft.text).strip()
     record_id = keep_answer(workspace, draft.generation.id)
     assert record_id
     with workspace.store() as store:
         (record,) = records.get_records(store, [record_id])
-    assert (record.input, record.output, record.source, record.shared) == ("A note", draft.text, "written here", False)
+    assert (record.input, record.output, record.source, record.shared) == ("A note", kept, "written here", False)
     assert keep_answer(workspace, draft.generation.id) is None
 
 
