@@ -31,6 +31,10 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _count(text: str) -> int:
+    return 0 if text == "0" else _positive(text)
+
+
 def _adapter(text: str) -> int | str:
     if text in ("latest", "none", "active"):
         return text
@@ -79,6 +83,9 @@ def _writing() -> argparse.ArgumentParser:
     parser.add_argument("--temperature", type=float, default=0.0)
     parser.add_argument("--max-tokens", type=_positive, default=128)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--retrieve", type=_count, default=0, metavar="N", help="put your N most similar records into the prompt (0)"
+    )
     return parser
 
 

@@ -222,6 +222,7 @@ def _draft(draft: Any) -> Result:
         "adapter_name": draft.adapter_name,
         "task_base": draft.base_name,
         "model": draft.model,
+        "records": draft.records,
         "tokens": draft.tokens,
         "seconds": round(draft.seconds, 3),
         "generation": draft.generation.id,
@@ -233,7 +234,9 @@ def _generate(workspace: Workspace, options: argparse.Namespace) -> Result:
 
     writer = Writer(workspace)
     try:
-        drafts = writer.stream(_text(options), options.task, options.adapter, _sampling(options))
+        drafts = writer.stream(
+            _text(options), options.task, options.adapter, _sampling(options), retrieved=options.retrieve
+        )
         last = display.show_draft(drafts, quiet=options.json)
     finally:
         writer.close()
@@ -249,7 +252,7 @@ def _compare(workspace: Workspace, options: argparse.Namespace) -> Result:
     adapter: AdapterChoice = "personal" if options.adapter == "active" else options.adapter
     writer = Writer(workspace)
     try:
-        drafts = stream_comparison(writer, _text(options), options.task, adapter, _sampling(options))
+        drafts = stream_comparison(writer, _text(options), options.task, adapter, _sampling(options), options.retrieve)
         last = display.show_comparison(drafts, quiet=options.json)
     finally:
         writer.close()

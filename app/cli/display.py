@@ -245,7 +245,8 @@ def show(options: argparse.Namespace, result: Result) -> None:
 def _writer_line(draft: Any) -> str:
     adapter = f"adapter {draft.adapter_id} ({draft.adapter_name})" if draft.adapter_id else "no adapter"
     base = f"base {draft.base_name}, " if draft.base_name else ""
-    return f"[{draft.model}, {base}{adapter}, {draft.tokens} tokens in {draft.seconds:.1f} s]"
+    records = f"{draft.records} of your records in the prompt, " if draft.records else ""
+    return f"[{draft.model}, {base}{adapter}, {records}{draft.tokens} tokens in {draft.seconds:.1f} s]"
 
 
 def show_draft(drafts: Iterable[Any], quiet: bool) -> Any:

@@ -29,14 +29,15 @@ def stream_comparison(
     task: str = "chat",
     adapter: AdapterChoice = "personal",
     sampling: "Sampling | None" = None,
+    retrieved: int = 0,
 ) -> Iterator[Drafts]:
     """Both answers growing in turn; prompt, settings, seed and task base are the same, the adapter alone differs.
 
     Raises AdapterRefused where there is no adapter to compare with.
     """
     after_id = writer.require_adapter(adapter)
-    before_stream = writer.stream(text, task, "none", sampling, base_of=after_id)
-    streams = (before_stream, writer.stream(text, task, after_id, sampling))
+    before_stream = writer.stream(text, task, "none", sampling, base_of=after_id, retrieved=retrieved)
+    streams = (before_stream, writer.stream(text, task, after_id, sampling, retrieved=retrieved))
     drafts: list[Draft | None] = [None, None]
     unfinished = [0, 1]
     while unfinished:
@@ -64,9 +65,10 @@ def compare(
     task: str = "chat",
     adapter: AdapterChoice = "personal",
     sampling: "Sampling | None" = None,
+    retrieved: int = 0,
 ) -> Drafts:
     """The same, when both answers are there."""
-    *_, last = stream_comparison(writer, text, task, adapter, sampling)
+    *_, last = stream_comparison(writer, text, task, adapter, sampling, retrieved)
     return last
 
 

@@ -9,11 +9,12 @@ from app.device.rendering import Message
 from app.errors import AdapterRefused, BadInput, ModelMissing
 from app.pipeline.cleaning import clean
 from app.pipeline.comparison import compare, stream_comparison, vote
-from app.pipeline.generation import Writer, keep_answer
+from app.pipeline.generation import Writer, keep_answer, retrieve
 from app.pipeline.models import device_model, model_rows, use_model
 from app.pipeline.workspace import Workspace, open_workspace
 from personal_store import generations, records, training
 from personal_store.errors import NotFound
+from personal_store.nouns import NewRecord
 from tests.tiny import tiny_gguf
 
 SHORT = Sampling(max_tokens=8)
@@ -116,3 +117,42 @@ def test_the_chosen_model_is_shown_and_a_missing_one_is_said(workspace: Workspac
     assert model_rows(workspace)
     with pytest.raises(ModelMissing):
         use_model(workspace, "qwen2.5-3b")
+
+
+def add_record(workspace: Workspace, task: str, input: str, output: str) -> None:
+    with workspace.store() as store:
+        records.add_records(store, [NewRecord(task, input, output, None, "test")])
+
+
+def test_the_most_similar_records_of_the_task_are_found(workspace: Workspace) -> None:
+    add_record(workspace, "title", "A boat on the river", "Boats")
+    add_record(workspace, "title", "A mouse in the kitchen", "Mice")
+    add_record(workspace, "chat", "Which boat is it?", "The red one")
+    assert retrieve(workspace, "title", "the river and its boat", 1) == [("A boat on the river", "Boats")]
+    add_record(workspace, "title", "The river boat", "Newer boats")
+    found = retrieve(workspace, "LaMP_5", "the river boat", 9)
+    assert [output for _, output in found] == ["Newer boats", "Boats", "Mice"]
+    assert retrieve(workspace, "headline", "the river boat", 9) == retrieve(workspace, "title", "boat", 0) == []
+    with pytest.raises(BadInput, match="no task"):
+        retrieve(workspace, "poem", "boat", 1)
+
+
+def test_records_stand_in_the_prompt_where_they_are_asked_for(workspace: Workspace, writer: Writer) -> None:
+    add_record(workspace, "title", "A boat on the river", "Boats")
+    without = writer.generate("A boat", "title", sampling=SHORT)
+    with_it = writer.generate("A boat", "title", sampling=SHORT, retrieved=4)
+    assert (without.records, with_it.records) == (0, 1)
+    assert without.generation
+    assert with_it.generation
+    assert with_it.generation.settings["records"] == 1
+    assert with_it.generation.settings["prompt_tokens"] > without.generation.settings["prompt_tokens"] + 50
+
+
+def test_records_are_left_out_before_turns_and_text_where_there_is_no_room(
+    workspace: Workspace, writer: Writer
+) -> None:
+    for number in range(9):
+        add_record(workspace, "chat", f"word {number} " * 60, f"answer {number} " * 30)
+    draft = writer.generate("word " * 100, sampling=SHORT, retrieved=9)
+    assert 0 < draft.records < 9
+    assert writer.generate("word " * 4000, sampling=SHORT, retrieved=9).records == 0
