@@ -227,7 +227,13 @@ CREATE TABLE tasks (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, FINDINGS, ENDS, CHANGES, TASKS)
+BLIND = """
+-- Whether the names of the two sides were hidden until the vote, and whether the one with the adapter stood first.
+ALTER TABLE comparisons ADD COLUMN blind INTEGER NOT NULL DEFAULT 0 CHECK (blind IN (0, 1));
+ALTER TABLE comparisons ADD COLUMN after_first INTEGER NOT NULL DEFAULT 0 CHECK (after_first IN (0, 1));
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, FINDINGS, ENDS, CHANGES, TASKS, BLIND)
 """Step n leads from `user_version` n to n + 1."""
 
 

@@ -37,7 +37,7 @@ def _wire_loading(tabs: dict[str, gr.Tab], history: HistoryTab, share: ShareTab,
 def _wire_states(tabs: dict[str, gr.Tab], personalise: PersonaliseTab, write: WriteTab, settings: SettingsTab) -> None:
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     tabs["personalise"].select(personalise.load, None, personalise.loaded, **quiet)
-    tabs["write"].select(write.load, write.task, write.samples, **quiet)
+    tabs["write"].select(write.load, write.task, write.loaded, **quiet)
     tabs["settings"].select(settings.load, None, settings.loaded, **quiet)
 
 
@@ -64,9 +64,9 @@ def build_ui(services: Services) -> gr.Blocks:
         def look() -> tuple[Any, ...]:
             """The header and the state of every job, as it is now."""
             jobs.refresh(services.workspace)
-            return state.header_view(services), *share.poll(), *personalise.poll(), *settings.poll()
+            return state.header_view(services), *share.poll(), *personalise.poll(), *write.poll(), *settings.poll()
 
-        seen = [header, *share.polled, *personalise.polled, *settings.polled]
+        seen = [header, *share.polled, *personalise.polled, *write.polled, *settings.polled]
         timer = gr.Timer(EVERY)
         gr.on(
             [timer.tick, page.load],

@@ -181,14 +181,50 @@ def _adapter_fact(workspace: Workspace) -> views.View:
     return views.fact(strings.ADAPTER, adapter.name, detail)
 
 
+def active_jobs(workspace: Workspace) -> list[Job]:
+    """Jobs that run or wait to run, in the order in which they will."""
+    return sorted((job for job in jobs.listing(workspace) if is_active(job)), key=lambda job: (_waits(job), job.id))
+
+
+def _waits(job: Job) -> bool:
+    return job.state == "queued"
+
+
+def running_job(workspace: Workspace) -> Job | None:
+    """The job that computes now."""
+    return next((job for job in active_jobs(workspace) if not _waits(job)), None)
+
+
+def progress_of(workspace: Workspace, job: Job) -> tuple[float | None, str]:
+    """How far a job is, 0 to 1 where that is known, and what it does now, in words."""
+    if _waits(job):
+        return None, STATES["queued"]
+    events = jobs.events(workspace, job.id)
+    step, record = _last(events, "progress"), _last(events, "record") or _last(events, "started")
+    if step.get("steps"):
+        left = views.duration(step.get("seconds_left", 0.0))
+        return step["step"] / step["steps"], f"step {step['step']} of {step['steps']}, about {left} left"
+    if job.kind == "augment" and record.get("records"):
+        done = record.get("done", 0)
+        return done / record["records"], f"{done} of {record['records']} records"
+    return None, str(_last(events, "preparing").get("message") or "starting")
+
+
 def _job_fact(workspace: Workspace) -> views.View:
-    active = [job for kind in ("augment", "train") if (job := latest_job(workspace, kind)) and is_active(job)]
+    active = active_jobs(workspace)
     if not active:
         return views.fact(strings.NOW, strings.IDLE)
-    names = ", ".join(
-        f"{strings.JOB_TITLES[job.kind]}{' (waiting)' if job.state == 'queued' else ''}" for job in active
-    )
-    return views.fact(strings.NOW, names, tone="busy")
+    first, *others = active
+    share, words = progress_of(workspace, first)
+    value = strings.JOB_TITLES[first.kind] + ("" if share is None else f", {share:.0%}")
+    if first.state == "stopping":
+        value = f"{strings.JOB_TITLES[first.kind]}, stopping"
+    if others:
+        value += f", {len(others)} waiting"
+    waiting = "".join(f"; then {strings.JOB_TITLES[job.kind].lower()}" for job in others)
+    return views.fact(strings.NOW, value, f"{strings.JOB_TITLES[first.kind]}: {words}{waiting}", "busy") | {
+        "share": share
+    }
 
 
 def header_view(services: Services) -> views.View:

@@ -116,18 +116,46 @@ NO_ADAPTERS = ("No adapter yet", "Press Train. With the built-in model and the s
 BETTER, WORSE = "It got better", "It did not get better"
 
 # Write
-WRITE_LEAD = "## Write\nThe same model answers twice, without and with your adapter, from the same loaded weights."
+WRITE_LEAD = (
+    "## Write\nThe same model answers twice, without and with your adapter, from the same loaded weights. Nothing that"
+    " you write here leaves this computer."
+)
 TEXT, TEXT_HINT = "Text", "What is it about? Paste or write it here."
-WRITE_BUTTON = "Write"
+TASK_TEXTS = {
+    "title": ("Abstract", "Paste what the paper or note says; a title is written for it."),
+    "headline": ("Article", "Paste the article; a headline is written for it."),
+    "paraphrase": ("Post", "Write it plainly; it is said again in your manner."),
+    "tag": ("Description", "Describe the film; it gets the tag that you would give it."),
+    "rating": ("Review", "Paste a review; it gets the score that you would give it, 1 to 5."),
+    "citation": ("Question", "Name your paper and two references; one of them is chosen."),
+}
+WRITE_BUTTON, WRITE_AGAIN = "Write", "Write again"
+BLIND = "Hide which is which until I vote"
+LOOK_UP = "Look up my similar records"
+LOOKED_UP = "{count} of your records stood in the prompt of both"
+NOTHING_LOOKED_UP = "No record of this task was there to look up, or none had room in the prompt."
 BEFORE, AFTER = "Before", "After"
-BEFORE_BETTER, SAME, AFTER_BETTER = "Before is better", "About the same", "After is better"
-KEEP = "Keep the After answer as a record"
+ANSWER_A, ANSWER_B = "Answer A", "Answer B"
+OPEN_VOTES = ("Before is better", "About the same", "After is better")
+BLIND_VOTES = ("A is better", "About the same", "B is better")
+VOTED_BLIND = "Your vote is kept; now you see which was which."
+NO_ANSWERS = (
+    "Two answers will stand here",
+    "Choose a task, paste a text, and press Write: first the model as it came, then the same model with your adapter.",
+)
+NO_ADAPTER_YET = (
+    "There is no adapter yet",
+    "Train one first; then the same model answers here without and with it. Chat works already.",
+)
+GO_PERSONALISE = "Go to Personalise"
+SLOW_TITLE = "{job} is under way"
+SLOW_TEXT = "Writing and chat go on as always, only slower until it is done."
 CHAT_TAB, TASK_TAB = "Chat", "Tasks"
 MESSAGE, MESSAGE_HINT, SEND, CLEAR = "Message", "Write a message", "Send", "New conversation"
+ANSWER_AGAIN, EDIT_LAST = "Answer again", "Change my message"
 NO_CHAT = ("Talk with your model", "It answers with the adapter that is on; the header says which.")
 SAMPLE_TEXTS = "Texts to try"
 BASE_MODEL = "no adapter"
-READY_TO_COMPARE = "Press Write to see both answers here."
 
 # Settings
 SETTINGS_LEAD = "## Settings"

@@ -99,7 +99,13 @@ window.cdcda = (() => {
 
   function empty(value) {
     if (!value || !value.title) return null;
-    return h("div", { class: "empty" }, h("h3", {}, value.title), h("p", {}, value.text));
+    return h("div", { class: "empty" }, h("h3", {}, value.title), h("p", {}, value.text), value.go ? goButton(value.go) : null);
+  }
+
+  /** Open another tab of the page. */
+  function goButton([tab, text]) {
+    return h("button", { class: "small-button go-button", type: "button",
+      onclick: () => document.querySelector(`button[data-tab-id="${tab}"]`)?.click() }, text);
   }
 
   /** Replace the content only when what it shows changed. */
@@ -135,12 +141,13 @@ window.cdcda = (() => {
     const facts = h("dl", { class: "facts" });
     frame(element, "header-bar", h("span", { class: "brand" }, "CDCDA"), facts, themeButton());
     bind(props, watch, (value) => keyed(facts, value.facts || [],
-      () => h("div", { class: "fact" }, h("dt"), h("dd")),
+      () => h("div", { class: "fact" }, h("dt"), h("dd"), h("dd", { class: "fact-share", "aria-hidden": "true" })),
       (node, fact) => {
         say(node.querySelector("dt"), fact.label);
         say(node.querySelector("dd"), fact.value);
         node.title = fact.detail || "";
         node.dataset.tone = fact.tone || "plain";
+        refill(node.querySelector(".fact-share"), fact.share === undefined || fact.share === null ? null : fact.share + 1e-9, bar);
       }));
   }
 
@@ -635,34 +642,134 @@ window.cdcda = (() => {
 
   // ---- Writing ---------------------------------------------------------------------------------------------------
 
+  /** Put a text on the clipboard; pages that are not on this computer's own address may only use the old way. */
+  async function copyText(text, button) {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      const field = h("textarea", { class: "off-screen", "aria-hidden": "true" });
+      field.value = text;
+      document.body.append(field);
+      field.select();
+      document.execCommand("copy");
+      field.remove();
+    }
+    say(button, "Copied");
+    setTimeout(() => say(button, "Copy"), 1600);
+  }
+
+  /** Copy, Edit and "Keep as a record" for an answer; `of()` gives the answer as it is now. */
+  function answerActions(of, keep) {
+    const place = h("div", { class: "form-place" }), row = h("div", { class: "answer-actions", role: "group" });
+    const small = (text, act) => h("button", { class: "quiet-button", type: "button", onclick: act }, text);
+    const copy = small("Copy", () => copyText(of().text, copy));
+    const edit = small("Edit", () => {
+      const field = h("textarea", { rows: 3, "aria-label": "Your own version of this answer" });
+      field.value = of().text;
+      const save = h("button", { class: "small-button", type: "button", onclick: async () => {
+        if (await store(field.value)) place.replaceChildren();
+      } }, "Keep my version as a record");
+      place.replaceChildren(field, h("div", { class: "form-actions" }, save, small("Cancel", () => place.replaceChildren())));
+      field.focus();
+    });
+    const record = small("Keep as a record", () => store(""));
+    async function store(text) {
+      const answer = await ask(keep([of().answer, text]));
+      if (answer.message) note(answer.message);
+      if (answer.message && !text) kept = of().answer;
+      draw();
+      return Boolean(answer.message);
+    }
+    let kept = null, drawnFor = null;
+    function draw() {
+      const now = of();
+      if (now.answer !== drawnFor) place.replaceChildren();
+      drawnFor = now.answer;
+      row.hidden = !now.text || now.waiting;
+      edit.hidden = record.hidden = !now.answer;
+      record.disabled = kept !== null && kept === now.answer;
+      say(record, record.disabled ? "Kept" : "Keep as a record");
+      row.setAttribute("aria-label", now.title || "This answer");
+    }
+    row.append(copy, edit, record);
+    const node = h("div", { class: "answer-tools" }, row, place);
+    node.draw = draw;
+    return node;
+  }
+
+  /** Two answers side by side; with a click, the words are marked in which they differ. */
   function answers(element, props, server, watch) {
-    const sides = h("div", { class: "answers" });
-    frame(element, "answers-frame", sides);
-    bind(props, watch, (value) => keyed(sides, value.sides || [],
-      () => h("section", { class: "answer" }, h("header", {}, h("h4"), h("span", { class: "tag" })),
-        h("p", { class: "answer-text", "aria-live": "polite" }), h("footer", { class: "muted numbers" })),
-      (node, side) => {
-        say(node.querySelector("h4"), side.title);
-        say(node.querySelector(".tag"), side.adapter);
-        say(node.querySelector(".answer-text"), side.text);
-        say(node.querySelector("footer"), side.speed);
-        node.classList.toggle("is-waiting", Boolean(side.waiting));
-        node.classList.toggle("is-empty", Boolean(side.empty));
-        node.setAttribute("aria-label", side.title);
-      }));
+    const sides = h("div", { class: "answers" }), hint = h("div");
+    const mark = h("button", { class: "small-button", type: "button", "aria-pressed": "false", onclick: () => {
+      mark.setAttribute("aria-pressed", String(mark.getAttribute("aria-pressed") !== "true"));
+      draw(shown);
+    } }, "Show what differs");
+    const bar = h("div", { class: "answers-bar" }, mark);
+    const added = h("div");
+    frame(element, "answers-frame", hint, bar, sides, added);
+    let shown = {};
+
+    /** The records that were looked up and stood in the prompt. */
+    function lookedUp(value) {
+      return h("details", { class: "panel looked-up", open: true }, h("summary", {}, value.title),
+        h("ul", { class: "plain" }, value.rows.map((row) => h("li", {}, h("p", { class: "record-output" }, row.output),
+          h("p", { class: "record-input" }, row.input)))));
+    }
+
+    function make() {
+      const text = h("p", { class: "answer-text", "aria-live": "polite" });
+      const node = h("section", { class: "answer" }, h("header", {}, h("h4"), h("span", { class: "tag" })),
+        text, h("footer", { class: "muted numbers" }));
+      node.tools = answerActions(() => node.side, (asked) => server.keep_shown(asked));
+      node.append(node.tools);
+      return node;
+    }
+
+    function fill(node, side) {
+      node.side = side;
+      const marked = mark.getAttribute("aria-pressed") === "true" && (side.runs || []).length;
+      say(node.querySelector("h4"), side.chosen ? `${side.title}, your choice` : side.title);
+      say(node.querySelector(".tag"), side.adapter);
+      const text = node.querySelector(".answer-text");
+      if (marked) refill(text, side.runs, (all) => h("span", {}, runs(all)));
+      else { text.dataset.shown = ""; say(text, side.text || (side.waiting ? "" : "(an empty answer)")); if (text.firstElementChild) text.textContent = side.text; }
+      say(node.querySelector("footer"), side.speed);
+      node.classList.toggle("is-waiting", Boolean(side.waiting));
+      node.classList.toggle("is-chosen", Boolean(side.chosen));
+      node.setAttribute("aria-label", side.title);
+      node.tools.draw();
+    }
+
+    function draw(value) {
+      shown = value;
+      refill(hint, value.empty, empty);
+      bar.hidden = !value.done;
+      keyed(sides, value.sides || [], make, fill);
+      refill(added, value.added, lookedUp);
+    }
+    bind(props, watch, draw);
   }
 
   function chat(element, props, server, watch) {
-    const list = h("ol", { class: "chat", "aria-label": "Conversation", "aria-live": "polite" }), hint = h("div");
+    const list = h("ol", { class: "chat", tabindex: "0", "aria-label": "Conversation", "aria-live": "polite" }), hint = h("div");
     frame(element, "chat-frame", hint, list);
+    function make(message) {
+      const node = h("li", {}, h("div", { class: "bubble" }), h("div", { class: "muted small numbers" }));
+      node.tools = answerActions(() => node.message, (asked) => server.keep_shown(asked));
+      if (message.role === "model") node.append(node.tools);
+      return node;
+    }
     bind(props, watch, (value) => {
       refill(hint, value.empty, empty);
-      keyed(list, value.messages || [],
-        () => h("li", {}, h("div", { class: "bubble" }), h("div", { class: "muted small" })), (node, message) => {
-          node.className = message.role;
-          say(node.firstElementChild, message.text);
-          say(node.lastElementChild, message.detail || "");
-        });
+      list.hidden = !(value.messages || []).length;
+      keyed(list, value.messages || [], make, (node, message) => {
+        node.message = { ...message, waiting: message.waiting || (message.role === "model" && !message.answer) };
+        node.className = message.role;
+        node.classList.toggle("waiting", Boolean(node.message.waiting));
+        say(node.firstElementChild, message.text);
+        say(node.children[1], message.detail || "");
+        node.tools.draw();
+      }, (message) => `${message.role} ${message.id}`);
       list.scrollTop = list.scrollHeight;
     });
   }
@@ -723,7 +830,8 @@ window.cdcda = (() => {
     const place = frame(element, "notice-frame");
     bind(props, watch, (value) => refill(place, value.title && value, () => h("div", { class: "panel", "data-tone": value.tone || "plain" },
       h("p", { class: "headline" }, value.title), h("p", { class: "muted" }, value.text),
-      value.command ? h("code", { class: "command" }, value.command) : null)));
+      value.command ? h("code", { class: "command" }, value.command) : null,
+      value.go ? goButton(value.go) : null)));
   }
 
   return {

@@ -1,11 +1,19 @@
 """Small histories and workspaces for these tests."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from app.device.adapters import Manifest, finish
+from app.device.rendering import template_hash
+from app.device.tokenising import open_tokeniser
+from app.device.weights import model_hash
+from app.pipeline.models import device_model
 from app.pipeline.workspace import Workspace, open_workspace
-from personal_store import jobs, pairs, records
-from personal_store.nouns import NewPair, NewRecord, Scores
+from personal_store import jobs, pairs, records, training
+from personal_store.nouns import Adapter, NewPair, NewRecord, Scores
+from tests.device.random_adapter import random_adapter
 
 GOOD = Scores(entails=0.9, entailed=0.9, rouge_l=0.3, length_ratio=1.0)
 BAD = Scores(entails=0.1, entailed=0.9, rouge_l=0.95, length_ratio=3.0)
@@ -34,3 +42,28 @@ def add_pairs(workspace: Workspace, record_ids: Sequence[int], scores: Scores = 
             pairs.add_pair(store, NewPair(id, job.id, 1, f"Like {id}.", f"Synthetic {id}", "test", 0, scores))
             for id in record_ids
         )
+
+
+def usable_adapter(workspace: Workspace, seed: int = 0, active: bool = True, **changes: Any) -> Adapter:
+    """A random adapter of the tiny Llama that the workspace's model is, as a finished training leaves it."""
+    model = device_model(workspace)
+    folder = random_adapter(workspace.adapters, seed=seed)
+    told: dict[str, Any] = {
+        "base": model.name, "base_hash": model_hash(model), "quantisation": "nf4",
+        "template_hash": template_hash(open_tokeniser(model)), "task": "title", "training_set": 1,
+        "training_set_hash": "0" * 64, "examples": 9, "held_out": 2, "settings": {"rank": 4, "epochs": 1}, "seed": seed,
+        "created_at": "2026-01-02T03:04:05Z", "final_loss": 1.0, "held_out_loss": 1.0, "base_held_out_loss": 2.0,
+        "best_epoch": 1, "losses": (), "held_out_losses": (1.0,), "tokens_per_second": 1.0, "peak_memory_mb": 1.0,
+        "seconds": 1.0, "device": "cpu",
+    }  # fmt: skip
+    manifest = finish(folder, Manifest(**{**told, **changes}))
+    with workspace.store() as store:
+        learned = training.save_training_set(store, (), (), (), seed, "0" * 64)
+        job = jobs.create_job(store, "train", {})
+        jobs.set_state(store, job.id, "done")
+        made = training.add_adapter(
+            store, f"Title {seed}", folder.name, model.name, learned.id, job.id, dataclasses.asdict(manifest)
+        )
+        if active:
+            training.activate(store, made.id)
+        return training.get_adapter(store, made.id)
