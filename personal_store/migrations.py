@@ -233,7 +233,26 @@ ALTER TABLE comparisons ADD COLUMN blind INTEGER NOT NULL DEFAULT 0 CHECK (blind
 ALTER TABLE comparisons ADD COLUMN after_first INTEGER NOT NULL DEFAULT 0 CHECK (after_first IN (0, 1));
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, FINDINGS, ENDS, CHANGES, TASKS, BLIND)
+CURVE = """
+-- A third kind of job, which measures. A check cannot be changed in place: the table is made anew, with the same ids.
+CREATE TABLE new_jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN ('augment', 'train', 'curve')),
+    state TEXT NOT NULL
+        CHECK (state IN ('queued', 'running', 'stopping', 'stopped', 'failed', 'interrupted', 'done')),
+    settings TEXT NOT NULL,
+    result TEXT,
+    error TEXT,
+    process_id INTEGER,
+    heartbeat REAL,
+    created_at TEXT NOT NULL
+) STRICT;
+INSERT INTO new_jobs SELECT id, kind, state, settings, result, error, process_id, heartbeat, created_at FROM jobs;
+DROP TABLE jobs;
+ALTER TABLE new_jobs RENAME TO jobs;
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, FINDINGS, ENDS, CHANGES, TASKS, BLIND, CURVE)
 """Step n leads from `user_version` n to n + 1."""
 
 

@@ -14,7 +14,7 @@ Answer = Literal["text", "label", "rating"]
 Metric = Literal["rouge", "accuracy", "mae"]
 Choice = Literal["before", "after", "same"]
 DecisionKind = Literal["accepted", "edited", "rejected"]
-JobKind = Literal["augment", "train"]
+JobKind = Literal["augment", "train", "curve"]
 JobState = Literal["queued", "running", "stopping", "stopped", "failed", "interrupted", "done"]
 
 ENDED: frozenset[JobState] = frozenset({"stopped", "failed", "interrupted", "done"})
