@@ -29,7 +29,7 @@ SHORTEST = 0.6
 first sentence alone. The source's prompt is left to the model."""
 
 READ_TOGETHER = 64
-"""Prompt tokens that are read in one go. What the prompts before left in the context is used in whole groups alone, so a
+"""Prompt tokens that are read at a time. What earlier prompts left in the context is used in whole groups alone: a
 token is always computed beside the same others: neither its numbers nor a draw depend on what was asked before."""
 
 _PROMPT = 0
