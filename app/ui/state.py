@@ -76,13 +76,18 @@ def _arrived(workspace: Workspace, job: Job) -> list[views.View]:
     ]
 
 
+FEW = 0.2
+"""Of what was drawn; fewer kept pairs than this call for another model."""
+
+
 def _augment_words(job: Job, records: int) -> str:
     if job.state != "done" or job.result is None:
         return ""
     kept, pairs = job.result.get("kept", 0), job.result.get("pairs", 0)
     failed = job.result.get("failed", 0)
     words = f"{pairs} new pairs from {records} records, {kept} of them kept by the filters."
-    return words + (f" {failed} samples came to nothing." if failed else "") + " Look at them under Review."
+    words += (f" {failed} samples came to nothing." if failed else "") + " Look at them under Review."
+    return words + (f" {strings.FEW_KEPT}" if kept < FEW * (pairs + failed) else "")
 
 
 def augment_view(workspace: Workspace) -> views.View:
