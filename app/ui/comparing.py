@@ -228,7 +228,7 @@ def lay_out_panels(actions: Comparing) -> Panels:
     """The panels; must stand inside a gr.Tab."""
     task = gr.Radio(
         [(known.title, known.name) for known in TASKS if known.name != CHAT],
-        value=FIRST_TASK, label=strings.TASK, elem_id="write-task", elem_classes="chips",
+        value=FIRST_TASK, label=strings.TASK, elem_id="write-task",
     )  # fmt: skip
     label, hint = strings.TASK_TEXTS[FIRST_TASK]
     text = gr.Textbox(label=label, placeholder=hint, lines=4, max_lines=12, elem_id="write-text")

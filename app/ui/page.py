@@ -3,6 +3,7 @@
 Importing this module does nothing but import Gradio; `build_ui` makes the page, app/__main__ launches it.
 """
 
+import os
 from typing import Any
 
 import gradio as gr
@@ -26,6 +27,14 @@ AT_ONCE = 16
 """Handlers of one kind that may run together; Gradio's own limit of one would make two tabs wait for each other."""
 
 
+def _keep_no_statistics() -> None:
+    """Gradio would make a pandas table of its last 10,000 events after every one of them: each tick slower than the one
+    before, and pandas in memory. The table is drawn at a route that is not open here.
+    """
+    os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
+    os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000000"
+
+
 def _wire_loading(tabs: dict[str, gr.Tab], history: HistoryTab, share: ShareTab, review: ReviewTab) -> None:
     """Draw a list again whenever its tab is opened."""
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
@@ -44,6 +53,7 @@ def _wire_states(tabs: dict[str, gr.Tab], personalise: PersonaliseTab, write: Wr
 def build_ui(services: Services) -> gr.Blocks:
     """The page as Gradio blocks; launch it with `launch_options()`."""
     tabs: dict[str, gr.Tab] = {}
+    _keep_no_statistics()
     with gr.Blocks(title=strings.APP, analytics_enabled=False, fill_width=True) as page:
         with gr.Row(elem_classes="page-header"):
             header = drawn("header", elem_id="header")
@@ -58,7 +68,7 @@ def build_ui(services: Services) -> gr.Blocks:
                 personalise = build_personalise(services)
             with gr.Tab(strings.WRITE, id="write") as tabs["write"]:
                 write = build_write(services)
-            with gr.Tab(strings.SETTINGS, id="settings") as tabs["settings"]:
+            with gr.Tab(strings.SETTINGS, id="settings", alignment="right") as tabs["settings"]:
                 settings = build_settings(services)
 
         def look() -> tuple[Any, ...]:

@@ -139,7 +139,7 @@ window.cdcda = (() => {
 
   function header(element, props, server, watch) {
     const facts = h("dl", { class: "facts" });
-    frame(element, "header-bar", h("span", { class: "brand" }, "CDCDA"), facts, themeButton());
+    frame(element, "header-bar", h("h1", { class: "brand" }, "CDCDA"), facts, themeButton());
     bind(props, watch, (value) => keyed(facts, value.facts || [],
       () => h("div", { class: "fact" }, h("dt"), h("dd"), h("dd", { class: "fact-share", "aria-hidden": "true" })),
       (node, fact) => {
@@ -366,8 +366,8 @@ window.cdcda = (() => {
 
   // ---- Import ----------------------------------------------------------------------------------------------------
 
-  function table(columns, rows) {
-    return h("div", { class: "table-frame", tabindex: "0", role: "region", "aria-label": "Table" },
+  function table(label, columns, rows) {
+    return h("div", { class: "table-frame", tabindex: "0", role: "region", "aria-label": label },
       h("table", {}, h("thead", {}, h("tr", {}, columns.map((name) => h("th", { scope: "col" }, name)))),
         h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, cell ?? "")))))));
   }
@@ -376,7 +376,7 @@ window.cdcda = (() => {
     const place = frame(element, "preview");
     bind(props, watch, (value) => refill(place, value.columns && value, () => h("div", {},
       h("p", { class: "muted" }, value.summary),
-      table(value.columns, value.rows))));
+      table("The first records of the file", value.columns, value.rows))));
   }
 
   function saveText(name, text, type = "text/csv") {
@@ -460,7 +460,7 @@ window.cdcda = (() => {
   }
 
   function pairText(title, input, output, className) {
-    return h("div", { class: `pair-side ${className}` }, h("h4", {}, title), h("p", { class: "pair-output" }, ...runs(output)), h("p", { class: "pair-input muted" }, ...runs(input)));
+    return h("div", { class: `pair-side ${className}` }, h("h3", {}, title), h("p", { class: "pair-output" }, ...runs(output)), h("p", { class: "pair-input muted" }, ...runs(input)));
   }
 
   /** A text, or runs of [text, whether it differs]: those that do are marked. */
@@ -718,7 +718,7 @@ window.cdcda = (() => {
 
     function make() {
       const text = h("p", { class: "answer-text", "aria-live": "polite" });
-      const node = h("section", { class: "answer" }, h("header", {}, h("h4"), h("span", { class: "tag" })),
+      const node = h("section", { class: "answer" }, h("header", {}, h("h3"), h("span", { class: "tag" })),
         text, h("footer", { class: "muted numbers" }));
       node.tools = answerActions(() => node.side, (asked) => server.keep_shown(asked));
       node.append(node.tools);
@@ -728,7 +728,7 @@ window.cdcda = (() => {
     function fill(node, side) {
       node.side = side;
       const marked = mark.getAttribute("aria-pressed") === "true" && (side.runs || []).length;
-      say(node.querySelector("h4"), side.chosen ? `${side.title}, your choice` : side.title);
+      say(node.querySelector("h3"), side.chosen ? `${side.title}, your choice` : side.title);
       say(node.querySelector(".tag"), side.adapter);
       const text = node.querySelector(".answer-text");
       if (marked) refill(text, side.runs, (all) => h("span", {}, runs(all)));
@@ -812,7 +812,7 @@ window.cdcda = (() => {
   /** Everything that uses the network. */
   function waysOut(element, props, server, watch) {
     const place = frame(element, "ways-frame");
-    bind(props, watch, (value) => refill(place, value.rows && value, () => table(value.columns, value.rows)));
+    bind(props, watch, (value) => refill(place, value.rows && value, () => table("Everything that uses the network", value.columns, value.rows)));
   }
 
   /** The ledger: what left, or tried to. */
@@ -820,7 +820,7 @@ window.cdcda = (() => {
     const place = frame(element, "ledger-frame");
     bind(props, watch, (value) => refill(place, value.rows && value, () => h("div", {},
       h("p", { class: value.broken ? "headline" : "muted", role: value.broken ? "alert" : null }, value.summary),
-      value.rows.length ? table(value.columns, value.rows) : null,
+      value.rows.length ? table("What left this computer", value.columns, value.rows) : null,
       value.rows.length ? h("button", { class: "small-button", type: "button",
         onclick: () => saveText("ledger.jsonl", value.lines, "application/jsonl") }, "Download the ledger") : null)));
   }
