@@ -237,8 +237,8 @@ def lay_out_panels(actions: Comparing) -> Panels:
         write_button = gr.Button(strings.WRITE_BUTTON, variant="primary", elem_id="write-button", min_width=120)
         again = gr.Button(strings.WRITE_AGAIN, interactive=False, scale=0, min_width=130)
         stop = gr.Button(strings.STOP, scale=0, min_width=90)
-        look_up = gr.Checkbox(label=strings.LOOK_UP, min_width=200, container=False)
-        blind = gr.Checkbox(label=strings.BLIND, min_width=200, container=False)
+        look_up = gr.Checkbox(label=strings.LOOK_UP, scale=0, min_width=220, container=False)
+        blind = gr.Checkbox(label=strings.BLIND, scale=0, min_width=240, container=False)
     answers = drawn("answers", answers_view(None), server_functions=[answered(actions.keep_shown)], elem_id="answers")
     comparison_id, attempt = gr.Number(visible="hidden", label="Comparison", precision=0), gr.State(0)
     with gr.Row(elem_id="votes"):

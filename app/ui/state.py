@@ -53,7 +53,8 @@ def _last(events: Sequence[JobEvent], kind: str) -> dict[str, Any]:
     return next((dict(event.data) for event in reversed(events) if event.kind == kind), {})
 
 
-def _job_view(job: Job, done: int, total: int, state: str, detail: str) -> views.View:
+def job_view(job: Job, done: int, total: int, state: str, detail: str) -> views.View:
+    """Title, bar and words of a job, drawn from its whole state."""
     if job.error:
         detail = job.error
     if job.state == "interrupted":
@@ -103,7 +104,7 @@ def augment_view(workspace: Workspace) -> views.View:
     detail = _augment_words(job, total)
     if is_active(job) and not events:
         detail = "Starting; the service loads its model."
-    return _job_view(job, done, total, state, detail) | {"pairs": _arrived(workspace, job)}
+    return job_view(job, done, total, state, detail) | {"pairs": _arrived(workspace, job)}
 
 
 def _verdict(job: Job) -> views.View | None:
@@ -153,7 +154,7 @@ def train_view(workspace: Workspace) -> views.View:
     if is_active(job) and progress:
         state = f"step {progress['step']} of {total}, about {views.duration(progress['seconds_left'])} left"
     done = total if job.state == "done" else int(progress.get("step", 0))
-    return _job_view(job, done, total, state, _train_detail(job, events, progress)) | {
+    return job_view(job, done, total, state, _train_detail(job, events, progress)) | {
         "curve": views.curve(losses, held, total),
         "verdict": _verdict(job),
     }

@@ -9,11 +9,11 @@ CLOUD_LOCAL = "The augmentation service runs on this computer; nothing leaves it
 CLOUD_REMOTE = "Records that you approve are sent to this address, and nothing else is."
 NO_ADAPTER = "None"
 IDLE = "Nothing is running"
-JOB_TITLES = {"augment": "Augmenting", "train": "Training"}
+JOB_TITLES = {"augment": "Augmenting", "train": "Training", "curve": "Measuring"}
 
 # Tabs
-HISTORY, SHARE, REVIEW, PERSONALISE, WRITE, SETTINGS = (
-    "History", "Share", "Review", "Personalise", "Write", "Settings",
+HISTORY, SHARE, REVIEW, PERSONALISE, WRITE, INSIGHTS, SETTINGS = (
+    "History", "Share", "Review", "Personalise", "Write", "Insights", "Settings",
 )  # fmt: skip
 
 # History
@@ -157,6 +157,51 @@ ANSWER_AGAIN, EDIT_LAST = "Answer again", "Change my message"
 NO_CHAT = ("Talk with your model", "It answers with the adapter that is on; the header says which.")
 SAMPLE_TEXTS = "Texts to try"
 BASE_MODEL = "no adapter"
+
+# Insights
+INSIGHTS_LEAD = "## Insights\nWhat it all brought, measured on your own newest records, which no adapter ever saw."
+SCORES_TITLE = (
+    "### Did it get better?\nEach adapter on the records that were held out from it, beside the model without."
+)
+SYSTEMS = {"base": "Base", "retrieval": "Base with looked-up records", "personal": "Personal"}
+SCORE_COLUMNS = ("Adapter", "Trained")
+SCORES_SENTENCE = "{name}: {metric} {own} with the adapter, {base} without."
+HIGHER, LOWER = "higher is better", "lower is better"
+NO_SCORES = (
+    "No adapter has been scored yet",
+    "Once you train one with five records or more, its score on the newest of them stands here, beside the base's.",
+)
+CURVE_TITLE = (
+    "### What does sharing bring?\nThree adapters learn from your own records, with the kept pairs of none, half and"
+    " all of the records that you shared. How high does the curve go for what left this computer?"
+)
+MEASURE = "Measure"
+PLAN_TITLE = "Measuring takes about {time}"
+PLAN_TEXT = (
+    "Scored by {metric} on {held_out} held-out records; {left} records left this computer and {pairs} of their pairs"
+    " are kept. It runs beside the rest, can be stopped, and sends nothing."
+)
+CANNOT_MEASURE = "There is nothing to measure yet"
+NO_CURVE = ("Not measured yet", "Press Measure; each point appears as soon as it is there.")
+CURVE_GROWING = "The other points appear as soon as they are measured."
+CURVE_SENTENCE = "From {first:.2f} with nothing shared to {last:.2f} with {left} records shared"
+CURVE_APART = ": more than the luck of which records were held out."
+CURVE_NOT_APART = ": no more than the luck of which records were held out, so sharing less costs you little."
+CURVE_COLUMNS = ("Part shared", "Records that left", "Pairs learned", "Score (95 % interval)")
+SHARE_WORDS = ("nothing shared", "half", "all that you shared")
+VOTES_TITLE = "### Your votes\nBlind votes count for more: who knows which answer is theirs likes it better."
+BLIND_VOTED, OPEN_VOTED = "blind votes", "open votes"
+NO_VOTES = ("No votes yet", "Write something, hide which answer is which, and say which one you like better.")
+SAME = "About the same"
+BROUGHT_TITLE = "### What was shared, and what it brought"
+NOTHING_LEFT = (
+    "Nothing has left this computer",
+    "What you share is listed here, with where it went and what came of it.",
+)
+LEFT, DRAWN = "records left this computer", "new pairs came back"
+KEPT_PAIRS, USED_PAIRS = "of them are kept", "are learned by your adapter"
+PLACE_COLUMNS = ("Where to", "Uploads", "Records", "Bytes", "Last")
+GO_SHARE, GO_WRITE = "Go to Share", "Go to Write"
 
 # Settings
 SETTINGS_LEAD = "## Settings"

@@ -121,7 +121,7 @@ def lay_out_conversation(keep: Callable[[Any], dict[str, Any]]) -> Conversation:
         edit = gr.Button(strings.EDIT_LAST, scale=0, min_width=190)
         stop = gr.Button(strings.STOP, scale=0, min_width=90)
         clear = gr.Button(strings.CLEAR, scale=0, min_width=160)
-        look_up = gr.Checkbox(label=strings.LOOK_UP, min_width=200, container=False)
+        look_up = gr.Checkbox(label=strings.LOOK_UP, scale=0, min_width=220, container=False)
     return Conversation(view, messages, message, send, again, edit, stop, clear, look_up)
 
 
