@@ -227,7 +227,31 @@ CREATE TABLE tasks (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, FINDINGS, ENDS, CHANGES, TASKS)
+ADAPTERS = """
+-- An imported adapter has no job, and a training set only where it was learned here. `note` is the person's own.
+CREATE TABLE rebuilt_adapters (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    folder TEXT NOT NULL UNIQUE,
+    base TEXT NOT NULL,
+    training_set_id INTEGER REFERENCES training_sets (id),
+    job_id INTEGER REFERENCES jobs (id),
+    manifest TEXT NOT NULL,
+    active INTEGER NOT NULL DEFAULT 0 CHECK (active IN (0, 1)),
+    stale INTEGER NOT NULL DEFAULT 0 CHECK (stale IN (0, 1)),
+    created_at TEXT NOT NULL,
+    note TEXT NOT NULL DEFAULT ''
+) STRICT;
+INSERT INTO rebuilt_adapters SELECT *, '' FROM adapters;
+-- The highest id ever given goes along: that of a deleted adapter must not come back.
+DELETE FROM sqlite_sequence WHERE name = 'rebuilt_adapters';
+INSERT INTO sqlite_sequence SELECT 'rebuilt_adapters', seq FROM sqlite_sequence WHERE name = 'adapters';
+DROP TABLE adapters;
+ALTER TABLE rebuilt_adapters RENAME TO adapters;
+CREATE UNIQUE INDEX adapters_at_most_one_active ON adapters (active) WHERE active = 1;
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, FINDINGS, ENDS, CHANGES, TASKS, ADAPTERS)
 """Step n leads from `user_version` n to n + 1."""
 
 
