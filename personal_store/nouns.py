@@ -272,14 +272,18 @@ class Adapter:
     """Folder name below the adapters folder."""
     base: str
     """Name of the base model."""
-    training_set_id: int
-    job_id: int
+    training_set_id: int | None
+    """None: it was imported, and what it learned from is not in this store."""
+    job_id: int | None
+    """None: it was imported."""
     manifest: Mapping[str, Any]
     active: bool
     """Switched on for writing; at most one is."""
     stale: bool
     """A record that it learned from was deleted."""
     created_at: str
+    note: str = ""
+    """What the person wrote down about it."""
 
 
 @dataclasses.dataclass(frozen=True)

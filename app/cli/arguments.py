@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from app.cli.adapters import add_adapters
 from app.cli.lamp import add_lamp
 from app.tasks import TASKS
 
@@ -41,13 +42,6 @@ def _adapter(text: str) -> int | str:
     if text.isascii() and text.isdigit():
         return int(text)
     raise argparse.ArgumentTypeError(f"expected latest, none, active or an adapter's id, got {text!r}")
-
-
-def _adapter_or_none(text: str) -> int | None:
-    found = _adapter(text)
-    if isinstance(found, str) and found != "none":
-        raise argparse.ArgumentTypeError(f"expected an adapter's id or none, got {text!r}")
-    return found if isinstance(found, int) else None
 
 
 def _common() -> argparse.ArgumentParser:
@@ -217,8 +211,7 @@ def _add_training(
         "--base", metavar="NAME|automatic|none", help="base to train on top of (your choice for the task)"
     )
     train.add_argument("--resume", action="store_true", help="go on with the newest unfinished training")
-    adapters = commands.add_parser("adapters", parents=common, help="see and switch adapters")
-    adapters.add_argument("--use", type=_adapter_or_none, metavar="ID|none", default=argparse.SUPPRESS)
+    add_adapters(commands, common)
     jobs = commands.add_parser("jobs", parents=common, help="see, stop and resume long work")
     which = jobs.add_mutually_exclusive_group()
     which.add_argument("--stop", type=int, metavar="ID")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from app.cli import display, history
+from app.cli.adapters import adapters
 from app.cli.lamp import lamp
 from app.errors import BadInput, JobRefused
 from app.pipeline import estimating, judging, network, review, sharing
@@ -17,8 +18,8 @@ from app.pipeline.payload import LOCAL_DESTINATION, Payload, build_payload, dest
 from app.pipeline.ways_out import WAYS_OUT
 from app.pipeline.workspace import Workspace, open_workspace
 from app.tasks import TASKS, find_task
-from personal_store import ledger, training
-from personal_store.nouns import Adapter, Job, SharedAs
+from personal_store import ledger
+from personal_store.nouns import Job, SharedAs
 
 Result = Mapping[str, Any]
 
@@ -174,18 +175,6 @@ def _train(workspace: Workspace, options: argparse.Namespace) -> Result:
     return follow_to_end(workspace, job, quiet=options.json)
 
 
-def _listed_adapter(adapter: Adapter) -> Result:
-    listed = dataclasses.asdict(adapter)
-    return {**listed, "manifest": dict(adapter.manifest)}
-
-
-def _adapters(workspace: Workspace, options: argparse.Namespace) -> Result:
-    with workspace.store() as store:
-        if "use" in options:
-            training.activate(store, options.use)
-        return {"adapters": [_listed_adapter(adapter) for adapter in training.adapters(store)]}
-
-
 def _jobs(workspace: Workspace, options: argparse.Namespace) -> Result:
     from app.cli.following import follow_to_end
     from app.pipeline import jobs
@@ -326,7 +315,7 @@ COMMANDS: Mapping[str, Callable[[Workspace, argparse.Namespace], Result]] = {
     "offline": _offline,
     "review": _review,
     "train": _train,
-    "adapters": _adapters,
+    "adapters": adapters,
     "jobs": _jobs,
     "generate": _generate,
     "compare": _compare,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from app.cli import shown_history
+from app.cli.adapters import show_adapters
 from app.cli.lamp import show_lamp
 from app.cli.printing import console as _console
 from app.cli.printing import say as _say
@@ -122,21 +123,6 @@ def _show_train(result: Result) -> None:
     )
 
 
-def _show_adapters(result: Result) -> None:
-    rows = (
-        (
-            adapter["id"],
-            adapter["name"],
-            adapter["base"],
-            "on" if adapter["active"] else "",
-            "stale" if adapter["stale"] else "",
-            adapter["created_at"],
-        )
-        for adapter in result["adapters"]
-    )
-    _table("Adapters", ("id", "name", "base", "switched", "state", "made"), rows)
-
-
 def _show_jobs(result: Result) -> None:
     if "jobs" not in result:
         _show_augment(result)
@@ -223,7 +209,7 @@ SHOW: Mapping[str, Callable[[Result], None]] = {
     "offline": _show_offline,
     "review": _show_review,
     "train": _show_train,
-    "adapters": _show_adapters,
+    "adapters": show_adapters,
     "jobs": _show_jobs,
     "generate": _shown_already,
     "compare": _shown_already,

@@ -131,7 +131,8 @@ def brought(workspace: Workspace) -> Brought:
     with workspace.store() as store:
         lines = tuple(line for line in ledger.uploads(store) if line.outcome == SENT)
         adapter = training.active_adapter(store) or training.latest_adapter(store)
-        learned = training.get_training_set(store, adapter.training_set_id).pair_ids if adapter else ()
+        set_id = adapter.training_set_id if adapter else None
+        learned = () if set_id is None else training.get_training_set(store, set_id).pair_ids
     pairs = reviewed_pairs(workspace)
     kept = sum(item.kept for item in pairs)
     records = {id for line in lines for id in line.record_ids}

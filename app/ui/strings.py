@@ -112,6 +112,22 @@ PERSONALISE_LEAD = (
 TRAIN, EPOCHS, RANK, ALPHA, SEED = "Train", "Epochs", "Rank", "Alpha", "Seed"
 TRAIN_SETTINGS = "Settings of the training"
 ADAPTERS_TITLE = "### Your adapters"
+MANAGE_ADAPTERS = "Name, note, export, import"
+WHICH_ADAPTER, ADAPTER_NAME, ADAPTER_NOTE = "Adapter", "Name", "Note"
+SAVE_ADAPTER, DELETE_ADAPTER, EXPORT_ADAPTER = "Save name and note", "Delete", "Export"
+ADAPTER_FORM = "Form"
+ADAPTER_FORMS = (
+    ("PEFT folder; can be imported again", "peft"),
+    ("GGUF adapter, for llama.cpp", "gguf"),
+    ("Whole model as GGUF", "merged"),
+    ("Folder for Ollama", "ollama"),
+)
+IMPORT_ADAPTER = "Import a PEFT folder"
+DELETE_FOR_SURE = "Delete it with its files"
+ADAPTER_SAVED, ADAPTER_DELETED, ADAPTER_EXPORTED = "Saved", "Deleted", "Exported"
+ADAPTER_IMPORTED = "Imported"
+ADAPTER_IMPORTED_TEXT = "{name} is in the list; switch it on there."
+EXPORT_WARNING = "It holds no text of yours, but who has it can make a model write like you."
 NOT_READY = "Nothing to learn from yet"
 NO_ADAPTERS = ("No adapter yet", "Press Train. With the built-in model and the sample it takes a few minutes.")
 BETTER, WORSE = "It got better", "It did not get better"

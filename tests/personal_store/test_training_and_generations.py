@@ -21,9 +21,11 @@ from personal_store.training import (
     adapters,
     add_adapter,
     delete_adapter,
+    find_training_set,
     get_adapter,
     get_training_set,
     latest_adapter,
+    note_adapter,
     rename_adapter,
     save_training_set,
 )
@@ -112,6 +114,25 @@ def test_comparisons_are_voted_on(store: Store) -> None:
         add_comparison(store, 1, 99)
     with pytest.raises(NotFound):
         vote(store, 99, "same")
+
+
+def test_an_imported_adapter_has_no_job_and_the_training_set_of_its_texts_if_it_is_here(store: Store) -> None:
+    known = save_training_set(store, [], [], [], 0, "the very texts")
+    assert find_training_set(store, "the very texts") == known
+    assert find_training_set(store, "others") is None
+    imported = add_adapter(store, "a", "folder", "base", None, None, {})
+    assert (imported.job_id, imported.training_set_id, imported.stale) == (None, None, False)
+    assert add_adapter(store, "b", "other", "base", known.id, None, {}).training_set_id == known.id
+
+
+def test_a_note_is_kept_and_taken_away(store: Store) -> None:
+    adapter = make(store, "a")
+    assert adapter.note == ""
+    assert note_adapter(store, adapter.id, "for letters").note == "for letters"
+    assert get_adapter(store, adapter.id).note == "for letters"
+    assert note_adapter(store, adapter.id, "").note == ""
+    with pytest.raises(NotFound):
+        note_adapter(store, 99, "nothing")
 
 
 def test_votes_are_counted_by_adapter_and_blind_ones_apart(store: Store) -> None:
