@@ -15,6 +15,15 @@ JOB_TITLES = {"augment": "Augmenting", "train": "Training"}
 HISTORY, SHARE, REVIEW, PERSONALISE, WRITE, SETTINGS = (
     "History", "Share", "Review", "Personalise", "Write", "Settings",
 )  # fmt: skip
+TAB_TITLES = {
+    "history": HISTORY,
+    "share": SHARE,
+    "review": REVIEW,
+    "personalise": PERSONALISE,
+    "write": WRITE,
+    "settings": SETTINGS,
+}
+GO_TO = "Go to {}"
 
 # History
 HISTORY_LEAD = "## Your history\nWhat you wrote before, one record a line: what it was about, and what you made of it."

@@ -99,7 +99,13 @@ window.cdcda = (() => {
 
   function empty(value) {
     if (!value || !value.title) return null;
-    return h("div", { class: "empty" }, h("h3", {}, value.title), h("p", {}, value.text));
+    return h("div", { class: "empty" }, h("h3", {}, value.title), h("p", {}, value.text), value.go ? goButton(value.go) : null);
+  }
+
+  /** Open another tab of the page. */
+  function goButton([tab, text]) {
+    return h("button", { class: "small-button go-button", type: "button",
+      onclick: () => document.querySelector(`button[data-tab-id="${tab}"]`)?.click() }, text);
   }
 
   /** Replace the content only when what it shows changed. */
@@ -412,7 +418,8 @@ window.cdcda = (() => {
   function progressFrame() {
     const title = h("strong"), state = h("span", { class: "muted numbers" }), detail = h("p", { class: "muted" });
     const fill = h("span"), track = h("div", { class: "bar big", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100 }, fill);
-    const node = h("div", { class: "progress" }, h("div", { class: "progress-head" }, title, state), track, detail);
+    const onward = h("div");
+    const node = h("div", { class: "progress" }, h("div", { class: "progress-head" }, title, state), track, detail, onward);
     node.draw = (value) => {
       node.hidden = !value.title;
       const share = value.total ? value.done / value.total : 0;
@@ -423,6 +430,7 @@ window.cdcda = (() => {
       fill.style.width = `${share * 100}%`;
       track.setAttribute("aria-valuenow", Math.round(share * 100));
       track.setAttribute("aria-label", value.title || "Progress");
+      refill(onward, value.go, goButton);
     };
     return node;
   }
@@ -606,7 +614,8 @@ window.cdcda = (() => {
       progress.draw(value);
       refill(plot, value.curve, curve);
       refill(words, value.verdict, (verdict) => h("div", { class: "panel", role: "status", "data-tone": verdict.tone },
-        h("p", { class: "headline" }, verdict.headline), h("p", { class: "muted" }, verdict.text)));
+        h("p", { class: "headline" }, verdict.headline), h("p", { class: "muted" }, verdict.text),
+        verdict.go ? goButton(verdict.go) : null));
     });
   }
 
@@ -723,7 +732,8 @@ window.cdcda = (() => {
     const place = frame(element, "notice-frame");
     bind(props, watch, (value) => refill(place, value.title && value, () => h("div", { class: "panel", "data-tone": value.tone || "plain" },
       h("p", { class: "headline" }, value.title), h("p", { class: "muted" }, value.text),
-      value.command ? h("code", { class: "command" }, value.command) : null)));
+      value.command ? h("code", { class: "command" }, value.command) : null,
+      value.go ? goButton(value.go) : null)));
   }
 
   return {
