@@ -31,7 +31,7 @@ class Visit:
     """One open page, what it asked of whom, and its screenshots."""
 
     def __init__(self, page: Any, folder: Path) -> None:
-        self.page, self._folder = page, folder
+        self.page, self.folder = page, folder
         self.hosts: set[str] = set()
         self.faults: list[str] = []
         page.on("request", lambda request: self._note(request.url))
@@ -59,9 +59,9 @@ class Visit:
 
     def shot(self, name: str) -> None:
         """Keep a picture of the whole page."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.page.wait_for_timeout(400)
-        self.page.screenshot(path=self._folder / f"{name}.png", full_page=True)
+        self.page.screenshot(path=self.folder / f"{name}.png", full_page=True)
 
     def open(self, tab: str) -> None:
         """Open a tab by its name, as a person does."""

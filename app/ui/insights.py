@@ -60,7 +60,7 @@ def scores_view(workspace: Workspace) -> views.View:
     """Held-out scores of base, base with retrieval and personal, adapter by adapter."""
     found = insights.scores_over_time(workspace)
     if not found:
-        return {"empty": views.empty(strings.NO_SCORES) | {"go": ["personalise", strings.GO_PERSONALISE]}}
+        return {"empty": views.empty(strings.NO_SCORES, "personalise")}
     steps = max(1, len(found) - 1)
     places = [number / steps if len(found) > 1 else 0.5 for number in range(len(found))]
     series = [
@@ -143,7 +143,7 @@ def plan_view(workspace: Workspace) -> views.View:
     try:
         made = curve.plan(workspace)
     except SHOWN as error:
-        return views.notice(strings.CANNOT_MEASURE, str(error)) | {"go": ["share", strings.GO_SHARE]}
+        return views.notice(strings.CANNOT_MEASURE, str(error), tab="share")
     text = strings.PLAN_TEXT.format(
         held_out=len(made.data.held_out), metric=made.metric, left=made.parts[-1].left, pairs=made.parts[-1].pairs
     )
@@ -175,7 +175,7 @@ def votes_view(workspace: Workspace) -> views.View:
     rows = [_vote_row(name, found) for name, found in insights.votes(workspace)]
     return {
         "rows": rows,
-        "empty": None if rows else views.empty(strings.NO_VOTES) | {"go": ["write", strings.GO_WRITE]},
+        "empty": None if rows else views.empty(strings.NO_VOTES, "write"),
     }
 
 
@@ -183,7 +183,7 @@ def brought_view(workspace: Workspace) -> views.View:
     """What left, where to, and what came of it."""
     found = insights.brought(workspace)
     if not found.places and not found.drawn:
-        return {"empty": views.empty(strings.NOTHING_LEFT) | {"go": ["share", strings.GO_SHARE]}}
+        return {"empty": views.empty(strings.NOTHING_LEFT, "share")}
     learned = found.adapter.name if found.adapter else strings.NO_ADAPTER
     steps = [
         {"id": "records", "label": strings.LEFT, "count": found.records, "detail": views.bytes_text(found.bytes)},

@@ -125,6 +125,11 @@ def histograms(items: Sequence[ReviewedPair], thresholds: judging.Thresholds) ->
     ]
 
 
+def _nothing_here(hidden: bool) -> views.View:
+    """Why no card is there: the filter hides all, or there are none yet."""
+    return views.empty(strings.NO_SUCH_PAIRS) if hidden else views.empty(strings.NO_PAIRS, "share")
+
+
 class Actions:
     """What a person can do here; each is one call of the pipeline."""
 
@@ -141,7 +146,7 @@ class Actions:
             "cards": [card(item) for item in found[start : start + views.CARDS]],
             "counts": counts_words(items),
             "histograms": histograms(items, judging.load_thresholds(self._workspace)),
-            "empty": None if found else views.empty(strings.NO_SUCH_PAIRS if items else strings.NO_PAIRS),
+            "empty": None if found else _nothing_here(bool(items)),
             "stamp": views.stamp(),
         }
 

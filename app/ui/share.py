@@ -97,7 +97,7 @@ class Actions:
         with self._workspace.store() as store:
             found, sent = page_of_records(store, query)
             counts = records.count_records(store)
-        return views.record_list(found, sent, page, counts.shared, counts.total, strings.NO_SHARE_YET)
+        return views.record_list(found, sent, page, counts.shared, counts.total, strings.NO_SHARE_YET, "history")
 
     def load(self, text: str) -> tuple[Any, ...]:
         """The first page, whether the service is weak, and the tasks there are."""

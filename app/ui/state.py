@@ -104,7 +104,8 @@ def augment_view(workspace: Workspace) -> views.View:
     detail = _augment_words(job, total)
     if is_active(job) and not events:
         detail = "Starting; the service loads its model."
-    return job_view(job, done, total, state, detail) | {"pairs": _arrived(workspace, job)}
+    onward = views.way_to("review") if job.state == "done" and total else None
+    return job_view(job, done, total, state, detail) | {"pairs": _arrived(workspace, job), "go": onward}
 
 
 def _verdict(job: Job) -> views.View | None:
@@ -122,9 +123,10 @@ def _verdict(job: Job) -> views.View | None:
     if not better:
         text += " The adapter is kept and left off; more records, or fewer epochs, may help."
     else:
-        text += " Go to Write to see the difference."
+        text += " Write shows the difference."
     title = strings.BETTER if better else strings.WORSE
-    return {"headline": title, "text": text, "tone": "good" if better else "warn"}
+    tone, onward = ("good", views.way_to("write")) if better else ("warn", None)
+    return {"headline": title, "text": text, "tone": tone, "go": onward}
 
 
 def _train_detail(job: Job, events: Sequence[JobEvent], progress: dict[str, Any]) -> str:

@@ -15,6 +15,15 @@ JOB_TITLES = {"augment": "Augmenting", "train": "Training", "curve": "Measuring"
 HISTORY, SHARE, REVIEW, PERSONALISE, WRITE, INSIGHTS, SETTINGS = (
     "History", "Share", "Review", "Personalise", "Write", "Insights", "Settings",
 )  # fmt: skip
+TAB_TITLES = {
+    "history": HISTORY,
+    "share": SHARE,
+    "review": REVIEW,
+    "personalise": PERSONALISE,
+    "write": WRITE,
+    "settings": SETTINGS,
+}
+GO_TO = "Go to {}"
 
 # History
 HISTORY_LEAD = "## Your history\nWhat you wrote before, one record a line: what it was about, and what you made of it."
@@ -164,7 +173,6 @@ NO_ADAPTER_YET = (
     "There is no adapter yet",
     "Train one first; then the same model answers here without and with it. Chat works already.",
 )
-GO_PERSONALISE = "Go to Personalise"
 SLOW_TITLE = "{job} is under way"
 SLOW_TEXT = "Writing and chat go on as always, only slower until it is done."
 CHAT_TAB, TASK_TAB = "Chat", "Tasks"
@@ -217,7 +225,6 @@ NOTHING_LEFT = (
 LEFT, DRAWN = "records left this computer", "new pairs came back"
 KEPT_PAIRS, USED_PAIRS = "of them are kept", "are learned by your adapter"
 PLACE_COLUMNS = ("Where to", "Uploads", "Records", "Bytes", "Last")
-GO_SHARE, GO_WRITE = "Go to Share", "Go to Write"
 
 # Settings
 SETTINGS_LEAD = "## Settings"

@@ -37,7 +37,7 @@ def note_view(services: Services) -> views.View:
         title = strings.SLOW_TITLE.format(job=strings.JOB_TITLES[running.kind])
         return views.notice(title, strings.SLOW_TEXT)
     if adapter is None:
-        return views.notice(*strings.NO_ADAPTER_YET) | {"go": ["personalise", strings.GO_PERSONALISE]}
+        return views.notice(*strings.NO_ADAPTER_YET, tab="personalise")
     return {}
 
 

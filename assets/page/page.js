@@ -419,7 +419,8 @@ window.cdcda = (() => {
   function progressFrame() {
     const title = h("strong"), state = h("span", { class: "muted numbers" }), detail = h("p", { class: "muted" });
     const fill = h("span"), track = h("div", { class: "bar big", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100 }, fill);
-    const node = h("div", { class: "progress" }, h("div", { class: "progress-head" }, title, state), track, detail);
+    const onward = h("div");
+    const node = h("div", { class: "progress" }, h("div", { class: "progress-head" }, title, state), track, detail, onward);
     node.draw = (value) => {
       node.hidden = !value.title;
       const share = value.total ? value.done / value.total : 0;
@@ -430,6 +431,7 @@ window.cdcda = (() => {
       fill.style.width = `${share * 100}%`;
       track.setAttribute("aria-valuenow", Math.round(share * 100));
       track.setAttribute("aria-label", value.title || "Progress");
+      refill(onward, value.go, goButton);
     };
     return node;
   }
@@ -613,7 +615,8 @@ window.cdcda = (() => {
       progress.draw(value);
       refill(plot, value.curve, curve);
       refill(words, value.verdict, (verdict) => h("div", { class: "panel", role: "status", "data-tone": verdict.tone },
-        h("p", { class: "headline" }, verdict.headline), h("p", { class: "muted" }, verdict.text)));
+        h("p", { class: "headline" }, verdict.headline), h("p", { class: "muted" }, verdict.text),
+        verdict.go ? goButton(verdict.go) : null));
     });
   }
 
