@@ -62,7 +62,7 @@ def check_empty(store: Store) -> None:
         if store.row(f"SELECT 1 FROM {table} LIMIT 1"):
             raise NotEmpty(
                 "An archive comes back into an empty data folder and this one holds something; name a new folder with"
-                " --data-dir."
+                " --data-dir, or delete everything first."
             )
 
 
