@@ -278,7 +278,24 @@ DROP TABLE jobs;
 ALTER TABLE new_jobs RENAME TO jobs;
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, FINDINGS, ENDS, CHANGES, TASKS, ADAPTERS, BLIND, CURVE)
+SHARES = """
+-- The boxes, apart from the texts: ticking half of a long history must not write every page of its texts anew. A record
+-- without a line here was never touched and is not shared.
+CREATE TABLE shares (
+    record_id INTEGER PRIMARY KEY REFERENCES records (id) ON DELETE CASCADE,
+    shared INTEGER NOT NULL CHECK (shared IN (0, 1)),
+    shared_by TEXT CHECK (shared_by IN ('hand', 'slider')),
+    shared_as TEXT CHECK (shared_as IN ('confirmed', 'redacted'))
+) STRICT;
+INSERT INTO shares SELECT id, shared, shared_by, shared_as FROM records WHERE shared = 1 OR shared_by IS NOT NULL;
+DROP INDEX records_by_shared;
+ALTER TABLE records DROP COLUMN shared;
+ALTER TABLE records DROP COLUMN shared_by;
+ALTER TABLE records DROP COLUMN shared_as;
+CREATE INDEX records_with_findings ON records (written_at) WHERE findings <> '';
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, FINDINGS, ENDS, CHANGES, TASKS, ADAPTERS, BLIND, CURVE, SHARES)
 """Step n leads from `user_version` n to n + 1."""
 
 
