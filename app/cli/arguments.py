@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from app.cli.adapters import add_adapters
 from app.cli.lamp import add_lamp
+from app.cli.serving import add_serve
 from app.tasks import TASKS
 
 STRATEGIES = ("random", "newest", "representative", "careful")
@@ -275,6 +276,7 @@ def build_parser() -> argparse.ArgumentParser:
         writing.add_argument("--adapter", type=_adapter, default="active", metavar="latest|none|ID")
     _add_models(commands, common)
     _add_bases(commands, common)
+    add_serve(commands, common)
     add_lamp(commands, common)
     commands.add_parser("doctor", parents=common, help="examine this computer")
     return parser

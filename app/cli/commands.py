@@ -11,6 +11,7 @@ from typing import Any
 from app.cli import display, history
 from app.cli.adapters import adapters
 from app.cli.lamp import lamp
+from app.cli.serving import serve
 from app.errors import BadInput, JobRefused
 from app.pipeline import estimating, judging, network, review, sharing
 from app.pipeline.local_service import TOKEN_VARIABLE, CloudAddress, named_address
@@ -296,7 +297,7 @@ def _doctor(workspace: Workspace, options: argparse.Namespace) -> Result:
     return {"findings": [dataclasses.asdict(finding) for finding in found]}
 
 
-COMMANDS: Mapping[str, Callable[[Workspace, argparse.Namespace], Result]] = {
+COMMANDS: Mapping[str, Callable[[Workspace, argparse.Namespace], Result | None]] = {
     "import": history.bring_in,
     "records": history.show_records,
     "add": history.add,
@@ -323,11 +324,13 @@ COMMANDS: Mapping[str, Callable[[Workspace, argparse.Namespace], Result]] = {
     "bases": _bases,
     "lamp": lamp,
     "doctor": _doctor,
+    "serve": serve,
 }
 
 
 def run(options: argparse.Namespace) -> int:
     """Do the command and print what came of it; 0."""
     result = COMMANDS[options.command](open_workspace(options.data_dir), options)
-    display.show(options, result)
+    if result is not None:
+        display.show(options, result)
     return 0

@@ -187,7 +187,7 @@ def _show_doctor(result: Result) -> None:
 
 
 def _shown_already(result: Result) -> None:
-    """Streamed while it was written."""
+    """Said while it was done."""
 
 
 SHOW: Mapping[str, Callable[[Result], None]] = {
@@ -217,6 +217,7 @@ SHOW: Mapping[str, Callable[[Result], None]] = {
     "bases": _show_bases,
     "lamp": show_lamp,
     "doctor": _show_doctor,
+    "serve": _shown_already,
 }
 
 
