@@ -62,6 +62,8 @@ class Actions:
             found, sent = page_of_records(store, query)
             counts, last = records.count_records(store), changes.last_change(store)
         drawn = views.record_list(found, sent, page, counts.shared, counts.total, strings.NO_RECORDS)
+        if not counts.total:
+            drawn["empty"] |= {"steps": strings.THE_WAY}
         undo = f"{strings.UNDO_CHANGE}: {len(last.record_ids)} {last.kind}" if last else ""
         return {**drawn, "undo": undo, "tasks": bringing.task_choices(self._workspace)}
 

@@ -250,6 +250,13 @@ def _lay_out_cloud() -> tuple[list[gr.components.Component], gr.Button, gr.Check
     return [address, token], gr.Button(strings.SAVE_CLOUD), gr.Checkbox(label=strings.OFFLINE)
 
 
+def _lay_out_prices() -> list[gr.components.Component]:
+    with gr.Accordion(strings.PRICES, open=False), gr.Row():
+        return [
+            gr.Number(label=label, minimum=0, min_width=140) for label in (strings.PRICE_READ, strings.PRICE_WRITTEN)
+        ]
+
+
 def _lay_out_data() -> tuple[gr.Button, gr.Button, list[gr.components.Component], gr.Button, gr.HTML]:
     gr.Markdown(strings.DATA_TITLE)
     with gr.Row():
@@ -268,16 +275,12 @@ def _lay_out(services: Services, actions: Actions) -> _Layout:
             gr.Markdown(strings.PLACES_TITLE)
             places = drawn("notice", elem_id="places")
             cloud, save_button, offline = _lay_out_cloud()
+            prices = _lay_out_prices()
             gr.Markdown(strings.DOCTOR_TITLE)
             examine_button = gr.Button(strings.EXAMINE)
             findings = drawn("findings", elem_id="findings")
             data = _lay_out_data()
         with gr.Column(min_width=320):
-            with gr.Accordion(strings.PRICES, open=False), gr.Row():
-                prices: list[gr.components.Component] = [
-                    gr.Number(label=label, minimum=0, min_width=140)
-                    for label in (strings.PRICE_READ, strings.PRICE_WRITTEN)
-                ]
             gr.Markdown(strings.MODELS_TITLE)
             device_model = gr.Dropdown([], label=strings.DEVICE_MODEL)
             listing = drawn("models", server_functions=[answered(actions.pull_model)], elem_id="models")
