@@ -7,7 +7,6 @@ A stopped run goes on with the units that have no file. Knows no screen.
 
 import contextlib
 import dataclasses
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, Protocol
 
 from app.device.bases import TaskBase, load_base
 from app.device.catalogue import LocalModel
-from app.device.finetuning import ENVIRONMENT
+from app.device.threads import share_cores
 from app.evaluation.desks import Desk, write_json
 from app.evaluation.mbase import make_mbase
 from app.evaluation.methods import METHODS, Case, Kit, Method
@@ -59,7 +58,7 @@ class Workbench:
     def __init__(self, plan: Plan, out: Path, largest: Largest, address: CloudAddress | None = None) -> None:
         """`address` names a service of the cloud model that runs already; without one it is started when needed."""
         # Read by OpenMP when torch or llama.cpp is first loaded, which is later.
-        os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()})
+        share_cores()
         self._plan = plan
         self._cache = Path(plan.cache).expanduser() if plan.cache else out
         self.people = people_of(plan)

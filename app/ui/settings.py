@@ -21,6 +21,7 @@ from app.ui.bases import BasesPart, build_bases
 from app.ui.downloads import Download
 from app.ui.notices import answered, shown
 from app.ui.parts import drawn, lead
+from app.ui.restoring import build_restoring
 from app.ui.services import Services
 from personal_store import ledger
 
@@ -280,6 +281,7 @@ def _lay_out(services: Services, actions: Actions) -> _Layout:
             examine_button = gr.Button(strings.EXAMINE)
             findings = drawn("findings", elem_id="findings")
             data = _lay_out_data()
+            build_restoring(services.workspace)
         with gr.Column(min_width=320):
             gr.Markdown(strings.MODELS_TITLE)
             device_model = gr.Dropdown([], label=strings.DEVICE_MODEL)

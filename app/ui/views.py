@@ -6,7 +6,9 @@ clicked must be set again even when the server's answer is the same.
 """
 
 import dataclasses
+import difflib
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -144,6 +146,22 @@ def curve(losses: Sequence[tuple[int, float]], held_out: Sequence[tuple[int, flo
         "steps": steps,
         "description": f"Loss from {losses[0][1]:.2f} to {losses[-1][1]:.2f} in {losses[-1][0]} steps",
     }
+
+
+_PARTS = re.compile(r"\w+|[^\w\s]")
+
+
+def differing(original: str, text: str) -> list[list[Any]]:
+    """A text as runs of [text, whether its words are not the original's], in order."""
+    before, after = _PARTS.findall(original.casefold()), list(_PARTS.finditer(text))
+    matcher = difflib.SequenceMatcher(None, before, [word.group().casefold() for word in after], autojunk=False)
+    runs, start = [], 0
+    for kind, _, _, first, last in matcher.get_opcodes():
+        if last > first:
+            end = after[last].start() if last < len(after) else len(text)
+            runs.append([text[start:end], kind != "equal"])
+            start = end
+    return runs
 
 
 def notice(title: str, text: str, tone: str = "plain", command: str = "", tab: str = "") -> View:

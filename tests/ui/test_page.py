@@ -180,11 +180,11 @@ def test_training_without_records_is_refused(page: Page) -> None:
 
 def test_writing_without_an_adapter_says_to_train(page: Page) -> None:
     with pytest.raises(AppError, match=r"adapter"):
-        page.client.predict("A text.", "title", api_name="/write")
+        page.client.predict("A text.", "title", False, False, api_name="/write")
 
 
 def test_chat_streams_with_the_base_model_when_no_adapter_is_on(page: Page) -> None:
-    talk, _ = page.client.predict("Good morning", api_name="/chat")
+    talk, _ = page.client.predict("Good morning", False, api_name="/chat")
     assert [message["role"] for message in talk["messages"]] == ["user", "model"]
     assert talk["messages"][1]["detail"].startswith("no adapter")
 
@@ -292,3 +292,24 @@ def test_everything_is_exported_and_deleted_only_when_typed(page: Page) -> None:
         page.client.predict("yes", api_name="/delete_everything")
     page.client.predict("Delete everything", api_name="/delete_everything")
     assert page.client.predict("", "", "newest", "", api_name="/find_records")["total"] == 0
+
+
+def test_an_archive_is_brought_back_once_everything_is_deleted(page: Page, tmp_path: Path) -> None:
+    ids = some_records(page.workspace)
+    page.client.predict([ids[0]], True, api_name="/share_records")
+    before = page.client.predict("", "", "newest", "", api_name="/find_records")["rows"]
+    exported = Path(page.client.predict(api_name="/export")["text"].split(",")[0])
+    kept = exported.rename(tmp_path / "kept.zip")
+    with pytest.raises(AppError, match="delete everything first"):
+        page.client.predict(handle_file(str(kept)), api_name="/restore")
+    page.client.predict("delete everything", api_name="/delete_everything")
+    _, said = page.client.predict(handle_file(str(kept)), api_name="/restore")
+    assert said["text"].startswith("12 records came back")
+    assert page.client.predict("", "", "newest", "", api_name="/find_records")["rows"] == before
+
+
+def test_a_file_that_is_no_archive_is_refused_in_a_sentence(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "holiday.zip"
+    path.write_bytes(b"no archive")
+    with pytest.raises(AppError, match="cannot be read"):
+        page.client.predict(handle_file(str(path)), api_name="/restore")
