@@ -21,6 +21,7 @@ TAB_TITLES = {
     "review": REVIEW,
     "personalise": PERSONALISE,
     "write": WRITE,
+    "insights": INSIGHTS,
     "settings": SETTINGS,
 }
 GO_TO = "Go to {}"
