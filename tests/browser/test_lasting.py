@@ -88,7 +88,7 @@ def test_what_one_tab_shares_the_other_shows(visit: Visit) -> None:
 
 def test_killed_app_is_started_again_and_its_training_resumed(visit: Visit, app: App, address: str) -> None:
     import_sample(visit)
-    begin_training(visit, LONG)
+    begin_training(visit, 3)
     assert app.end(signal.SIGKILL) == -signal.SIGKILL
     app.start(int(address.rsplit(":", 1)[1]))
     visit.goto(address)
