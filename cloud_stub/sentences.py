@@ -20,7 +20,9 @@ from cloud_stub.scoring import rouge_l
 from cloud_stub.writing import Draw, Drawn, Fault, LanguageModel, Sample, same, tidy
 
 ATTEMPTS = 3
-"""How often a piece is drawn until it has enough rewrites."""
+"""How often a piece among several is drawn until it has enough rewrites."""
+ATTEMPTS_ALONE = 6
+"""The same of a text that is one piece: where it has no good rewrite, the record has no pair."""
 VARIED_ENOUGH = 0.95
 """ROUGE-L; a rewrite more like its piece than this has not been rewritten."""
 CANDIDATES = 100
@@ -94,10 +96,10 @@ def _usable(sample: Sample, text: str) -> str | None:
     return rewrite if usable else None
 
 
-def _rewrite(studio: Studio, number: int, piece: Piece) -> int:
-    """Draw rewrites of a piece until there are k good ones, at most ATTEMPTS times; how many tokens it took."""
+def _rewrite(studio: Studio, number: int, piece: Piece, attempts: int) -> int:
+    """Draw rewrites of a piece until there are k good ones, a bounded number of times; how many tokens it took."""
     text, tokens = piece.text, 0
-    for attempt in range(ATTEMPTS if studio.request.temperature > 0 else 1):
+    for attempt in range(attempts if studio.request.temperature > 0 else 1):
         if len(piece.good) >= studio.request.k or studio.should_stop():
             break
         samples = studio.write(sentence_prompt(text), number, attempt, studio.request.k)
@@ -203,7 +205,8 @@ def draw_by_sentence(
     # One piece among several may stay nearly as it is: the whole counts.
     alike = min(thresholds.rouge_l, VARIED_ENOUGH) if len(parts) == 1 else VARIED_ENOUGH
     made = [Piece(text, thresholds.entailment, alike) for text in parts]
-    tokens = sum(_rewrite(studio, number, piece) for number, piece in enumerate(made, 1))
+    attempts = ATTEMPTS_ALONE if len(parts) == 1 else ATTEMPTS
+    tokens = sum(_rewrite(studio, number, piece, attempts) for number, piece in enumerate(made, 1))
     texts = [ways for ways in _combined(made, request.k, thresholds.rouge_l) if not same(" ".join(ways), original)]
     answers, generated = _varied(studio)
     return Drawn(_draws(studio, made, texts, [one_line(record.output), *answers]), tokens + generated)

@@ -8,7 +8,7 @@ from cloud_stub.pieces import pieces
 from cloud_stub.prompts import Prompt, sentence_prompt, variation_prompt
 from cloud_stub.schemas import AugmentRequest, SharedRecord, Thresholds
 from cloud_stub.scoring import entailments, score_inputs
-from cloud_stub.sentences import ATTEMPTS, draw_by_sentence
+from cloud_stub.sentences import ATTEMPTS_ALONE, draw_by_sentence
 from cloud_stub.writing import Drawn, Sample
 from tests.cloud_stub.fakes import FakeModel, FakeNli, record
 
@@ -76,8 +76,8 @@ def test_a_bad_rewrite_is_drawn_again_a_bounded_number_of_times() -> None:
     scorer = Agreeing(lambda premise, hypothesis: 0.0)
     model = rewriter()
     draw(model, record(1, "Only one short sentence", "x"), scorer, answer="label")
-    assert len(model.prompts) == ATTEMPTS
-    assert len({seed for seeds in model.seeds for seed in seeds}) == 2 * ATTEMPTS
+    assert len(model.prompts) == ATTEMPTS_ALONE
+    assert len({seed for seeds in model.seeds for seed in seeds}) == 2 * ATTEMPTS_ALONE
 
 
 def test_of_a_single_sentence_the_poor_rewrites_are_told_for_the_filters_to_judge() -> None:
@@ -173,6 +173,8 @@ def test_a_variation_of_another_meaning_does_not() -> None:
         ("The bus is late", "The bus is late, so how can I help?", False),
         ("They were told to wait", "You were told to wait", False),
         ("Thanks for the seat", "I am glad of the seat", True),
+        ("Thanks! Where is my seat?", "Where is my seat?", False),
+        ("You went. Was it good?", "Did you go? Was it good?", False),
         ("Thank you for the seat", "You're welcome to the seat", False),
     ],
 )
