@@ -122,8 +122,10 @@ def _open_page(options: argparse.Namespace, port: int, workspace: "Workspace", s
 
 def serve(options: argparse.Namespace, asked: threading.Event) -> None:
     """Show the page until a signal asks to end; raises AppError where it cannot be shown."""
+    from app.device.threads import share_cores
     from app.pipeline.workspace import open_workspace
 
+    share_cores()
     port, workspace = claim_port(options.port), open_workspace(options.data_dir)
     # A store that cannot be read is said here, once, rather than by every part of the page.
     workspace.store().close()

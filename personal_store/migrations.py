@@ -227,6 +227,57 @@ CREATE TABLE tasks (
 ) STRICT, WITHOUT ROWID;
 """
 
+ADAPTERS = """
+-- An imported adapter has no job, and a training set only where it was learned here. `note` is the person's own.
+CREATE TABLE rebuilt_adapters (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    folder TEXT NOT NULL UNIQUE,
+    base TEXT NOT NULL,
+    training_set_id INTEGER REFERENCES training_sets (id),
+    job_id INTEGER REFERENCES jobs (id),
+    manifest TEXT NOT NULL,
+    active INTEGER NOT NULL DEFAULT 0 CHECK (active IN (0, 1)),
+    stale INTEGER NOT NULL DEFAULT 0 CHECK (stale IN (0, 1)),
+    created_at TEXT NOT NULL,
+    note TEXT NOT NULL DEFAULT ''
+) STRICT;
+INSERT INTO rebuilt_adapters SELECT *, '' FROM adapters;
+-- The highest id ever given goes along: that of a deleted adapter must not come back.
+DELETE FROM sqlite_sequence WHERE name = 'rebuilt_adapters';
+INSERT INTO sqlite_sequence SELECT 'rebuilt_adapters', seq FROM sqlite_sequence WHERE name = 'adapters';
+DROP TABLE adapters;
+ALTER TABLE rebuilt_adapters RENAME TO adapters;
+CREATE UNIQUE INDEX adapters_at_most_one_active ON adapters (active) WHERE active = 1;
+"""
+
+BLIND = """
+-- Whether the names of the two sides were hidden until the vote, and whether the one with the adapter stood first.
+ALTER TABLE comparisons ADD COLUMN blind INTEGER NOT NULL DEFAULT 0 CHECK (blind IN (0, 1));
+ALTER TABLE comparisons ADD COLUMN after_first INTEGER NOT NULL DEFAULT 0 CHECK (after_first IN (0, 1));
+"""
+
+CURVE = """
+-- A third kind of job, which measures. A check cannot be changed in place: the table is made anew, with the same ids.
+CREATE TABLE new_jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN ('augment', 'train', 'curve')),
+    state TEXT NOT NULL
+        CHECK (state IN ('queued', 'running', 'stopping', 'stopped', 'failed', 'interrupted', 'done')),
+    settings TEXT NOT NULL,
+    result TEXT,
+    error TEXT,
+    process_id INTEGER,
+    heartbeat REAL,
+    created_at TEXT NOT NULL
+) STRICT;
+INSERT INTO new_jobs SELECT id, kind, state, settings, result, error, process_id, heartbeat, created_at FROM jobs;
+DELETE FROM sqlite_sequence WHERE name = 'new_jobs';
+INSERT INTO sqlite_sequence SELECT 'new_jobs', seq FROM sqlite_sequence WHERE name = 'jobs';
+DROP TABLE jobs;
+ALTER TABLE new_jobs RENAME TO jobs;
+"""
+
 SHARES = """
 -- The boxes, apart from the texts: ticking half of a long history must not write every page of its texts anew. A record
 -- without a line here was never touched and is not shared.
@@ -244,7 +295,7 @@ ALTER TABLE records DROP COLUMN shared_as;
 CREATE INDEX records_with_findings ON records (written_at) WHERE findings <> '';
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, FINDINGS, ENDS, CHANGES, TASKS, SHARES)
+MIGRATIONS: tuple[str, ...] = (FIRST, FINDINGS, ENDS, CHANGES, TASKS, ADAPTERS, BLIND, CURVE, SHARES)
 """Step n leads from `user_version` n to n + 1."""
 
 

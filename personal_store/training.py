@@ -57,13 +57,28 @@ def _lacks_a_source(store: Store, training_set: TrainingSet) -> bool:
     )
 
 
+def find_training_set(store: Store, hash: str) -> TrainingSet | None:
+    """The newest training set of these texts."""
+    row = store.row("SELECT * FROM training_sets WHERE hash = ? ORDER BY id DESC", [hash])
+    return _training_set(row) if row else None
+
+
 def add_adapter(
-    store: Store, name: str, folder: str, base: str, training_set_id: int, job_id: int, manifest: Mapping[str, Any]
+    store: Store,
+    name: str,
+    folder: str,
+    base: str,
+    training_set_id: int | None,
+    job_id: int | None,
+    manifest: Mapping[str, Any],
 ) -> Adapter:
-    """Enter a finished adapter, not active; stale already where a source was deleted since. Raises NotFound."""
+    """Enter a finished adapter, not active; stale already where a source was deleted since. Raises NotFound.
+
+    One that was imported has no job, and a training set only where it was learned here.
+    """
     with store.change():
-        training_set = get_training_set(store, training_set_id)
-        if store.row("SELECT 1 FROM jobs WHERE id = ?", [job_id]) is None:
+        training_set = None if training_set_id is None else get_training_set(store, training_set_id)
+        if job_id is not None and store.row("SELECT 1 FROM jobs WHERE id = ?", [job_id]) is None:
             raise NotFound(f"There is no job {job_id}; `cdcda jobs` shows which there are.")
         values = {
             "name": name,
@@ -72,7 +87,7 @@ def add_adapter(
             "training_set_id": training_set_id,
             "job_id": job_id,
             "manifest": json.dumps(dict(manifest)),
-            "stale": _lacks_a_source(store, training_set),
+            "stale": training_set is not None and _lacks_a_source(store, training_set),
             "created_at": now(),
         }
         return _adapter(store.insert("adapters", values))
@@ -120,6 +135,14 @@ def active_adapter(store: Store) -> Adapter | None:
 def rename_adapter(store: Store, id: int, name: str) -> Adapter:
     """Give an adapter another name; its folder keeps its own. Raises NotFound."""
     row = store.row("UPDATE adapters SET name = ? WHERE id = ? RETURNING *", [name, id])
+    if row is None:
+        raise _no_adapter(id)
+    return _adapter(row)
+
+
+def note_adapter(store: Store, id: int, note: str) -> Adapter:
+    """Write something down about an adapter; an empty text takes the note away. Raises NotFound."""
+    row = store.row("UPDATE adapters SET note = ? WHERE id = ? RETURNING *", [note, id])
     if row is None:
         raise _no_adapter(id)
     return _adapter(row)

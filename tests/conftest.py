@@ -15,7 +15,14 @@ hypothesis.settings.load_profile("quick")
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-for name in ("CDCDA_DATA_DIR", "CDCDA_CLOUD_URL", "CDCDA_CLOUD_TOKEN", "CDCDA_CLOUD_MODEL", "CDCDA_DEVICE_MODEL"):
+for name in (
+    "CDCDA_DATA_DIR",
+    "CDCDA_CLOUD_URL",
+    "CDCDA_CLOUD_TOKEN",
+    "CDCDA_CLOUD_MODEL",
+    "CDCDA_DEVICE_MODEL",
+    "CDCDA_SERVE_TOKEN",
+):
     os.environ.pop(name, None)
 
 LOOPBACK = ("127.", "::1", "localhost", "::ffff:127.")

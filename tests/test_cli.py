@@ -15,7 +15,8 @@ from app.cli.commands import COMMANDS
 from app.cli.display import SHOW
 from app.pipeline.workspace import open_workspace
 from personal_store.ledger import append_upload
-from tests.pipeline.support import BAD, GOOD, add_pairs, workspace_with
+from tests.pipeline.support import BAD, GOOD, add_pairs, personal_adapter, workspace_with
+from tests.tiny import tiny_gguf
 
 HEAVY = ("torch", "transformers", "peft", "gradio", "llama_cpp", "sentence_transformers", "uvicorn", "fastapi")
 
@@ -67,6 +68,26 @@ def test_reviewing(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:
     assert run(capsys, data_dir, "review", "--undo") == {"undone": [bad], "kind": "edited"}
     listed = run(capsys, data_dir, "review", "--entailment", "0.05", "--rouge-l", "1", "--longest", "9")
     assert listed["pairs"][1]["verdict"]["kept"]
+
+
+def test_an_adapter_s_whole_life(
+    capsys: pytest.CaptureFixture[str], data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_gguf(tmp_path)
+    monkeypatch.setenv("CDCDA_DEVICE_MODEL", str(model))
+    id = str(personal_adapter(open_workspace(data_dir), model).id)
+    assert run(capsys, data_dir, "adapters", "use", id)["adapters"][0]["active"]
+    assert run(capsys, data_dir, "adapters", "rename", id, "Letters")["adapters"][0]["name"] == "Letters"
+    assert run(capsys, data_dir, "adapters", "note", id, "for Jo")["adapters"][0]["note"] == "for Jo"
+    assert main(["adapters", "--data-dir", str(data_dir)]) == 0
+    assert "for Jo" in capsys.readouterr().out
+    out = str(tmp_path / "out")
+    assert run(capsys, data_dir, "adapters", "export", id, "--out", out)["exported"]["path"] == out
+    assert run(capsys, data_dir, "adapters", "export", id, "--as", "gguf")["exported"]["path"].endswith(".gguf")
+    assert run(capsys, data_dir, "adapters", "delete", id)["deleted"]["name"] == "Letters"
+    assert run(capsys, data_dir, "adapters") == {"adapters": []}
+    assert main(["adapters", "import", out, "--name", "Back", "--data-dir", str(data_dir)]) == 0
+    assert capsys.readouterr().out == "Adapter 2, Back; switch it on with `cdcda adapters use 2`.\n"
 
 
 def test_forgetting(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:
@@ -170,6 +191,11 @@ def test_the_ledger_is_exported_and_the_ways_out_are_listed(
         (["compare", "hello"], 1, "There is no adapter yet"),
         (["compare", "hello", "--adapter", "none"], 2, "needs an adapter"),
         (["adapters", "--use", "5"], 1, "There is no adapter 5"),
+        (["adapters", "use", "5"], 1, "There is no adapter 5"),
+        (["adapters", "--use", "none", "use", "5"], 2, "--use is for"),
+        (["adapters", "rename", "5", "x"], 1, "There is no adapter 5"),
+        (["adapters", "export", "5"], 1, "There is no adapter 5"),
+        (["adapters", "import", "/nowhere"], 1, "should be the folder of an adapter"),
         (["jobs", "--stop", "5"], 1, "There is no job 5"),
         (["models", "use", "nothing"], 1, "There is no model"),
         (["models", "pull", "nothing"], 1, "The catalogue has no model"),

@@ -24,7 +24,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     # A model hub is asked by `cdcda models pull` alone, and not through the libraries that read this.
     os.environ["HF_HUB_OFFLINE"] = "1"
     from app.cli.commands import run
+    from app.device.threads import share_cores
 
+    share_cores()
     return run(options)
 
 

@@ -3,7 +3,9 @@
 import argparse
 from collections.abc import Sequence
 
+from app.cli.adapters import add_adapters
 from app.cli.lamp import add_lamp
+from app.cli.serving import add_serve
 from app.tasks import TASKS
 
 STRATEGIES = ("random", "newest", "representative", "careful")
@@ -31,19 +33,16 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _count(text: str) -> int:
+    return 0 if text == "0" else _positive(text)
+
+
 def _adapter(text: str) -> int | str:
     if text in ("latest", "none", "active"):
         return text
     if text.isascii() and text.isdigit():
         return int(text)
     raise argparse.ArgumentTypeError(f"expected latest, none, active or an adapter's id, got {text!r}")
-
-
-def _adapter_or_none(text: str) -> int | None:
-    found = _adapter(text)
-    if isinstance(found, str) and found != "none":
-        raise argparse.ArgumentTypeError(f"expected an adapter's id or none, got {text!r}")
-    return found if isinstance(found, int) else None
 
 
 def _common() -> argparse.ArgumentParser:
@@ -79,6 +78,9 @@ def _writing() -> argparse.ArgumentParser:
     parser.add_argument("--temperature", type=float, default=0.0)
     parser.add_argument("--max-tokens", type=_positive, default=128)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--retrieve", type=_count, default=0, metavar="N", help="put your N most similar records into the prompt (0)"
+    )
     return parser
 
 
@@ -210,8 +212,7 @@ def _add_training(
         "--base", metavar="NAME|automatic|none", help="base to train on top of (your choice for the task)"
     )
     train.add_argument("--resume", action="store_true", help="go on with the newest unfinished training")
-    adapters = commands.add_parser("adapters", parents=common, help="see and switch adapters")
-    adapters.add_argument("--use", type=_adapter_or_none, metavar="ID|none", default=argparse.SUPPRESS)
+    add_adapters(commands, common)
     jobs = commands.add_parser("jobs", parents=common, help="see, stop and resume long work")
     which = jobs.add_mutually_exclusive_group()
     which.add_argument("--stop", type=int, metavar="ID")
@@ -275,6 +276,7 @@ def build_parser() -> argparse.ArgumentParser:
         writing.add_argument("--adapter", type=_adapter, default="active", metavar="latest|none|ID")
     _add_models(commands, common)
     _add_bases(commands, common)
+    add_serve(commands, common)
     add_lamp(commands, common)
     commands.add_parser("doctor", parents=common, help="examine this computer")
     return parser

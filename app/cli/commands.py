@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from app.cli import display, history
+from app.cli.adapters import adapters
 from app.cli.lamp import lamp
+from app.cli.serving import serve
 from app.errors import BadInput, JobRefused
 from app.pipeline import estimating, judging, network, review, sharing
 from app.pipeline.local_service import TOKEN_VARIABLE, CloudAddress, named_address
@@ -17,8 +19,8 @@ from app.pipeline.payload import LOCAL_DESTINATION, Payload, build_payload, dest
 from app.pipeline.ways_out import WAYS_OUT
 from app.pipeline.workspace import Workspace, open_workspace
 from app.tasks import TASKS, find_task
-from personal_store import ledger, training
-from personal_store.nouns import Adapter, Job, SharedAs
+from personal_store import ledger
+from personal_store.nouns import Job, SharedAs
 
 Result = Mapping[str, Any]
 
@@ -174,18 +176,6 @@ def _train(workspace: Workspace, options: argparse.Namespace) -> Result:
     return follow_to_end(workspace, job, quiet=options.json)
 
 
-def _listed_adapter(adapter: Adapter) -> Result:
-    listed = dataclasses.asdict(adapter)
-    return {**listed, "manifest": dict(adapter.manifest)}
-
-
-def _adapters(workspace: Workspace, options: argparse.Namespace) -> Result:
-    with workspace.store() as store:
-        if "use" in options:
-            training.activate(store, options.use)
-        return {"adapters": [_listed_adapter(adapter) for adapter in training.adapters(store)]}
-
-
 def _jobs(workspace: Workspace, options: argparse.Namespace) -> Result:
     from app.cli.following import follow_to_end
     from app.pipeline import jobs
@@ -222,6 +212,7 @@ def _draft(draft: Any) -> Result:
         "adapter_name": draft.adapter_name,
         "task_base": draft.base_name,
         "model": draft.model,
+        "records": draft.records,
         "tokens": draft.tokens,
         "seconds": round(draft.seconds, 3),
         "generation": draft.generation.id,
@@ -233,7 +224,9 @@ def _generate(workspace: Workspace, options: argparse.Namespace) -> Result:
 
     writer = Writer(workspace)
     try:
-        drafts = writer.stream(_text(options), options.task, options.adapter, _sampling(options))
+        drafts = writer.stream(
+            _text(options), options.task, options.adapter, _sampling(options), retrieved=options.retrieve
+        )
         last = display.show_draft(drafts, quiet=options.json)
     finally:
         writer.close()
@@ -249,7 +242,7 @@ def _compare(workspace: Workspace, options: argparse.Namespace) -> Result:
     adapter: AdapterChoice = "personal" if options.adapter == "active" else options.adapter
     writer = Writer(workspace)
     try:
-        drafts = stream_comparison(writer, _text(options), options.task, adapter, _sampling(options))
+        drafts = stream_comparison(writer, _text(options), options.task, adapter, _sampling(options), options.retrieve)
         last = display.show_comparison(drafts, quiet=options.json)
     finally:
         writer.close()
@@ -304,7 +297,7 @@ def _doctor(workspace: Workspace, options: argparse.Namespace) -> Result:
     return {"findings": [dataclasses.asdict(finding) for finding in found]}
 
 
-COMMANDS: Mapping[str, Callable[[Workspace, argparse.Namespace], Result]] = {
+COMMANDS: Mapping[str, Callable[[Workspace, argparse.Namespace], Result | None]] = {
     "import": history.bring_in,
     "records": history.show_records,
     "add": history.add,
@@ -323,7 +316,7 @@ COMMANDS: Mapping[str, Callable[[Workspace, argparse.Namespace], Result]] = {
     "offline": _offline,
     "review": _review,
     "train": _train,
-    "adapters": _adapters,
+    "adapters": adapters,
     "jobs": _jobs,
     "generate": _generate,
     "compare": _compare,
@@ -331,11 +324,13 @@ COMMANDS: Mapping[str, Callable[[Workspace, argparse.Namespace], Result]] = {
     "bases": _bases,
     "lamp": lamp,
     "doctor": _doctor,
+    "serve": serve,
 }
 
 
 def run(options: argparse.Namespace) -> int:
     """Do the command and print what came of it; 0."""
     result = COMMANDS[options.command](open_workspace(options.data_dir), options)
-    display.show(options, result)
+    if result is not None:
+        display.show(options, result)
     return 0

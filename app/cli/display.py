@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from app.cli import shown_history
+from app.cli.adapters import show_adapters
 from app.cli.lamp import show_lamp
 from app.cli.printing import console as _console
 from app.cli.printing import say as _say
@@ -122,21 +123,6 @@ def _show_train(result: Result) -> None:
     )
 
 
-def _show_adapters(result: Result) -> None:
-    rows = (
-        (
-            adapter["id"],
-            adapter["name"],
-            adapter["base"],
-            "on" if adapter["active"] else "",
-            "stale" if adapter["stale"] else "",
-            adapter["created_at"],
-        )
-        for adapter in result["adapters"]
-    )
-    _table("Adapters", ("id", "name", "base", "switched", "state", "made"), rows)
-
-
 def _show_jobs(result: Result) -> None:
     if "jobs" not in result:
         _show_augment(result)
@@ -201,7 +187,7 @@ def _show_doctor(result: Result) -> None:
 
 
 def _shown_already(result: Result) -> None:
-    """Streamed while it was written."""
+    """Said while it was done."""
 
 
 SHOW: Mapping[str, Callable[[Result], None]] = {
@@ -223,7 +209,7 @@ SHOW: Mapping[str, Callable[[Result], None]] = {
     "offline": _show_offline,
     "review": _show_review,
     "train": _show_train,
-    "adapters": _show_adapters,
+    "adapters": show_adapters,
     "jobs": _show_jobs,
     "generate": _shown_already,
     "compare": _shown_already,
@@ -231,6 +217,7 @@ SHOW: Mapping[str, Callable[[Result], None]] = {
     "bases": _show_bases,
     "lamp": show_lamp,
     "doctor": _show_doctor,
+    "serve": _shown_already,
 }
 
 
@@ -245,7 +232,8 @@ def show(options: argparse.Namespace, result: Result) -> None:
 def _writer_line(draft: Any) -> str:
     adapter = f"adapter {draft.adapter_id} ({draft.adapter_name})" if draft.adapter_id else "no adapter"
     base = f"base {draft.base_name}, " if draft.base_name else ""
-    return f"[{draft.model}, {base}{adapter}, {draft.tokens} tokens in {draft.seconds:.1f} s]"
+    records = f"{draft.records} of your records in the prompt, " if draft.records else ""
+    return f"[{draft.model}, {base}{adapter}, {records}{draft.tokens} tokens in {draft.seconds:.1f} s]"
 
 
 def show_draft(drafts: Iterable[Any], quiet: bool) -> Any:

@@ -1,26 +1,48 @@
 """An adapter's folder and the manifest that tells its story.
 
 The folder holds the PEFT files, the GGUF form and, written last, manifest.json: where it is, the adapter is complete.
-An adapter serves only with the base and the prompt template that it learned with.
+An adapter serves only with the base and the prompt template that it learned with. Nothing that can run code is read:
+the weights are safetensors and GGUF, and the configuration is that of a plain LoRA.
 """
 
 import dataclasses
 import importlib.metadata
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from app.device import checkpoints
 from app.device.catalogue import LocalModel
+from app.device.finetuning import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from app.device.weights import file_hash, model_hash, room_on_disk
 from app.errors import AdapterRefused
 
 MANIFEST = "manifest.json"
 GGUF_ADAPTER = "adapter.gguf"
+LICENCE = "LICENCE.txt"
+FILES = frozenset({ADAPTER_WEIGHTS, ADAPTER_CONFIG, GGUF_ADAPTER, LICENCE})
+"""What may lie in an adapter's folder beside its manifest."""
 
 _FORMAT = 1
+_PLAIN: Mapping[str, Callable[[Any], bool]] = {
+    "peft_type": lambda value: value == "LORA",
+    "task_type": lambda value: value == "CAUSAL_LM",
+    "r": lambda value: type(value) is int and value > 0,
+    "lora_alpha": lambda value: type(value) in (int, float) and value > 0,
+    "lora_dropout": lambda value: type(value) in (int, float),
+    "target_modules": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+    "bias": lambda value: value == "none",
+    "init_lora_weights": lambda value: value is True,
+    "inference_mode": lambda value: value is True,
+    "base_model_name_or_path": lambda value: value is None or isinstance(value, str),
+    "peft_version": lambda value: isinstance(value, str),
+    # Of no effect unless another setting, which is refused, switches them on.
+    "megatron_core": lambda value: value == "megatron.core",
+    "qalora_group_size": lambda value: type(value) is int,
+}
+"""What a plain LoRA's configuration says; whatever else there is must be unset."""
 _M = TypeVar("_M")
 _VERSIONS_OF = ("torch", "transformers", "peft", "bitsandbytes", "gguf", "llama-cpp-python")
 
@@ -136,6 +158,68 @@ def check_files(folder: Path, files: Mapping[str, str]) -> None:
             )
 
 
+def _read_config(folder: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
+    except (OSError, ValueError):
+        content = None
+    if not isinstance(content, dict):
+        raise AdapterRefused(
+            f"The {ADAPTER_CONFIG} of adapter {folder.name} should be a JSON object but cannot be read; train it again."
+        )
+    return content
+
+
+def check_config(folder: Path) -> None:
+    """Raises AdapterRefused unless adapter_config.json is a plain LoRA's: other settings of PEFT import modules."""
+    config = _read_config(folder)
+    for name, value in config.items():
+        if not (_PLAIN[name](value) if name in _PLAIN else not value):
+            raise AdapterRefused(
+                f"The adapter {folder.name} should be a plain LoRA, but its {ADAPTER_CONFIG} sets {name}; only adapters"
+                " that this program trained can be used."
+            )
+    if not {"peft_type", "r", "lora_alpha", "target_modules"} <= set(config):
+        raise AdapterRefused(
+            f"The {ADAPTER_CONFIG} of adapter {folder.name} should say rank, alpha and layers but does not; train the"
+            " adapter again."
+        )
+
+
+def check_weights(folder: Path) -> None:
+    """Raises AdapterRefused unless the weights are pairs of matrices of the rank that the configuration says.
+
+    A look at the header of a file that came from elsewhere; `check_files` has seen that it is whole.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    rank, found = _read_config(folder)["r"], set[bool]()
+    try:
+        with safe_open(folder / ADAPTER_WEIGHTS, framework="numpy") as file:
+            for name in file.keys():  # noqa: SIM118
+                side = name.endswith(".lora_B.weight")
+                shape = file.get_slice(name).get_shape()
+                found.add((side or name.endswith(".lora_A.weight")) and len(shape) == 2 and shape[side] == rank)
+    except SafetensorError:
+        found.add(False)
+    if found != {True}:
+        raise AdapterRefused(
+            f"The {ADAPTER_WEIGHTS} of adapter {folder.name} should hold two matrices of rank {rank} for each layer but"
+            " does not; export or train the adapter again."
+        )
+
+
+def _check_names(folder: Path, files: Mapping[str, str]) -> None:
+    """An adapter without its weights, or with files of another kind, is none of ours."""
+    if strange := set(files) - FILES:
+        raise AdapterRefused(
+            f"The adapter {folder.name} should hold {', '.join(sorted(FILES))} alone but names {min(strange)}; only"
+            " adapters that this program made can be used."
+        )
+    if not {ADAPTER_WEIGHTS, ADAPTER_CONFIG} <= set(files):
+        raise AdapterRefused(f"The adapter {folder.name} names no weights in its {MANIFEST}; train it again.")
+
+
 def _check_task_base(folder: Path, manifest: Manifest, hash: str | None) -> None:
     wanted = manifest.task_base
     if (wanted or {}).get("hash") == hash:
@@ -153,7 +237,9 @@ def check_adapter(folder: Path, model: LocalModel, template_hash: str, task_base
     Raises AdapterRefused where it is unfinished, a file was changed, or model, template or task base are others.
     """
     manifest = load_manifest(folder)
+    _check_names(folder, manifest.files)
     check_files(folder, manifest.files)
+    check_config(folder)
     _check_task_base(folder, manifest, task_base)
     if manifest.base_hash != model_hash(model):
         raise AdapterRefused(

@@ -12,14 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from app.device.adapters import GGUF_ADAPTER, MANIFEST, check_files
+from app.device.adapters import GGUF_ADAPTER, MANIFEST, check_config, check_files
 from app.device.catalogue import LocalModel
 from app.device.finetuning import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from app.device.gguf_adapter import LAYOUT, write_gguf_adapter
 from app.device.weights import model_hash
 from app.errors import AdapterRefused, BadInput
 
-LICENCE = "LICENCE.txt"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 """What a base may be called: it is a folder's name here and part of an address in the service."""
 _FORMAT = 1
@@ -177,6 +176,7 @@ def fits(base: TaskBase, task: str, model: LocalModel, template_hash: str) -> bo
 def check_base(base: TaskBase, model: LocalModel, template_hash: str) -> None:
     """Raises AdapterRefused where a file was changed, or model or template are others than it learned with."""
     check_files(base.folder, base.manifest.files)
+    check_config(base.folder)
     if base.manifest.model_hash != model_hash(model):
         raise AdapterRefused(
             f"The base {base.name} was made on {base.manifest.model} and not on this {model.name}; choose that model,"

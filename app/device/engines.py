@@ -6,7 +6,7 @@ There are two behind one seam: llama.cpp for GGUF files and transformers for saf
 
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
@@ -15,8 +15,8 @@ from app.device.catalogue import LocalModel
 DEFAULT_CONTEXT = 2048
 """Tokens of prompt and answer together."""
 
-Finish = Literal["end", "length"]
-"""Why an answer ended: the model ended it, or it reached max_tokens or the end of the context."""
+Finish = Literal["end", "length", "stop"]
+"""Why an answer ended: the model ended it, it reached max_tokens or the end of the context, or a stop text came."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Stream:
     """An answer on its way: iterate over it for its pieces, drop or close it at any time."""
 
     def __init__(
-        self, pieces: Iterator[Piece], adapter: str | None, account: Account | None = None, base: str | None = None
+        self, pieces: Generator[Piece], adapter: str | None, account: Account | None = None, base: str | None = None
     ) -> None:
         self.adapter = adapter
         """Name of the adapter's folder that is really laid over the weights for this answer; None: the base."""
@@ -76,6 +76,10 @@ class Stream:
         """The next piece; computes until there is a whole character."""
         return next(self._pieces)
 
+    def close(self) -> None:
+        """Ends the answer here; not while another thread reads from it."""
+        self._pieces.close()
+
 
 class Engine(Protocol):
     """A loaded model. Streams of base and adapters may be read in any order and interleaved, one thread at a time each.
@@ -84,9 +88,16 @@ class Engine(Protocol):
     """
 
     def stream(
-        self, prompt_ids: Sequence[int], adapter: Path | None, sampling: Sampling, base: Path | None = None
+        self,
+        prompt_ids: Sequence[int],
+        adapter: Path | None,
+        sampling: Sampling,
+        base: Path | None = None,
+        stop: Sequence[str] = (),
     ) -> Stream:
         """Begins an answer; `adapter` is an adapter's folder, `base` that of a task base which is added too.
+
+        It ends before the first of the `stop` texts, which is not given out.
 
         Raises BadInput for a prompt that is too long and AdapterRefused for an adapter that does not fit.
         """

@@ -23,10 +23,6 @@ from app.errors import BadInput, NothingToTrain
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 
-ENVIRONMENT = {"GOMP_SPINCOUNT": "3000"}
-"""For a process that computes, set before it starts: threads that wait for each other spin for some microseconds and
-then sleep. Longer spinning takes the cores from other programs; no spinning makes llama.cpp three times slower."""
-
 _CLIP = 1.0
 """Largest norm of a step's gradient."""
 _CHECKPOINT_EVERY = 60.0

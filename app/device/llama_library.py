@@ -8,6 +8,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
+from app.device.threads import share_cores
 from app.errors import ModelDamaged
 
 _ERROR_LEVEL = 4
@@ -21,6 +22,7 @@ def library() -> Any:
     """The ctypes module of llama.cpp, its log silenced; the last error line is kept for messages."""
     import ctypes
 
+    share_cores()
     from llama_cpp import llama_cpp
 
     @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]

@@ -9,11 +9,12 @@ written before can make it come faster, never other.
 import abc
 import collections
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from app.device.engines import Account, Piece, Sampling, Stream
+from app.device.stopping import StopWatch
 from app.errors import AdapterRefused, BadInput
 
 BLOCK = 64
@@ -171,29 +172,36 @@ class StreamingEngine(abc.ABC):
                 account.reused = reused
             return sampler.choose(memory.decoder)
 
-    def _pieces(self, key: Layers, prompt_ids: Sequence[int], sampling: Sampling, account: Account) -> Iterator[Piece]:
+    def _pieces(
+        self, key: Layers, prompt_ids: Sequence[int], sampling: Sampling, account: Account, watch: StopWatch
+    ) -> Generator[Piece]:
         """The loop of one answer. The lock is held for a token at a time and never while a piece is handed out."""
         plan, ids = in_blocks(prompt_ids), account.token_ids
         limit = min(sampling.max_tokens, self._context - len(prompt_ids))
         writer, sampler = self._open_writer(), self._open_sampler(sampling)
         try:
-            while len(ids) < limit:
+            while len(ids) < limit and not watch.found:
                 token = self._next_token(key, plan, sampler, account)
                 if self._is_end(token):
                     account.finish = "end"
                     break
                 ids.append(token)
                 plan.append((token,))
-                if text := writer.push(token):
+                if text := watch.push(writer.push(token)):
                     yield Piece(text, len(ids))
-            account.finish = account.finish or "length"
-            if text := writer.rest():
+            if text := watch.push(writer.rest()) + watch.rest():
                 yield Piece(text, len(ids))
+            account.finish = "stop" if watch.found else account.finish or "length"
         finally:
             sampler.close()
 
     def stream(
-        self, prompt_ids: Sequence[int], adapter: Path | None, sampling: Sampling, base: Path | None = None
+        self,
+        prompt_ids: Sequence[int],
+        adapter: Path | None,
+        sampling: Sampling,
+        base: Path | None = None,
+        stop: Sequence[str] = (),
     ) -> Stream:
         """Begins an answer; see Engine."""
         if not 0 < len(prompt_ids) < self._context:
@@ -205,7 +213,7 @@ class StreamingEngine(abc.ABC):
         with self._lock:
             self._memory(key)
         account = Account()
-        pieces = self._pieces(key, tuple(prompt_ids), sampling, account)
+        pieces = self._pieces(key, tuple(prompt_ids), sampling, account, StopWatch(stop))
         return Stream(pieces, adapter.name if adapter else None, account, base.name if base else None)
 
     def completion_logits(self, prompt_ids: Sequence[int], completion_ids: Sequence[int]) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from app.device.catalogue import LocalModel
 from app.device.engines import Sampling
 from app.device.streaming import Block, Decoder, Sampler, StreamingEngine, Writer
+from app.device.threads import share_cores
 from app.device.tokenising import Tokeniser, open_tokeniser
 from app.errors import AdapterRefused, ModelDamaged
 
@@ -225,6 +226,7 @@ class TorchEngine(StreamingEngine):
     def __init__(
         self, model: LocalModel, context: int, threads: int, quantisation: Literal["nf4", "none"] | None = None
     ) -> None:
+        share_cores()
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"

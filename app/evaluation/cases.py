@@ -43,7 +43,7 @@ def case(scores: Scores, user: str) -> tuple[Table, ...]:
         known = sorted({result["unit"]["user"] for result in scores.results})
         raise BadInput(f"There is no result of user {user}; those who have one are {', '.join(known)}.")
     target = next(target for target in people_of(scores.plan).targets if target.user == user)
-    from app.evaluation.retrieval import Retriever
+    from app.pipeline.retrieval import Retriever
 
     retriever = Retriever(target.records)
     worth = "ROUGE-L" if scores.task.answer == "text" else "Right"

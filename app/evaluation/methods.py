@@ -30,13 +30,10 @@ from app.evaluation.desks import Answered, Desk
 from app.evaluation.eda import augment
 from app.evaluation.people import Target
 from app.evaluation.pools import Synthetic, Wanted, shared_places
-from app.evaluation.retrieval import RETRIEVED, Retriever, augmented_prompt
 from app.evaluation.wordnet import find_wordnet, open_wordnet
 from app.lamp import LampPair
+from app.pipeline.retrieval import RETRIEVED, Retriever, augmented_prompts
 from app.tasks import Task
-
-PROMPT_WORDS = (200, 120, 60, 30)
-"""Longest input of a record in a retrieval prompt; the next smaller one where the prompt would not fit."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,11 +78,7 @@ def _retrieval_prompts(case: Case, desk: Desk) -> list[list[int]]:
     made = []
     for question in case.target.questions:
         found = retriever.find(question.input, RETRIEVED)
-        texts = [
-            augmented_prompt(case.task, question.input, found[:count], words)
-            for count in range(len(found), 0, -1)
-            for words in PROMPT_WORDS
-        ]
+        texts = [prompt for _, prompt in augmented_prompts(case.task, question.input, found)]
         made.append(desk.free_ids(case.task, texts) or desk.question_ids(case.task, question.input))
     return made
 

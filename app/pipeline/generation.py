@@ -1,21 +1,25 @@
 """Writing for the person, with their adapter or without; every answer is stored and says which adapter wrote it."""
 
 import dataclasses
+import functools
 import hashlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from app.errors import AdapterRefused, BadInput
 from app.pipeline import editing
 from app.pipeline.models import device_model
+from app.pipeline.retrieval import Retriever, augmented_prompts
 from app.pipeline.tasks import find_task
 from app.pipeline.workspace import Workspace
 from app.tasks import Task
-from personal_store import generations, training
-from personal_store.nouns import Adapter, Generation, NewGeneration
+from personal_store import generations, records, training
+from personal_store.errors import NotFound
+from personal_store.nouns import Adapter, Generation, NewGeneration, Record
+from personal_store.store import Store
 
 if TYPE_CHECKING:
     from app.device.bases import TaskBase
@@ -43,8 +47,15 @@ class Draft:
     model: str
     tokens: int
     seconds: float
+    records: int = 0
+    """How many of the person's records stood in the prompt."""
     generation: Generation | None = None
     """Set in the last draft, once the answer is stored."""
+
+
+def never() -> bool:
+    """Nobody asks to stop."""
+    return False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,17 +75,52 @@ def _load(model: "LocalModel") -> _Loaded:
     return _Loaded(model, open_engine(model, CONTEXT), tokeniser, template_hash(tokeniser))
 
 
-def _prompt(loaded: _Loaded, task: Task, text: str, earlier: Sequence["Message"], room: int) -> list[int]:
-    """The prompt's ids; the earliest turns of a conversation are left out first, then the text is cut."""
+@functools.lru_cache(maxsize=2)
+def _retriever(own: tuple[Record, ...]) -> Retriever[Record]:
+    """Kept while the records stay the same: indexing a long history takes a second."""
+    return Retriever(own)
+
+
+def _similar(workspace: Workspace, task: Task, text: str, count: int) -> list[Record]:
+    if count <= 0:
+        return []
+    with workspace.store() as store:
+        own = records.all_records(store, task.name)
+    return _retriever(own).find(text, count)
+
+
+def retrieve(workspace: Workspace, task: str, text: str, count: int) -> list[tuple[str, str]]:
+    """Input and output of the person's records of a task that are most like the text (BM25), the best first.
+
+    Of equals the newer one; fewer than `count` where there are fewer. Raises BadInput for a task that there is not.
+    """
+    found = _similar(workspace, find_task(workspace, task), text, count)
+    return [(record.input, record.output) for record in found]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """A prompt's ids, and how many of the records found have their place in it."""
+
+    ids: list[int]
+    records: int = 0
+
+
+def _prompt(
+    loaded: _Loaded, task: Task, text: str, earlier: Sequence["Message"], found: Sequence[Record], room: int
+) -> _Asked:
+    """Where it is too long, records are shortened and left out first, then the earliest turns; then the text is cut."""
     from app.device.rendering import Message, render_prompt, render_task
 
     turns = list(earlier)
-    while turns:
-        ids = render_prompt(loaded.tokeniser, [*turns, Message("user", task.prompt(text))])
-        if len(ids) <= room:
-            return ids
+    while True:
+        for count, asked in (*augmented_prompts(task, text, found), (0, task.prompt(text))):
+            ids = render_prompt(loaded.tokeniser, [*turns, Message("user", asked)])
+            if len(ids) <= room:
+                return _Asked(ids, count)
+        if not turns:
+            return _Asked(render_task(loaded.tokeniser, task, text, room))
         turns = turns[2:]
-    return render_task(loaded.tokeniser, task, text, room)
 
 
 class Writer:
@@ -145,10 +191,14 @@ class Writer:
         sampling: "Sampling | None" = None,
         earlier: Sequence["Message"] = (),
         base_of: int | None = None,
+        retrieved: int = 0,
+        should_stop: Callable[[], bool] = never,
     ) -> Iterator[Draft]:
         """The answer as it grows; its last draft is the stored one. `earlier` are the turns of a conversation before.
 
-        `base_of` is an adapter whose task base is used without it: the other side of a comparison.
+        `base_of` is an adapter whose task base is used without it: the other side of a comparison. `retrieved` is how
+        many of the person's most similar records stand in the prompt, fewer where they would not fit. What is there
+        when `should_stop` turns true is kept as the answer.
         Raises BadInput, AdapterRefused, NotFound, ModelMissing and ModelDamaged.
         """
         from app.device.engines import Sampling
@@ -161,10 +211,11 @@ class Writer:
         loaded = self._ready()
         base = self._base(entry or (None if base_of is None else self._find(base_of)), chosen, loaded)
         folder, base_folder = self._folder(entry, loaded, base), self._base_folder(base, loaded)
-        prompt = _prompt(loaded, chosen, text, earlier, CONTEXT - sampling.max_tokens)
+        found = _similar(self.workspace, chosen, text, retrieved)
+        asked = _prompt(loaded, chosen, text, earlier, found, CONTEXT - sampling.max_tokens)
         started = time.monotonic()
         written, tokens = "", 0
-        pieces = loaded.engine.stream(prompt, folder, sampling, base_folder)
+        pieces = loaded.engine.stream(asked.ids, folder, sampling, base_folder)
         # What the engine says it laid over the weights, not what was asked for.
         really = entry if pieces.adapter is not None else None
         under = base if pieces.base is not None else None
@@ -173,12 +224,15 @@ class Writer:
             "adapter_name": really.name if really else None,
             "base_name": under.name if under else None,
             "model": loaded.model.name,
+            "records": asked.records,
         }
         for piece in pieces:
             written, tokens = written + piece.text, piece.tokens
             yield Draft(written, tokens=tokens, seconds=time.monotonic() - started, **label)
+            if should_stop():
+                break
         seconds = time.monotonic() - started
-        stored = self._keep(chosen, text, label, under, sampling, prompt, written.strip(), tokens, seconds)
+        stored = self._keep(chosen, text, label, under, sampling, asked.ids, written.strip(), tokens, seconds)
         yield Draft(written.strip(), tokens=tokens, seconds=seconds, generation=stored, **label)
 
     def _keep(
@@ -197,6 +251,7 @@ class Writer:
             **dataclasses.asdict(sampling),
             "model": label["model"],
             "task_base": base.story() if base else None,
+            "records": label["records"],
             "prompt_tokens": len(prompt),
             "prompt_hash": hashlib.sha256(repr(list(prompt)).encode()).hexdigest(),
         }
@@ -211,9 +266,10 @@ class Writer:
         adapter: AdapterChoice = "active",
         sampling: "Sampling | None" = None,
         earlier: Sequence["Message"] = (),
+        retrieved: int = 0,
     ) -> Draft:
         """The whole answer."""
-        *_, last = self.stream(text, task, adapter, sampling, earlier)
+        *_, last = self.stream(text, task, adapter, sampling, earlier, retrieved=retrieved)
         return last
 
     def close(self) -> None:
@@ -224,14 +280,41 @@ class Writer:
             self._loaded = None
 
 
-def keep_answer(workspace: Workspace, generation_id: int) -> int | None:
+def _adapter_name(store: Store, id: int | None) -> str | None:
+    if id is None:
+        return None
+    try:
+        return training.get_adapter(store, id).name
+    except NotFound:
+        return f"adapter {id}, deleted"
+
+
+def stored_draft(store: Store, id: int) -> Draft:
+    """A stored answer as it was shown; raises NotFound."""
+    answer = generations.get_generation(store, id)
+    base, model = answer.settings.get("task_base"), str(answer.settings.get("model", ""))
+    return Draft(
+        answer.text,
+        answer.adapter_id,
+        _adapter_name(store, answer.adapter_id),
+        base["name"] if base else None,
+        model,
+        answer.tokens,
+        answer.seconds,
+        int(answer.settings.get("records", 0)),
+        answer,
+    )
+
+
+def keep_answer(workspace: Workspace, generation_id: int, text: str | None = None) -> int | None:
     """Make an answer that the person likes a record of their history; its id, None where it is one already.
 
-    Raises NotFound and BadInput.
+    `text` takes its place where the person has changed it. Raises NotFound and BadInput.
     """
     with workspace.store() as store:
         answer = generations.get_generation(store, generation_id)
-    if not answer.text:
+    kept_text = answer.text if text is None else text
+    if not kept_text.strip():
         raise BadInput("An empty answer cannot become a record; keep another one.")
-    kept = editing.keep_answer(workspace, answer.task, answer.prompt, answer.text, answer.created_at)
+    kept = editing.keep_answer(workspace, answer.task, answer.prompt, kept_text, answer.created_at)
     return kept.id if kept else None

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from app.device.catalogue import find_model
-from app.device.finetuning import ENVIRONMENT
+from app.device.threads import environment
 from app.errors import CloudError
 from app.pipeline.workspace import Workspace
 from personal_store import preferences
@@ -84,7 +84,7 @@ def child_environment() -> dict[str, str]:
     """The environment for our own child processes: no model hub, this very code on the path, threads that share."""
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    return os.environ | ENVIRONMENT | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": path}
+    return os.environ | environment() | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": path}
 
 
 def configured_model(workspace: Workspace) -> str | None:

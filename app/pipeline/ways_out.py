@@ -74,4 +74,12 @@ WAYS_OUT: tuple[WayOut, ...] = (
         "stays open: nothing leaves the computer",
         ("app.__main__",),
     ),
+    WayOut(
+        "Other programs",
+        "you run `cdcda serve`",
+        "programs on this computer that have its token, over the loopback interface",
+        "the names of your adapters, and what your model answers",
+        "stays open: nothing leaves the computer",
+        ("app.serving.program",),
+    ),
 )

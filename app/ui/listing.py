@@ -12,11 +12,16 @@ def first_of(page: float) -> int:
     return (max(1, int(page)) - 1) * views.PAGE_SIZE
 
 
-def list_records(workspace: Workspace, query: RecordQuery, page: float, hint: tuple[str, str]) -> views.View:
-    """The page of the records that match, looked at, with how often each left; `hint` is what an empty history says."""
+def list_records(
+    workspace: Workspace, query: RecordQuery, page: float, hint: tuple[str, str], tab: str = ""
+) -> views.View:
+    """The page of the records that match, looked at, with how often each left.
+
+    `hint` is what an empty history says, `tab` where to go then.
+    """
     with workspace.store() as store:
         look(store)
         found = records.find_records(store, query)
         sent = ledger.sent_records(store, [record.id for record in found.records])
         counts = records.count_records(store)
-    return views.record_list(found, sent, int(page), counts.shared, counts.total, hint)
+    return views.record_list(found, sent, int(page), counts.shared, counts.total, hint, tab)

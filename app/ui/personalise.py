@@ -9,6 +9,7 @@ import gradio as gr
 from app.errors import SHOWN
 from app.pipeline import dataset, jobs
 from app.ui import state, strings, views
+from app.ui.adapters import build_adapters
 from app.ui.notices import answered, shown
 from app.ui.parts import drawn, lead, stop_and_resume
 from app.ui.services import Services
@@ -46,7 +47,7 @@ def examples_view(services: Services) -> views.View:
     try:
         found = dataset.gather(services.workspace)
     except SHOWN as error:
-        return views.notice(strings.NOT_READY, str(error), "warn")
+        return views.notice(strings.NOT_READY, str(error), "warn", tab="history")
     own = sum(text.pair_id is None for text in found.texts)
     pairs = len(found.texts) - own
     held_out = f"the {len(found.held_out)} newest records and their pairs are held out"
@@ -131,7 +132,7 @@ def _lay_out_settings() -> list[gr.components.Component]:
         ]
 
 
-def _lay_out(actions: Actions) -> _Layout:
+def _lay_out(services: Services, actions: Actions) -> _Layout:
     lead(strings.PERSONALISE_LEAD)
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
@@ -143,13 +144,14 @@ def _lay_out(actions: Actions) -> _Layout:
             progress = drawn("training", elem_id="training")
             gr.Markdown(strings.ADAPTERS_TITLE)
             adapters = drawn("adapters", server_functions=[answered(actions.use_adapter)], elem_id="adapters")
+            build_adapters(services)
     return _Layout(examples, settings, train_button, job_buttons, progress, adapters)
 
 
 def build_personalise(services: Services) -> PersonaliseTab:
     """Lay out and wire the tab; must stand inside a gr.Tab."""
     actions = Actions(services)
-    at = _lay_out(actions)
+    at = _lay_out(services, actions)
     polled: list[gr.components.Component] = [at.progress, at.adapters, at.train_button, *at.job_buttons]
     at.train_button.click(shown(actions.train), at.settings, polled, api_name="train")
     at.job_buttons[0].click(shown(actions.stop), None, polled, api_name="stop_training")

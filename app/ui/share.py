@@ -93,7 +93,7 @@ class Actions:
     def rows(self, text: str, page: int = 1) -> views.View:
         """One page of the records that match."""
         query = RecordQuery(text or "", offset=first_of(page), limit=views.PAGE_SIZE)
-        return list_records(self._workspace, query, page, strings.NO_SHARE_YET)
+        return list_records(self._workspace, query, page, strings.NO_SHARE_YET, "history")
 
     def choices(self) -> list[tuple[str, str]]:
         """The tasks that can be sent, the person's own too."""

@@ -17,7 +17,8 @@ import time
 from collections.abc import Sequence
 
 from app.device.catalogue import EMBEDDED, find_model
-from app.device.finetuning import ENVIRONMENT, FineTuning, Progress
+from app.device.finetuning import FineTuning, Progress
+from app.device.threads import share_cores
 from app.errors import SHOWN, BadInput
 from app.tasks import find_task
 from cloud_stub.pretraining.recipe import NOT_STATED, USUAL, About, Recipe, Stopped, make_base
@@ -127,7 +128,8 @@ def main(arguments: Sequence[str]) -> int:
     """Make a base; 0, 1 with one sentence where it cannot be made, 2 for bad usage, 130 when it was stopped."""
     options = parse_options(arguments)
     # Read by OpenMP when torch is imported, which comes later.
-    os.environ |= {**ENVIRONMENT, "HF_HUB_OFFLINE": "1"}
+    share_cores()
+    os.environ["HF_HUB_OFFLINE"] = "1"
     asked = _until_signal()
     try:
         recipe = recipe_of(options)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from app.device.adapters import finish
-from app.device.bases import LICENCE, BaseManifest, TaskBase, check_base, check_name, load_base
+from app.device.adapters import LICENCE, finish
+from app.device.bases import BaseManifest, TaskBase, check_base, check_name, load_base
 from app.device.catalogue import LocalModel
 from app.device.finetuning import FineTuning, Outcome, Progress, fine_tune
 from app.device.gguf_adapter import layout_of

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from app.device.adapters import finish
-from app.device.bases import LICENCE, BaseManifest, TaskBase, load_base
+from app.device.adapters import LICENCE, finish
+from app.device.bases import BaseManifest, TaskBase, load_base
 from app.device.catalogue import find_model
 from app.device.merging import halve
 from app.device.rendering import template_hash

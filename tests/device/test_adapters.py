@@ -8,8 +8,11 @@ import pytest
 from app.device import adapters, weights
 from app.device.adapters import MANIFEST, Manifest
 from app.device.catalogue import LocalModel
+from app.device.finetuning import FineTuning, fine_tune
+from app.device.rendering import Example
 from app.errors import AdapterRefused
-from tests.tiny import tiny_gguf
+from tests.device.random_adapter import random_adapter
+from tests.tiny import tiny_folder, tiny_gguf
 
 TEMPLATE = "t" * 64
 
@@ -50,11 +53,9 @@ def model(tmp_path: Path) -> LocalModel:
 
 @pytest.fixture
 def folder(tmp_path: Path, model: LocalModel) -> Path:
-    """A finished adapter; what is in its files does not matter to its manifest."""
-    folder = tmp_path / "adapter"
-    folder.mkdir()
-    (folder / "adapter_model.safetensors").write_bytes(b"weights")
-    (folder / "adapter_config.json").write_text("{}")
+    """A finished adapter."""
+    folder = random_adapter(tmp_path).rename(tmp_path / "adapter")
+    (folder / "adapter.gguf").unlink()
     (folder / "checkpoint.safetensors").write_bytes(b"state")
     (folder / "adapter.gguf.part").write_bytes(b"half")
     adapters.finish(folder, a_manifest(model))
@@ -117,3 +118,61 @@ def test_another_base_is_refused_and_a_moved_one_is_not(folder: Path, tmp_path: 
 def test_another_template_is_refused(folder: Path, model: LocalModel) -> None:
     with pytest.raises(AdapterRefused, match="template"):
         adapters.check_adapter(folder, model, "u" * 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("auto_mapping", {"base_model_class": "Evil", "parent_library": "evil"}),
+        ("megatron_core", "evil"),
+        ("megatron_config", {"a": 1}),
+        ("peft_type", "PREFIX_TUNING"),
+        ("modules_to_save", ["lm_head"]),
+        ("init_lora_weights", "pissa"),
+        ("r", "16"),
+        ("something_new", True),
+    ],
+)
+def test_a_configuration_that_is_more_than_a_plain_lora_is_refused(
+    folder: Path, model: LocalModel, name: str, value: object
+) -> None:
+    config = folder / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {name: value}))
+    adapters.finish(folder, a_manifest(model))
+    with pytest.raises(AdapterRefused, match=f"sets {name};"):
+        adapters.check_adapter(folder, model, TEMPLATE)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", "\x00"])
+def test_a_configuration_that_says_nothing_is_refused(folder: Path, model: LocalModel, content: str) -> None:
+    (folder / "adapter_config.json").write_text(content)
+    adapters.finish(folder, a_manifest(model))
+    with pytest.raises(AdapterRefused, match=r"adapter_config\.json"):
+        adapters.check_adapter(folder, model, TEMPLATE)
+
+
+@pytest.mark.parametrize("name", ["adapter_model.bin", "modeling.py", "tokenizer.json"])
+def test_a_file_of_another_kind_is_refused(folder: Path, model: LocalModel, name: str) -> None:
+    (folder / name).write_bytes(b"import os")
+    adapters.finish(folder, a_manifest(model))
+    with pytest.raises(AdapterRefused, match=f"names {name}"):
+        adapters.check_adapter(folder, model, TEMPLATE)
+
+
+def test_what_the_trainer_writes_is_a_plain_lora(tmp_path: Path) -> None:
+    base = tiny_folder(tmp_path)
+    example = Example((1, 2), (3, 4))
+    fine_tune(base, [example], [], FineTuning(rank=4, epochs=1), tmp_path / "made", lambda _: None, lambda: False)
+    adapters.check_config(tmp_path / "made")
+    adapters.check_weights(tmp_path / "made")
+
+
+def test_weights_of_another_shape_are_refused(folder: Path) -> None:
+    adapters.check_weights(folder)
+    config = folder / "adapter_config.json"
+    config.write_text(config.read_text().replace('"r": 4', '"r": 5'))
+    with pytest.raises(AdapterRefused, match="two matrices of rank 5"):
+        adapters.check_weights(folder)
+    (folder / "adapter_model.safetensors").write_bytes(b"weights")
+    with pytest.raises(AdapterRefused, match="two matrices"):
+        adapters.check_weights(folder)

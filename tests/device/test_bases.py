@@ -229,8 +229,7 @@ def test_unfinished_folders_are_not_listed(base: TaskBase) -> None:
 def test_an_adapter_serves_with_the_base_that_it_learned_on_and_no_other(
     tmp_path: Path, base: TaskBase, gguf: Path
 ) -> None:
-    folder = tmp_path / "adapter"
-    folder.mkdir()
+    folder = random_adapter(tmp_path / "personal").rename(tmp_path / "adapter")
     model = model_at(gguf)
     finish(folder, dataclasses.replace(a_manifest(model), task_base=base.story()))
     template = a_manifest(model).template_hash

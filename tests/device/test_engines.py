@@ -222,6 +222,31 @@ def test_an_answer_ends_with_the_models_end_token_or_at_its_limit(
     assert any(stream.account.finish == "end" for stream in hot)
 
 
+@pytest.mark.parametrize("kind", ["gguf", "folder"])
+def test_an_answer_ends_before_a_stop_text_however_the_tokens_cut_it(
+    gguf_model: LocalModel, home: Path, prompt: list[int], kind: str
+) -> None:
+    model = gguf_model if kind == "gguf" else find_model(str(tiny_folder(home)), home)
+    engine = open_engine(model, threads=1)
+    whole = finish(engine.stream(prompt, None, GREEDY))[1]
+    for start, end in ((3, 4), (5, 9), (len(whole) - 2, len(whole))):
+        stop = whole[start:end]
+        stream = engine.stream(prompt, None, GREEDY, stop=["never in it", stop])
+        assert finish(stream)[1] == whole[: whole.index(stop)]
+        assert stream.account.finish == "stop"
+    begun = engine.stream(prompt, None, GREEDY, stop=[whole[-2:] + "more"])
+    assert finish(begun)[1] == whole
+    assert begun.account.finish == "length"
+    engine.close()
+
+
+def test_an_answer_that_is_closed_gives_no_more(open_one: Callable[[], Engine], prompt: list[int]) -> None:
+    stream = open_one().stream(prompt, None, GREEDY)
+    next(stream)
+    stream.close()
+    assert list(stream) == []
+
+
 def test_an_answer_stops_where_the_context_ends(open_one: Callable[[], Engine]) -> None:
     stream = open_one().stream([5] * (CONTEXT - 3), None, GREEDY)
     assert len(finish(stream)[0]) == 3

@@ -86,7 +86,9 @@ def test_adapters_that_learned_from_it_become_stale(store: Store, add: Add, add_
     held_out = adapter("held out", [other.id], [], [record.id])
     assert forget_record(store, record.id).adapters == (by_record, by_pair)
     assert [get_adapter(store, id).stale for id in (by_record, by_pair, held_out)] == [True, True, False]
-    assert get_training_set(store, get_adapter(store, by_record).training_set_id).record_ids == (record.id,)
+    training_set_id = get_adapter(store, by_record).training_set_id
+    assert training_set_id is not None
+    assert get_training_set(store, training_set_id).record_ids == (record.id,)
     # Trained while the record was being deleted.
     assert get_adapter(store, adapter("late", [record.id], [], [])).stale
 

@@ -11,10 +11,12 @@ import pytest
 from personal_store import migrations
 from personal_store import store as store_module
 from personal_store.errors import StoreBusy, StoreFull, StoreNotReadable, StoreTooNew
+from personal_store.jobs import create_job
 from personal_store.nouns import NewRecord, RecordQuery
 from personal_store.preferences import secret
 from personal_store.records import add_records, all_records, find_records
 from personal_store.store import Store, now, open_store
+from personal_store.training import adapters, add_adapter, save_training_set
 
 
 def add_one(path: Path, number: int) -> str:
@@ -168,6 +170,28 @@ def test_a_file_from_the_first_schema_ends_with_the_schema_of_a_new_file(
     open_store(old).close()
     open_store(new).close()
     assert schema(old) == schema(new)
+
+
+def test_adapters_of_an_earlier_schema_stay_and_ids_of_deleted_ones_do_not_come_back(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = migrations.MIGRATIONS
+    monkeypatch.setattr(migrations, "MIGRATIONS", every[: every.index(migrations.ADAPTERS)])
+    with open_store(path) as old:
+        training_set = save_training_set(old, [], [], [], 0, "hash")
+        job = create_job(old, "train", {})
+        for id in (1, 2):
+            old.run(
+                "INSERT INTO adapters (name, folder, base, training_set_id, job_id, manifest, active, created_at)"
+                " VALUES ('mine', ?, 'base', ?, ?, '{}', ?, '2024')",
+                [str(id), training_set.id, job.id, id == 1],
+            )
+        old.run("DELETE FROM adapters WHERE id = 2")
+    monkeypatch.setattr(migrations, "MIGRATIONS", every)
+    with open_store(path) as new:
+        (kept,) = adapters(new)
+        assert (kept.id, kept.name, kept.active, kept.job_id, kept.note) == (1, "mine", True, job.id, "")
+        assert add_adapter(new, "next", "3", "base", None, None, {}).id == 3
 
 
 def test_boxes_keep_their_state_when_they_move_out_of_the_records(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

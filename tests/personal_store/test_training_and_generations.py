@@ -1,19 +1,31 @@
+from pathlib import Path
+
 import pytest
 
+from personal_store import migrations
 from personal_store.errors import NotFound
-from personal_store.generations import add_comparison, add_generation, comparisons, get_generation, vote
+from personal_store.generations import (
+    add_comparison,
+    add_generation,
+    comparisons,
+    count_votes,
+    get_generation,
+    vote,
+)
 from personal_store.jobs import create_job
-from personal_store.nouns import Adapter, Generation, NewGeneration
-from personal_store.store import Store
+from personal_store.nouns import Adapter, Choice, Generation, NewGeneration, Votes
+from personal_store.store import Store, open_store
 from personal_store.training import (
     activate,
     active_adapter,
     adapters,
     add_adapter,
     delete_adapter,
+    find_training_set,
     get_adapter,
     get_training_set,
     latest_adapter,
+    note_adapter,
     rename_adapter,
     save_training_set,
 )
@@ -102,3 +114,49 @@ def test_comparisons_are_voted_on(store: Store) -> None:
         add_comparison(store, 1, 99)
     with pytest.raises(NotFound):
         vote(store, 99, "same")
+
+
+def test_an_imported_adapter_has_no_job_and_the_training_set_of_its_texts_if_it_is_here(store: Store) -> None:
+    known = save_training_set(store, [], [], [], 0, "the very texts")
+    assert find_training_set(store, "the very texts") == known
+    assert find_training_set(store, "others") is None
+    imported = add_adapter(store, "a", "folder", "base", None, None, {})
+    assert (imported.job_id, imported.training_set_id, imported.stale) == (None, None, False)
+    assert add_adapter(store, "b", "other", "base", known.id, None, {}).training_set_id == known.id
+
+
+def test_a_note_is_kept_and_taken_away(store: Store) -> None:
+    adapter = make(store, "a")
+    assert adapter.note == ""
+    assert note_adapter(store, adapter.id, "for letters").note == "for letters"
+    assert get_adapter(store, adapter.id).note == "for letters"
+    assert note_adapter(store, adapter.id, "").note == ""
+    with pytest.raises(NotFound):
+        note_adapter(store, 99, "nothing")
+
+
+def test_votes_are_counted_by_adapter_and_blind_ones_apart(store: Store) -> None:
+    adapter = make(store, "a")
+    cast: tuple[tuple[bool, Choice | None], ...] = (
+        (False, "after"), (False, "same"), (True, "before"), (True, "after"), (True, None),
+    )  # fmt: skip
+    for blind, chosen in cast:
+        made = add_comparison(store, write(store, None).id, write(store, adapter.id).id, blind, after_first=blind)
+        assert (made.blind, made.after_first) == (blind, blind)
+        vote(store, made.id, chosen)
+    delete_adapter(store, adapter.id)
+    assert count_votes(store) == (Votes(adapter.id, False, 0, 1, 1), Votes(adapter.id, True, 1, 0, 1))
+
+
+def test_comparisons_of_an_older_file_were_not_blind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = migrations.MIGRATIONS
+    monkeypatch.setattr(migrations, "MIGRATIONS", every[: every.index(migrations.BLIND)])
+    with open_store(path) as old:
+        first, second = write(old, None), write(old, 7)
+        old.run(
+            "INSERT INTO comparisons (before_id, after_id, vote, created_at) VALUES (?, ?, 'after', '2024-01-01')",
+            [first.id, second.id],
+        )
+    monkeypatch.setattr(migrations, "MIGRATIONS", every)
+    with open_store(path) as new:
+        assert count_votes(new) == (Votes(7, False, 0, 0, 1),)

@@ -14,9 +14,9 @@ from app.pipeline.payload import build_payload
 from app.pipeline.sharing import share_ids
 from app.pipeline.tasks import make_task
 from app.pipeline.workspace import Workspace, open_workspace
-from personal_store import archive, jobs, ledger, records, training
+from personal_store import archive, generations, jobs, ledger, records, training
 from personal_store.errors import NotEmpty, StoreNotReadable
-from personal_store.nouns import RecordQuery
+from personal_store.nouns import NewGeneration, RecordQuery, Votes
 from tests.pipeline.support import add_pairs, workspace_with
 
 NEWER = json.dumps({"format": "cdcda-archive", "version": 9, "schema": 1, "tables": {}, "files": {}}).encode()
@@ -43,6 +43,12 @@ def full(folder: Path) -> Workspace:
         jobs.set_state(store, job.id, "done")
         made = training.add_adapter(store, "a", "one", "base", learned.id, job.id, {"task": "title"})
         training.activate(store, made.id)
+        before, after = (
+            generations.add_generation(store, NewGeneration("title", "text", by, {}, 0, "answer", 2, 0.1))
+            for by in (None, made.id)
+        )
+        compared = generations.add_comparison(store, before.id, after.id, blind=True, after_first=True)
+        generations.vote(store, compared.id, "after")
     (workspace.adapters / "one").mkdir()
     (workspace.adapters / "one" / "adapter.bin").write_bytes(bytes(range(256)))
     return workspace
@@ -59,6 +65,7 @@ def test_what_is_exported_comes_back_row_for_row(tmp_path: Path) -> None:
     assert build_payload(new).body == build_payload(old).body
     with new.store() as store:
         assert ledger.broken_line(store) is None
+        assert generations.count_votes(store) == (Votes(1, True, 0, 0, 1),)
         assert records.find_records(store, RecordQuery(text="Straße")).total == 1
     assert editing.undo(new) == editing.undo(old)
     assert editing.add(new, "title", "later", "later").id == editing.add(old, "title", "later", "later").id

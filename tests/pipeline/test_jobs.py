@@ -312,6 +312,7 @@ def test_a_training_is_killed_and_resumed_and_its_adapter_writes(tmp_path: Path)
     assert len(starts) == 2
     with workspace.store() as store:
         (adapter,) = training.adapters(store)
+        assert adapter.training_set_id is not None
         assert training.get_training_set(store, adapter.training_set_id).held_out_ids == ids[-1:]
     assert adapter.id == done.result["adapter"]
     assert adapter.active == (done.result["held_out_loss"] < done.result["base_held_out_loss"])

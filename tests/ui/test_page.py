@@ -182,11 +182,11 @@ def test_training_without_records_is_refused(page: Page) -> None:
 
 def test_writing_without_an_adapter_says_to_train(page: Page) -> None:
     with pytest.raises(AppError, match=r"adapter"):
-        page.client.predict("A text.", "title", api_name="/write")
+        page.client.predict("A text.", "title", False, False, api_name="/write")
 
 
 def test_chat_streams_with_the_base_model_when_no_adapter_is_on(page: Page) -> None:
-    talk, _ = page.client.predict("Good morning", api_name="/chat")
+    talk, _ = page.client.predict("Good morning", False, api_name="/chat")
     assert [message["role"] for message in talk["messages"]] == ["user", "model"]
     assert talk["messages"][1]["detail"].startswith("no adapter")
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.evaluation.retrieval import Retriever, augmented_prompt
 from app.lamp import LampPair
+from app.pipeline.retrieval import Retriever, augmented_prompt, augmented_prompts
 from app.tasks import find_task
 
 RECORDS = [
@@ -50,3 +50,14 @@ def test_tweets_are_shown_as_written_by_a_person() -> None:
 def test_without_records_the_prompt_is_the_question_s_own() -> None:
     task = find_task("LaMP_3")
     assert augmented_prompt(task, "text", [], 9) == task.prompt("text")
+
+
+def test_a_task_that_lamp_has_not_shows_what_the_person_wrote() -> None:
+    prompt = augmented_prompt(find_task("chat"), "And {you}?", [LampPair("{input}", "{output} fine")], 9)
+    assert prompt == '"{output} fine" is what I wrote for "{input}". Following the given patterns And {you}?'
+
+
+def test_prompts_get_shorter_until_one_record_is_left() -> None:
+    made = list(augmented_prompts(find_task("title"), "A lake", [LampPair("word " * 300, "Long"), RECORDS[1]]))
+    assert [count for count, _ in made] == [2] * 4 + [1] * 4
+    assert [prompt.count("word") for _, prompt in made] == [200, 120, 60, 30] * 2

@@ -1,17 +1,19 @@
 """Finds the records that are most like a question, by BM25, and puts them into its prompt as LaMP does.
 
-Prompts: Salemi et al. 2024, the templates for retrieval-augmented prompts. Knows no model.
+Prompts: Salemi et al. 2024, the templates for retrieval-augmented prompts; one like them for other tasks. Knows no
+model and no store.
 """
 
 import functools
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
-from app.lamp import LampPair
 from app.tasks import Task
 
 RETRIEVED = 4
 """Records that a prompt is given, fewer where they would not fit."""
+PROMPT_WORDS = (200, 120, 60, 30)
+"""Longest input of a record in a prompt; the next smaller one where the prompt would not fit."""
 
 PATTERNS = {
     "LaMP_1": '"{output}"',
@@ -22,8 +24,25 @@ PATTERNS = {
     "LaMP_7": '"{output}"',
 }
 """How a record stands in a prompt, by LaMP name."""
+OTHER_PATTERN = '"{output}" is what I wrote for "{input}"'
+"""For tasks that LaMP does not have."""
 FOLLOWING = "Following the given patterns "
 BY_A_PERSON = " are written by a person. "
+
+
+class Pair(Protocol):
+    """A record of any kind."""
+
+    @property
+    def input(self) -> str:
+        """What was given; empty where there is the text alone."""
+
+    @property
+    def output(self) -> str:
+        """What the person wrote."""
+
+
+P = TypeVar("P", bound=Pair)
 
 
 def _quiet_index(texts: Sequence[str]) -> Any:
@@ -34,22 +53,22 @@ def _quiet_index(texts: Sequence[str]) -> Any:
     return index
 
 
-def _text(record: LampPair) -> str:
+def _text(record: Pair) -> str:
     """What a record is found by: its input, and for a text alone the text."""
     return record.input or record.output
 
 
-class Retriever:
-    """An index over one person's records."""
+class Retriever(Generic[P]):
+    """An index over one person's records, the oldest first."""
 
-    def __init__(self, records: Sequence[LampPair]) -> None:
+    def __init__(self, records: Sequence[P]) -> None:
         self._records = tuple(records)
 
     @functools.cached_property
     def _index(self) -> Any:
         return _quiet_index([_text(record) for record in self._records])
 
-    def find(self, text: str, count: int) -> list[LampPair]:
+    def find(self, text: str, count: int) -> list[P]:
         """The records most like the text, best first; of equals the newer one, which stands later in the history."""
         import bm25s
         import numpy as np
@@ -68,16 +87,15 @@ def _cut(text: str, words: int) -> str:
     return text if len(kept) <= words else " ".join(kept[:words])
 
 
-def augmented_prompt(task: Task, text: str, found: Sequence[LampPair], words: int) -> str:
+def augmented_prompt(task: Task, text: str, found: Sequence[Pair], words: int) -> str:
     """The task's prompt with records before it; each record's input is cut to so many words.
 
     For LaMP-1 the records' titles stand beside the title that the question names.
     """
-    assert task.lamp is not None
     question = task.prompt(text)
     if not found:
         return question
-    pattern = PATTERNS[task.lamp]
+    pattern = PATTERNS.get(task.lamp or "", OTHER_PATTERN)
     shown = [pattern.format(input=_cut(record.input, words), output=record.output) for record in found]
     if task.lamp == "LaMP_1":
         before, mark, after = question.partition('", which reference')
@@ -85,3 +103,10 @@ def augmented_prompt(task: Task, text: str, found: Sequence[LampPair], words: in
     joined = ", and ".join(shown)
     bridge = BY_A_PERSON if task.lamp == "LaMP_7" else ". "
     return f"{joined}{bridge}{FOLLOWING}{question}"
+
+
+def augmented_prompts(task: Task, text: str, found: Sequence[Pair]) -> Iterator[tuple[int, str]]:
+    """How many records, and the prompt: all of them at length, then shorter and fewer; the first that fits is meant."""
+    for count in range(len(found), 0, -1):
+        for words in PROMPT_WORDS:
+            yield count, augmented_prompt(task, text, found[:count], words)

@@ -1,0 +1,131 @@
+"""`cdcda adapters`: the person's adapters seen, switched, named, deleted, taken out and brought back in."""
+
+import argparse
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from app.cli.printing import say, table
+from app.errors import BadInput
+
+if TYPE_CHECKING:
+    from app.pipeline.workspace import Workspace
+
+Result = Mapping[str, Any]
+FORMS = ("peft", "gguf", "merged", "ollama")
+
+
+def _id_or_none(text: str) -> int | None:
+    if text == "none":
+        return None
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected an adapter's id or none, got {text!r}")
+
+
+def _add_actions(adapters: argparse.ArgumentParser) -> None:
+    actions = adapters.add_subparsers(dest="action", metavar="use | rename | note | delete | export | import")
+    # Given again, so that `--json` may stand at the end; SUPPRESS keeps what stood before.
+    again = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    again.add_argument("--data-dir", metavar="DIR")
+    again.add_argument("--json", action="store_true")
+
+    def add(name: str, help: str) -> argparse.ArgumentParser:
+        return actions.add_parser(name, parents=[again], help=help)
+
+    add("use", "switch one on, or all off").add_argument("id", metavar="ID|none", type=_id_or_none)
+    for name, what, help in (("rename", "NAME", "give one another name"), ("note", "TEXT", "write something down")):
+        action = add(name, help)
+        action.add_argument("id", metavar="ID", type=int)
+        action.add_argument("text", metavar=what)
+    add("delete", "delete one with its files").add_argument("id", metavar="ID", type=int)
+    export = add("export", "write one for other programs, or to bring it back in")
+    export.add_argument("id", metavar="ID", type=int)
+    export.add_argument(
+        "--as",
+        dest="form",
+        choices=FORMS,
+        default="peft",
+        help="a PEFT folder, a GGUF adapter, the whole model as GGUF, or a folder with an Ollama Modelfile (peft)",
+    )
+    export.add_argument("--out", metavar="PATH", help="where to (the exports of the data folder)")
+    bring = add("import", "bring a PEFT folder back in that `export` wrote")
+    bring.add_argument("folder", metavar="FOLDER")
+    bring.add_argument("--name", metavar="NAME", default="", help="what it is called from now on (the folder's name)")
+
+
+def add_adapters(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: list[argparse.ArgumentParser]
+) -> None:
+    """What can be typed after `cdcda adapters`."""
+    adapters = commands.add_parser("adapters", parents=common, help="see, switch, export and import adapters")
+    adapters.add_argument("--use", type=_id_or_none, metavar="ID|none", default=argparse.SUPPRESS)
+    _add_actions(adapters)
+
+
+def _use(workspace: "Workspace", id: int | None) -> None:
+    from personal_store import training
+
+    with workspace.store() as store:
+        training.activate(store, id)
+
+
+def _act(workspace: "Workspace", options: argparse.Namespace) -> Result | None:
+    """What there is to tell of an action; None: the list as it is now."""
+    from app.pipeline import adapters
+
+    if options.action == "export":
+        return {"exported": dataclasses.asdict(adapters.export(workspace, options.id, options.form, options.out))}
+    if options.action == "import":
+        return {"imported": dataclasses.asdict(adapters.bring_in(workspace, options.folder, options.name))}
+    if options.action == "delete":
+        return {"deleted": dataclasses.asdict(adapters.delete(workspace, options.id))}
+    if options.action == "rename":
+        adapters.rename(workspace, options.id, options.text)
+    elif options.action == "note":
+        adapters.note(workspace, options.id, options.text)
+    return None
+
+
+def adapters(workspace: "Workspace", options: argparse.Namespace) -> Result:
+    """`cdcda adapters`."""
+    from personal_store import training
+
+    if "use" in options and options.action:
+        raise BadInput("--use is for `cdcda adapters` alone; leave it out, or leave the word behind `adapters` out.")
+    if "use" in options or options.action == "use":
+        _use(workspace, options.use if "use" in options else options.id)
+    elif options.action and (told := _act(workspace, options)):
+        return told
+    with workspace.store() as store:
+        return {"adapters": [dataclasses.asdict(adapter) for adapter in training.adapters(store)]}
+
+
+def _show_list(adapters: list[Result]) -> None:
+    rows = (
+        (
+            adapter["id"],
+            adapter["name"],
+            adapter["base"],
+            "on" if adapter["active"] else "",
+            "stale" if adapter["stale"] else "",
+            adapter["created_at"][:16],
+            adapter["note"],
+        )
+        for adapter in adapters
+    )
+    table("Adapters", ("id", "name", "base", "switched", "state", "made", "note"), rows)
+
+
+def show_adapters(result: Result) -> None:
+    """The result for people."""
+    if "exported" in result:
+        made = result["exported"]
+        say(f"{made['path']}, {made['bytes'] / 1e6:,.1f} MB.")
+    elif "imported" in result:
+        made = result["imported"]
+        say(f"Adapter {made['id']}, {made['name']}; switch it on with `cdcda adapters use {made['id']}`.")
+    elif "deleted" in result:
+        say(f"Adapter {result['deleted']['id']}, {result['deleted']['name']}, is deleted.")
+    else:
+        _show_list(result["adapters"])

@@ -1,0 +1,205 @@
+"""An adapter in forms that other programs take: PEFT, GGUF adapter, merged GGUF, Ollama's Modelfile.
+
+What leaves stands on the bare model: where an adapter was trained on top of a task base, the two LoRAs become one of
+both ranks, which computes the same. Knows folders and files, no store.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from app.device.adapters import LICENCE
+from app.device.catalogue import LocalModel
+from app.device.finetuning import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from app.device.rendering import Message, end_of_turn, render_prompt
+from app.device.tokenising import Tokeniser
+from app.device.weights import room_on_disk
+from app.errors import AdapterRefused
+
+_FIRST, _SECOND = ".lora_A.weight", ".lora_B.weight"
+_GGUF_FIRST, _GGUF_SECOND = ".lora_a", ".lora_b"
+MODELFILE = "Modelfile"
+_MARKS = ("first", "answer", "second")
+"""Contents of a short conversation, from which the parts of a template are read."""
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
+    return content
+
+
+def _matrices(folder: Path) -> dict[str, tuple[Any, Any]]:
+    """By layer the two matrices in float32, alpha / rank multiplied into the second."""
+    from safetensors.numpy import load_file
+
+    config, tensors = _config(folder), load_file(folder / ADAPTER_WEIGHTS)
+    scale = config["lora_alpha"] / config["r"]
+    layers = [name.removesuffix(_FIRST) for name in tensors if name.endswith(_FIRST)]
+    return {
+        layer: (tensors[layer + _FIRST].astype("float32"), tensors[layer + _SECOND].astype("float32") * scale)
+        for layer in layers
+    }
+
+
+def join(under: Path, over: Path, out: Path) -> None:
+    """Writes the sum of two PEFT LoRAs as one into the folder `out`, with the licence of what `under` learned from.
+
+    [B_u B_o] [A_u; A_o] = B_u A_u + B_o A_o: the rank is the sum of both ranks. Raises AdapterRefused where they have
+    other layers, and DiskFull.
+    """
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    first, second = _matrices(under), _matrices(over)
+    if set(first) != set(second):
+        raise AdapterRefused(
+            f"The adapter {over.name} and its base {under.name} change different layers, so they cannot be joined;"
+            " train the adapter again."
+        )
+    tensors = {}
+    for layer, (rows, columns) in first.items():
+        tensors[layer + _FIRST] = np.concatenate([rows, second[layer][0]])
+        tensors[layer + _SECOND] = np.concatenate([columns, second[layer][1]], axis=1)
+    rank = next(iter(tensors.values())).shape[0]
+    with room_on_disk(out):
+        save_file(tensors, out / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+        (out / ADAPTER_CONFIG).write_text(
+            json.dumps({**_config(over), "r": rank, "lora_alpha": rank}, indent=2), "utf-8"
+        )
+        if (under / LICENCE).is_file():
+            (out / LICENCE).write_bytes((under / LICENCE).read_bytes())
+
+
+def _factors(adapter: Path) -> Mapping[str, tuple[Any, Any]]:
+    """By name of a weight the two matrices of a GGUF adapter, in float32 and scaled; their product is added to it."""
+    import gguf
+
+    reader = gguf.GGUFReader(adapter)
+    alpha = float(reader.get_field(gguf.Keys.Adapter.LORA_ALPHA).contents())
+    tensors = {tensor.name: gguf.quants.dequantize(tensor.data, tensor.tensor_type) for tensor in reader.tensors}
+    names = [name.removesuffix(_GGUF_FIRST) for name in tensors if name.endswith(_GGUF_FIRST)]
+    pairs = {name: (tensors[name + _GGUF_FIRST], tensors[name + _GGUF_SECOND]) for name in names}
+    return {name: (first, alpha / len(first) * second) for name, (first, second) in pairs.items()}
+
+
+def _new_type(tensor: Any) -> str:
+    """What a weight is stored as once it was changed."""
+    import gguf
+
+    return "float32" if tensor.tensor_type == gguf.GGMLQuantizationType.F32 else "float16"
+
+
+def _announce(writer: Any, tensor: Any, changed: bool) -> None:
+    import numpy as np
+
+    if not changed:
+        writer.add_tensor_info(tensor.name, tensor.data.shape, tensor.data.dtype, tensor.n_bytes, tensor.tensor_type)
+        return
+    kind, shape = np.dtype(_new_type(tensor)), [int(size) for size in reversed(tensor.shape)]
+    writer.add_tensor_info(tensor.name, shape, kind, int(tensor.n_elements) * kind.itemsize)
+
+
+def _added(tensor: Any, factors: tuple[Any, Any] | None) -> Any:
+    import gguf
+
+    if factors is None:
+        return tensor.data
+    first, second = factors
+    values = gguf.quants.dequantize(tensor.data, tensor.tensor_type) + second @ first
+    return values.astype(_new_type(tensor))
+
+
+def _copy_metadata(reader: Any, writer: Any) -> None:
+    import gguf
+
+    own = (gguf.Keys.General.ARCHITECTURE, gguf.Keys.General.FILE_TYPE)
+    for field in reader.fields.values():
+        if field.name in own or field.name.startswith("GGUF."):
+            continue
+        kind = field.types[0]
+        sub_type = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
+        writer.add_key_value(field.name, field.contents(), kind, sub_type=sub_type)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+
+
+def merge(base: Path, adapter: Path, out: Path) -> None:
+    """Writes the GGUF model `base` with the GGUF adapter added to its weights to the file `out`.
+
+    What the adapter changes is stored in float16, the rest as it was. A tensor at a time is in memory. Raises
+    AdapterRefused where the adapter changes what the model has not, and DiskFull.
+    """
+    import gguf
+
+    reader, factors = gguf.GGUFReader(base), _factors(adapter)
+    if strange := set(factors) - {tensor.name for tensor in reader.tensors}:
+        raise AdapterRefused(
+            f"The adapter should fit {base.name} but changes {min(strange)}, which that model has not; choose the model"
+            " that it was trained on."
+        )
+    writer = gguf.GGUFWriter(out, reader.get_field(gguf.Keys.General.ARCHITECTURE).contents())
+    _copy_metadata(reader, writer)
+    for tensor in reader.tensors:
+        _announce(writer, tensor, tensor.name in factors)
+    with room_on_disk(out.parent):
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for tensor in reader.tensors:
+            writer.write_tensor_data(_added(tensor, factors.get(tensor.name)))
+        writer.close()
+
+
+def _between(tokeniser: Tokeniser) -> tuple[str, str, str]:
+    """What a template writes before the first content, behind what the person said, and behind an answer."""
+    talk = [Message("user", _MARKS[0]), Message("assistant", _MARKS[1]), Message("user", _MARKS[2])]
+    text = tokeniser.decode(render_prompt(tokeniser, talk))
+    before, rest = text.split(_MARKS[0], 1)
+    behind_user, rest = rest.split(_MARKS[1], 1)
+    behind_answer, end = rest.split(_MARKS[2], 1)
+    if end != behind_user:
+        raise AdapterRefused(
+            "The model's chat template does not treat all turns alike, so it cannot be written as a Modelfile; export"
+            " the merged GGUF instead, which carries the template itself."
+        )
+    return before, behind_user, behind_answer
+
+
+def _common_end(one: str, other: str) -> str:
+    """The longest text that both end with."""
+    length = 0
+    while length < min(len(one), len(other)) and one[-1 - length] == other[-1 - length]:
+        length += 1
+    return one[len(one) - length :]
+
+
+def modelfile(tokeniser: Tokeniser, model: str, adapter: str, licence: str = "") -> str:
+    """An Ollama Modelfile for files beside it; its template gives the very prompts that the adapter learned with.
+
+    Format: https://docs.ollama.com/modelfile. Raises AdapterRefused for a template that cannot be said in Go's.
+    """
+    before, behind_user, behind_answer = _between(tokeniser)
+    opens = _common_end(before, behind_answer)
+    system, closes = before.removesuffix(opens), behind_answer.removesuffix(opens)
+    user = f'{{{{ if eq .Role "user" }}}}{opens}{{{{ .Content }}}}{behind_user}'
+    answer = f'{{{{ else if eq .Role "assistant" }}}}{{{{ .Content }}}}{closes}'
+    template = f"{system}{{{{ range .Messages }}}}{user}{answer}{{{{ end }}}}{{{{ end }}}}"
+    lines = [
+        f"FROM ./{model}",
+        f"ADAPTER ./{adapter}",
+        f'TEMPLATE """{template}"""',
+        f'PARAMETER stop "{tokeniser.decode([end_of_turn(tokeniser)])}"',
+        "PARAMETER temperature 0",
+        *([f'LICENSE """{licence}"""'] if licence else []),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def require_gguf(model: LocalModel) -> Path:
+    """The file of a GGUF model; raises AdapterRefused for a folder of safetensors."""
+    if model.kind != "gguf":
+        raise AdapterRefused(
+            f"This form needs a GGUF base, but {model.name} is a folder of safetensors; export the adapter as a PEFT"
+            " folder or as a GGUF adapter."
+        )
+    return model.path
