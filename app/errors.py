@@ -16,6 +16,7 @@
         Offline             the offline switch is on
         DiskFull            there is no room left; nothing half-written was kept
         PortInUse           the page's port is taken
+        WorkerLost          a process or machine that worked on a run is gone
 
 The store has a tree of its own (personal_store.errors). A surface shows either as it is: SHOWN.
 """
