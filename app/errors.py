@@ -89,3 +89,7 @@ class PortInUse(AppError):
 
 SHOWN = (AppError, StoreError)
 """What a surface catches and shows as one sentence; anything else is a defect."""
+
+
+class WorkerLost(AppError):
+    """A process or machine that worked on a run's units is gone."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy
 
 from cloud_stub.errors import ModelNotUsable, RecordTooLong
-from cloud_stub.llama_library import BLOCK, Context, Logits, Vocabulary, library, open_model
+from cloud_stub.llama_library import Context, Logits, Vocabulary, library, open_model
 from cloud_stub.models import ModelFile
 from cloud_stub.prompts import Prompt
 from cloud_stub.strands import Guide, Strand, choose, without
@@ -27,6 +27,10 @@ SLACK = 16
 SHORTEST = 0.6
 """A rewritten part does not end before it is so many times as long as the example's; a small model would write its
 first sentence alone. The source's prompt is left to the model."""
+
+READ_TOGETHER = 64
+"""Prompt tokens that are read at a time. What earlier prompts left in the context is used in whole groups alone: a
+token is always computed beside the same others: neither its numbers nor a draw depend on what was asked before."""
 
 _PROMPT = 0
 """The sequence that holds the prompt; the samples have the numbers from 1 on."""
@@ -101,13 +105,13 @@ class LlamaModel:
         if ids == self._kept:
             return True
         # The last token is read again in any case: its logits are wanted.
-        same = min(_common(ids, self._kept), len(ids) - 1)
+        same = min(_common(ids, self._kept), len(ids) - 1) // READ_TOGETHER * READ_TOGETHER
         self._kept = []
         self._context.cut(_PROMPT, same)
-        for start in range(same, len(ids), BLOCK):
+        for start in range(same, len(ids), READ_TOGETHER):
             if should_stop():
                 return False
-            (logits,) = self._context.read([(_PROMPT, ids[start : start + BLOCK])])
+            (logits,) = self._context.read([(_PROMPT, ids[start : start + READ_TOGETHER])])
         self._after_prompt = logits.copy()
         self._kept = ids
         return True

@@ -9,14 +9,10 @@ resume with the records that are unfinished. Queue bound and rate limits are eac
 """
 
 import argparse
-import contextlib
-import os
-import secrets
 import signal
 import sys
-import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -27,13 +23,12 @@ from cloud_stub.__main__ import GRACE_SECONDS, choose_token, listen
 from cloud_stub.augmenting import Parts
 from cloud_stub.errors import ServiceError
 from cloud_stub.options import bounds, choose_models, parse_options
+from cloud_stub.ray_cluster import cluster
 from cloud_stub.server import build_app
 
 NAME = "cdcda-cloud"
 PROXY_TAKES = 10_000
 """Requests that Ray hands to a replica at a time: more than it takes, so that its own queue says who comes back."""
-OBJECT_STORE_BYTES = 128 * 1024 * 1024
-"""Shared memory of a cluster of our own; requests pass it only in part, and nothing stays in it."""
 QUIET = {"log_level": "WARNING", "enable_access_log": False}
 """What Ray's own processes say."""
 
@@ -77,32 +72,6 @@ def application(arguments: Mapping[str, str]) -> Any:
     return deployment(builder(options, choose_token()), replicas)
 
 
-@contextlib.contextmanager
-def _cluster() -> Iterator[None]:
-    """The Ray cluster that RAY_ADDRESS names, else one of our own on loopback, whose files are removed afterwards."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    own: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="cdcda-ray-", ignore_cleanup_errors=True) as folder:
-        if "RAY_ADDRESS" not in os.environ:
-            # What keeps Ray's own ports on loopback, for all its name.
-            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-            # Each replica has one port that Ray opens to all addresses: only who knows this token may use it.
-            os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
-            # A busy machine is slow to start Ray's proxy and to answer it: neither is to be taken for dead.
-            os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "30")
-            os.environ.setdefault("RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S", "1")
-            # People's texts are not to be spilled to a disk.
-            kept = {"automatic_object_spilling_enabled": False}
-            own = {"_temp_dir": folder, "object_store_memory": OBJECT_STORE_BYTES, "_system_config": kept}
-        import ray
-
-        ray.init(include_dashboard=False if own else None, logging_level="error", **own)
-        try:
-            yield
-        finally:
-            ray.shutdown()
-
-
 def _check_room(replicas: int) -> None:
     import ray
 
@@ -125,7 +94,7 @@ def run(build: Build, replicas: int, host: str, port: int) -> None:
     """Serve so many replicas of an app at one address until told to end by a signal; raises ServiceError."""
     with listen(host, port) as found:
         port = found.getsockname()[1]
-    with _cluster():
+    with cluster():
         from ray import serve
         from ray.serve.config import HTTPOptions
 

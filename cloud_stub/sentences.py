@@ -78,12 +78,10 @@ class Piece:
         else:
             self.poor.append((agreement, rewrite))
 
-    def ways(self, alone: bool) -> list[str]:
-        """What may stand for the piece, the most different first; alone, the poor ones too, to be judged."""
+    def ways(self, poor: bool) -> list[str]:
+        """What may stand for the piece, the most different first; on request the poor ones too, the best first."""
         good = sorted(self.good, key=lambda text: rouge_l(self.text, text))
-        if alone:
-            return good + [text for _, text in sorted(self.poor, reverse=True)]
-        return good or [self.text]
+        return good + [text for _, text in sorted(self.poor, reverse=True) if poor]
 
 
 def _usable(sample: Sample, text: str) -> str | None:
@@ -108,9 +106,10 @@ def _rewrite(studio: Studio, number: int, piece: Piece) -> int:
 
 def _combined(made: Sequence[Piece], k: int) -> list[tuple[str, ...]]:
     """Up to k distinct texts, as their pieces; text j takes each one's j-th way, starting again if too few."""
-    alone = len(made) == 1
-    ways = [piece.ways(alone) for piece in made]
-    count = len(ways[0]) if alone else k
+    # With no good rewrite of any piece the poor ones go out, for the filters to judge and the person to see.
+    poor = len(made) == 1 or not any(piece.good for piece in made)
+    ways = [piece.ways(poor) or [piece.text] for piece in made]
+    count = len(ways[0]) if len(made) == 1 else k
     return list(dict.fromkeys(tuple(own[number % len(own)] for own in ways) for number in range(min(k, count))))
 
 

@@ -3,6 +3,8 @@
 The search index is not among the rows: it is made anew from the records.
 """
 
+import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -11,8 +13,9 @@ from personal_store.migrations import MIGRATIONS
 from personal_store.store import Row, Store
 
 TABLES = (
-    "jobs", "job_events", "tasks", "records", "pairs", "finished_records", "decisions", "uploads", "training_sets",
-    "adapters", "generations", "comparisons", "changes", "changed_records", "preferences", "sqlite_sequence",
+    "jobs", "job_events", "tasks", "records", "shares", "pairs", "finished_records", "decisions", "uploads",
+    "training_sets", "adapters", "generations", "comparisons", "changes", "changed_records", "preferences",
+    "sqlite_sequence",
 )  # fmt: skip
 """Each behind those that its foreign keys point to."""
 
@@ -20,6 +23,23 @@ SCHEMA = len(MIGRATIONS)
 """The schema that rows are written in; rows of an earlier one can be brought in, those of a later one cannot."""
 
 BATCH = 1_000
+
+BOX = ("shared", "shared_by", "shared_as")
+
+JSON_COLUMNS = frozenset(
+    {"settings", "result", "data", "labels", "record_ids", "pair_ids", "held_out_ids", "manifest", "before", "value"}
+)
+"""Columns, of whatever table, that hold JSON or nothing."""
+
+IMPOSSIBLE = (
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
+"""What a row raises that no store of this program can hold."""
 
 
 def columns(store: Store, table: str) -> tuple[str, ...]:
@@ -42,7 +62,7 @@ def check_empty(store: Store) -> None:
         if store.row(f"SELECT 1 FROM {table} LIMIT 1"):
             raise NotEmpty(
                 "An archive comes back into an empty data folder and this one holds something; name a new folder with"
-                " --data-dir."
+                " --data-dir, or delete everything first."
             )
 
 
@@ -56,17 +76,48 @@ def _known(names: Iterable[str], present: tuple[str, ...], table: str) -> list[s
     return names
 
 
-def put_rows(store: Store, table: str, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Insert rows as they are, ids included; how many. Raises StoreNotReadable for a column that is not known here."""
+def _apart(row: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """A record's own columns and its box, which stood among them up to schema 5."""
+    own = {name: value for name, value in row.items() if name not in BOX}
+    box = {name: row[name] for name in BOX if name in row}
+    touched = box.get("shared") or box.get("shared_by")
+    return own, {"record_id": row.get("id"), **box} if touched else None
+
+
+def _put_row(store: Store, table: str, row: Any, present: tuple[str, ...]) -> None:
+    if not isinstance(row, Mapping) or not row:
+        raise ValueError("it is no object with named fields")
+    for name in JSON_COLUMNS.intersection(row):
+        if row[name] is not None:
+            json.loads(row[name])
+    if table == "sqlite_sequence" and (row.get("name") not in TABLES or type(row.get("seq")) is not int):
+        raise ValueError("it counts the ids of no table")
+    box = None
+    if table == "records":
+        row, box = _apart(row)
+    store.insert(table, {name: row[name] for name in _known(row, present, table)})
+    if box:
+        store.insert("shares", box)
+
+
+def put_rows(store: Store, table: str, rows: Iterable[Any]) -> int:
+    """Insert rows as they are, ids included; how many.
+
+    Raises StoreNotReadable for a table or a column that is not known here, and for a row that cannot be.
+    """
     if table not in TABLES:
         raise StoreNotReadable(
             f"The archive has a table {table!r} that this version does not know; install a newer one."
         )
     present = columns(store, table)
-    count = 0
+    number = 0
     if table in ("preferences", "sqlite_sequence"):
         store.run(f"DELETE FROM {table}")
-    for row in rows:
-        store.insert(table, {name: row[name] for name in _known(row, present, table)})
-        count += 1
-    return count
+    for number, row in enumerate(rows, 1):
+        try:
+            _put_row(store, table, row, present)
+        except IMPOSSIBLE as error:
+            raise StoreNotReadable(
+                f"Row {number} of the archive's table {table} cannot be ({error}); use another copy of the archive."
+            ) from None
+    return number

@@ -251,7 +251,51 @@ ALTER TABLE rebuilt_adapters RENAME TO adapters;
 CREATE UNIQUE INDEX adapters_at_most_one_active ON adapters (active) WHERE active = 1;
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, FINDINGS, ENDS, CHANGES, TASKS, ADAPTERS)
+BLIND = """
+-- Whether the names of the two sides were hidden until the vote, and whether the one with the adapter stood first.
+ALTER TABLE comparisons ADD COLUMN blind INTEGER NOT NULL DEFAULT 0 CHECK (blind IN (0, 1));
+ALTER TABLE comparisons ADD COLUMN after_first INTEGER NOT NULL DEFAULT 0 CHECK (after_first IN (0, 1));
+"""
+
+CURVE = """
+-- A third kind of job, which measures. A check cannot be changed in place: the table is made anew, with the same ids.
+CREATE TABLE new_jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN ('augment', 'train', 'curve')),
+    state TEXT NOT NULL
+        CHECK (state IN ('queued', 'running', 'stopping', 'stopped', 'failed', 'interrupted', 'done')),
+    settings TEXT NOT NULL,
+    result TEXT,
+    error TEXT,
+    process_id INTEGER,
+    heartbeat REAL,
+    created_at TEXT NOT NULL
+) STRICT;
+INSERT INTO new_jobs SELECT id, kind, state, settings, result, error, process_id, heartbeat, created_at FROM jobs;
+DELETE FROM sqlite_sequence WHERE name = 'new_jobs';
+INSERT INTO sqlite_sequence SELECT 'new_jobs', seq FROM sqlite_sequence WHERE name = 'jobs';
+DROP TABLE jobs;
+ALTER TABLE new_jobs RENAME TO jobs;
+"""
+
+SHARES = """
+-- The boxes, apart from the texts: ticking half of a long history must not write every page of its texts anew. A record
+-- without a line here was never touched and is not shared.
+CREATE TABLE shares (
+    record_id INTEGER PRIMARY KEY REFERENCES records (id) ON DELETE CASCADE,
+    shared INTEGER NOT NULL CHECK (shared IN (0, 1)),
+    shared_by TEXT CHECK (shared_by IN ('hand', 'slider')),
+    shared_as TEXT CHECK (shared_as IN ('confirmed', 'redacted'))
+) STRICT;
+INSERT INTO shares SELECT id, shared, shared_by, shared_as FROM records WHERE shared = 1 OR shared_by IS NOT NULL;
+DROP INDEX records_by_shared;
+ALTER TABLE records DROP COLUMN shared;
+ALTER TABLE records DROP COLUMN shared_by;
+ALTER TABLE records DROP COLUMN shared_as;
+CREATE INDEX records_with_findings ON records (written_at) WHERE findings <> '';
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, FINDINGS, ENDS, CHANGES, TASKS, ADAPTERS, BLIND, CURVE, SHARES)
 """Step n leads from `user_version` n to n + 1."""
 
 

@@ -12,8 +12,9 @@ SharedAs = Literal["confirmed", "redacted"]
 ChangeKind = Literal["added", "edited", "deleted"]
 Answer = Literal["text", "label", "rating"]
 Metric = Literal["rouge", "accuracy", "mae"]
+Choice = Literal["before", "after", "same"]
 DecisionKind = Literal["accepted", "edited", "rejected"]
-JobKind = Literal["augment", "train"]
+JobKind = Literal["augment", "train", "curve"]
 JobState = Literal["queued", "running", "stopping", "stopped", "failed", "interrupted", "done"]
 
 ENDED: frozenset[JobState] = frozenset({"stopped", "failed", "interrupted", "done"})
@@ -323,8 +324,24 @@ class Comparison:
     id: int
     before_id: int
     after_id: int
-    vote: Literal["before", "after", "same"] | None
+    vote: Choice | None
     created_at: str
+    blind: bool = False
+    """The person did not know which was which when they voted."""
+    after_first: bool = False
+    """The answer with the adapter stood first."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Votes:
+    """How an adapter's answers were judged beside those without it."""
+
+    adapter_id: int
+    blind: bool
+    """Counted over comparisons whose sides had no names, or over the others."""
+    before: int
+    same: int
+    after: int
 
 
 @dataclasses.dataclass(frozen=True)

@@ -82,7 +82,7 @@ def _screen(job: Job, quiet: bool) -> Iterator[_Screen]:
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        yield _Bar(bar, {"augment": "Augmenting", "train": "Training"}[job.kind])
+        yield _Bar(bar, {"augment": "Augmenting", "train": "Training", "curve": "Measuring"}[job.kind])
 
 
 def _result(job: Job) -> Mapping[str, Any]:

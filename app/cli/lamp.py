@@ -53,6 +53,8 @@ def _add_run(actions: Any) -> None:
     run.add_argument("--device-model", required=True, metavar="NAME_OR_PATH")
     run.add_argument("--cloud-model", required=True, metavar="NAME_OR_PATH", help="a GGUF file")
     run.add_argument("--prompt", choices=("paper", "rewrite", "sentences", "auto"), default="paper")
+    run.add_argument("--engine", choices=("local", "ray"), default="local", help="where units are done (%(default)s)")
+    run.add_argument("--workers", type=_positive, default=2, help="processes of a Ray cluster (%(default)s)")
     _add_training(run.add_argument_group("training"))
     _add_limits(run.add_argument_group("what a pair must reach"))
 
@@ -129,6 +131,7 @@ def _plan(workspace: "Workspace", options: argparse.Namespace) -> Any:
 def _run(workspace: "Workspace", options: argparse.Namespace) -> Result:
     from app.evaluation.plans import Grid
     from app.evaluation.runs import LocalEngine, run
+    from app.evaluation.spreading import RayEngine
 
     grid = Grid(options.methods, options.share, options.k, options.seed)
     with _bar("Units", options.json) as listen:
@@ -136,7 +139,8 @@ def _run(workspace: "Workspace", options: argparse.Namespace) -> Result:
         def hear(done: int, of: int, unit: Any) -> None:
             listen(done, of, f"user {unit.user}, {unit.method}" if unit else "")
 
-        units = run(_plan(workspace, options), grid, options.out, LocalEngine(), hear)
+        engine = RayEngine(options.workers) if options.engine == "ray" else LocalEngine()
+        units = run(_plan(workspace, options), grid, options.out, engine, hear)
     return {"units": units, "out": str(options.out)}
 
 

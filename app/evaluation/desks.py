@@ -20,7 +20,7 @@ from app.device.adapters import GGUF_ADAPTER
 from app.device.bases import TaskBase, served
 from app.device.catalogue import LocalModel
 from app.device.engines import Engine, Sampling, open_engine
-from app.device.finetuning import FineTuning, fine_tune
+from app.device.finetuning import FineTuning, Progress, fine_tune
 from app.device.gguf_adapter import layout_of, write_gguf_adapter
 from app.device.losses import Loss, completion_loss
 from app.device.merging import prepare_on
@@ -29,6 +29,7 @@ from app.device.tokenising import Tokeniser, open_tokeniser
 from app.device.weights import model_hash, room_on_disk
 from app.evaluation.people import hash_of
 from app.lamp import LampPair
+from app.pipeline.context import Stopped
 from app.tasks import Task, find_task
 
 CONTEXT = 2048
@@ -58,14 +59,38 @@ def learning_task(task: Task, pair: LampPair) -> Task:
     return find_task("LaMP_5") if task.lamp == "LaMP_1" else task
 
 
+@dataclasses.dataclass(frozen=True)
+class Watch:
+    """Who follows a desk at work; by default nobody."""
+
+    on_step: Callable[[Progress], None] = lambda _: None
+    """Told after each step of a training."""
+    on_answer: Callable[[], None] = lambda: None
+    """Told after each answer."""
+    should_stop: Callable[[], bool] = lambda: False
+    """Asked before each step and each answer; once it is true, Stopped is raised."""
+
+
 class Desk:
     """One model at work: loaded when the first answer is asked for, freed by `close`."""
 
-    def __init__(self, model: LocalModel, cache: Path, base: TaskBase | None = None) -> None:
-        """`cache` keeps answers and prepared weights; `base` is added to the weights, in training and in answering."""
+    def __init__(
+        self,
+        model: LocalModel,
+        cache: Path,
+        base: TaskBase | None = None,
+        prepared: Path | None = None,
+        watch: Watch | None = None,
+    ) -> None:
+        """`cache` keeps answers and, unless `prepared` is where they lie already, prepared weights.
+
+        `base` is added to the weights, in training and in answering.
+        """
         self.model = model
         self.base = base
         self._cache = cache
+        self._prepared = prepared or cache / "prepared"
+        self._watch = watch or Watch()
         self._engine: Engine | None = None
 
     @functools.cached_property
@@ -111,15 +136,17 @@ class Desk:
 
     def prepared(self) -> Path:
         """The weights that an adapter is trained on."""
-        return prepare_on(self.model, self.base, self._cache / "prepared", lambda _: None)
+        return prepare_on(self.model, self.base, self._prepared, lambda _: None)
 
     def _write(self, prompts: Sequence[Sequence[int]], sampling: Sampling, adapter: Path | None) -> list[str]:
-        base = served(self.base, self.model, self._cache / "prepared") if self.base else None
-        engine = self.engine()
-        return [
-            "".join(piece.text for piece in engine.stream(prompt, adapter, sampling, base)).strip()
-            for prompt in prompts
-        ]
+        base = served(self.base, self.model, self._prepared) if self.base else None
+        engine, written = self.engine(), []
+        for prompt in prompts:
+            if self._watch.should_stop():
+                raise Stopped
+            written.append("".join(piece.text for piece in engine.stream(prompt, adapter, sampling, base)).strip())
+            self._watch.on_answer()
+        return written
 
     def answer(self, task: Task, prompts: Sequence[Sequence[int]]) -> Answered:
         """The model's answers with no adapter, most probable token by token."""
@@ -171,7 +198,10 @@ class Desk:
         """Trains an adapter into the folder, in the form that the engine reads; what came of it."""
         started = time.monotonic()
         prepared = self.prepared()
-        outcome = fine_tune(prepared, examples, (), settings, folder, lambda _: None, lambda: False, loss=loss)
+        watch = self._watch
+        outcome = fine_tune(prepared, examples, (), settings, folder, watch.on_step, watch.should_stop, loss=loss)
+        if outcome.stopped:
+            raise Stopped
         if self.model.kind == "gguf":
             write_gguf_adapter(folder, layout_of(prepared), folder / GGUF_ADAPTER)
         return {

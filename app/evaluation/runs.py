@@ -41,7 +41,7 @@ class Engine(Protocol):
     """Where units are worked off."""
 
     def work_off(self, plan: Plan, out: Path, units: Sequence[Unit], largest: Largest) -> Iterator[Unit]:
-        """Does every unit and yields it once its file is there."""
+        """Does every unit, writes its file and yields it; raises AppErrors."""
 
 
 def _base(plan: Plan, people: People, model: LocalModel, out: Path) -> TaskBase | None:
@@ -60,7 +60,6 @@ class Workbench:
         # Read by OpenMP when torch or llama.cpp is first loaded, which is later.
         share_cores()
         self._plan = plan
-        self._out = out
         self._cache = Path(plan.cache).expanduser() if plan.cache else out
         self.people = people_of(plan)
         self._targets = {target.user: target for target in self.people.targets}
@@ -85,14 +84,11 @@ class Workbench:
             self._address = self._closing.enter_context(start_local_service(workspace, cloud.path)).address
         return self._address
 
-    def do(self, unit: Unit) -> None:
-        """Works a unit off and writes its result, unless it is there."""
-        path = self._out / unit.file
-        if path.is_file():
-            return
+    def work(self, unit: Unit) -> dict[str, Any]:
+        """Works a unit off; its result."""
         target = self._targets[unit.user]
         method = next(method for method in METHODS if method.name == unit.method)
-        write_json(path, self._result(unit, target, method))
+        return self._result(unit, target, method)
 
     def _result(self, unit: Unit, target: Target, method: Method) -> dict[str, Any]:
         started = time.monotonic()
@@ -139,7 +135,7 @@ class LocalEngine:
         """See Engine."""
         with Workbench(plan, out, largest, self._address) as bench:
             for unit in units:
-                bench.do(unit)
+                write_json(out / unit.file, bench.work(unit))
                 yield unit
 
 

@@ -4,13 +4,16 @@ A ZIP file with `manifest.json`, a JSON Lines file a table, and the adapters' fo
 for row, ids, ledger and settings included.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import hashlib
 import json
 import os
+import shutil
 import zipfile
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -104,20 +107,20 @@ def _manifest(file: zipfile.ZipFile, name: str) -> dict[str, Any]:
         known = manifest["format"] == FORMAT
         newer = manifest["version"] > VERSION or manifest["schema"] > archive.SCHEMA
         unpacked = sum(info.file_size for info in file.infolist())
-        listed = {f"tables/{table}.jsonl" for table in manifest["tables"]} | set(manifest["files"])
-    except (KeyError, ValueError, TypeError):
+        tables = {f"tables/{table}.jsonl": str(listed["sha256"]) for table, listed in manifest["tables"].items()}
+        hashes = tables | dict(manifest["files"])
+    except (KeyError, ValueError, TypeError, AttributeError):
         raise refused from None
-    if not known or unpacked > MOST_BYTES or listed != set(file.namelist()) - {MANIFEST}:
+    if not known or unpacked > MOST_BYTES or set(hashes) != set(file.namelist()) - {MANIFEST}:
         raise refused
     if newer:
         raise FileNotUsable(f"{name} was written by a newer version of the program; install that version first.")
-    return dict(manifest)
+    return {**manifest, "hashes": hashes}
 
 
 def _check_whole(file: zipfile.ZipFile, manifest: dict[str, Any], name: str) -> None:
     """Raise FileNotUsable unless every file of the archive is as it was written."""
-    hashes = {f"tables/{table}.jsonl": listed["sha256"] for table, listed in manifest["tables"].items()}
-    for member, expected in (hashes | manifest["files"]).items():
+    for member, expected in manifest["hashes"].items():
         sha256 = hashlib.sha256()
         with file.open(member) as stream:
             while block := stream.read(1 << 20):
@@ -126,10 +129,35 @@ def _check_whole(file: zipfile.ZipFile, manifest: dict[str, Any], name: str) -> 
             raise FileNotUsable(f"{name} is damaged ({member}); use another copy of it.")
 
 
-def _rows(file: zipfile.ZipFile, table: str) -> Iterator[Row]:
+def _check_folder(row: Any) -> None:
+    """Raise FileNotUsable for an adapter that would lie elsewhere than among the adapters."""
+    folder = row.get("folder") if isinstance(row, dict) else None
+    if isinstance(folder, str) and (folder in (".", "..") or set(folder) & set("/\\\0")):
+        raise FileNotUsable(
+            f"A row of the archive's table adapters names the folder {folder!r}, which is no adapter's; use another"
+            " copy of the archive."
+        )
+
+
+def _rows(file: zipfile.ZipFile, table: str) -> Generator[Any, None, None]:
     with file.open(f"tables/{table}.jsonl") as stream:
         for line in stream:
-            yield json.loads(line)
+            row = json.loads(line)
+            if table == "adapters":
+                _check_folder(row)
+            yield row
+
+
+@contextlib.contextmanager
+def _all_or_nothing(folder: Path) -> Iterator[None]:
+    """Take away again what a block put into a folder, unless it ends well."""
+    before = set(folder.iterdir())
+    try:
+        yield
+    except BaseException:
+        for path in set(folder.iterdir()) - before:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        raise
 
 
 def _take_adapters(workspace: Workspace, file: zipfile.ZipFile, members: Iterable[str], name: str) -> None:
@@ -142,18 +170,35 @@ def _take_adapters(workspace: Workspace, file: zipfile.ZipFile, members: Iterabl
         path.write_bytes(file.read(member))
 
 
+def _take_in(workspace: Workspace, store: Store, file: zipfile.ZipFile, name: str) -> tuple[dict[str, int], int]:
+    """The rows of each table and the number of files that came in."""
+    manifest = _manifest(file, name)
+    _check_whole(file, manifest, name)
+    with _all_or_nothing(workspace.adapters), store.change():
+        archive.check_empty(store)
+        rows = {}
+        for table in manifest["tables"]:
+            # Closed here: an error keeps what it came through alive, and with it the open file.
+            with contextlib.closing(_rows(file, table)) as read:
+                rows[table] = archive.put_rows(store, table, read)
+        _take_adapters(workspace, file, manifest["files"], name)
+    return rows, len(manifest["files"])
+
+
+UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError)
+"""What `zipfile` and `json` raise for a file that is cut short, damaged, encrypted or packed in an unknown way."""
+
+
 def import_archive(workspace: Workspace, path: Path | str) -> Archived:
-    """Bring an archive back into an empty data folder, all of it or nothing; raises FileNotUsable, NotEmpty."""
+    """Bring an archive back into an empty data folder, all of it or nothing.
+
+    Raises FileNotUsable, NotEmpty, and StoreNotReadable for rows that cannot be.
+    """
     path = Path(path)
     try:
         with zipfile.ZipFile(path) as file, workspace.store() as store:
-            manifest = _manifest(file, path.name)
-            _check_whole(file, manifest, path.name)
-            with store.change():
-                archive.check_empty(store)
-                rows = {table: archive.put_rows(store, table, _rows(file, table)) for table in manifest["tables"]}
-                _take_adapters(workspace, file, manifest["files"], path.name)
-    except (OSError, zipfile.BadZipFile, ValueError) as error:
+            rows, files = _take_in(workspace, store, file, path.name)
+    except UNREADABLE as error:
         what = getattr(error, "strerror", None) or "it is no whole archive"
         raise FileNotUsable(f"{path} cannot be read ({what}); check the file.") from None
-    return Archived(str(path), rows, len(manifest["files"]), path.stat().st_size)
+    return Archived(str(path), rows, files, path.stat().st_size)

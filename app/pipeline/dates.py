@@ -2,6 +2,7 @@
 
 import datetime
 import email.utils
+import functools
 import re
 from collections.abc import Sequence
 
@@ -59,10 +60,11 @@ def _from_mail(text: str) -> str | None:
         return None
 
 
+@functools.lru_cache(maxsize=10_000)
 def to_iso(text: str, month_first: bool = False) -> str | None:
     """The ISO 8601 form of a date (a year or a day stays one, a moment becomes UTC), or None where it is no date."""
     text = text.strip()
-    if not text or not any(character.isdigit() for character in text) or len(text) > 60:
+    if not re.search(r"\d", text) or len(text) > 60:
         return None
     if re.fullmatch(r"(19|20)\d\d", text):
         return text

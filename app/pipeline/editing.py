@@ -1,4 +1,4 @@
-"""Records by hand: added, edited, given another task, deleted, and all of it undone."""
+"""Records by hand: added, kept of an answer, edited, given another task, deleted, and all of it undone."""
 
 from collections.abc import Sequence
 
@@ -11,6 +11,7 @@ from app.pipeline.workspace import Workspace
 from app.tasks import Task
 from cloud_stub.schemas import MAX_TEXT
 from personal_store import changes
+from personal_store.errors import AlreadyStored
 from personal_store.nouns import Change, NewRecord, Record
 
 WRITTEN_HERE = "written here"
@@ -38,6 +39,17 @@ def add(workspace: Workspace, task: str, input: str, output: str, date: str | No
     _check_label(found, target)
     with workspace.store() as store:
         return changes.add_record(store, examined(NewRecord(found.name, source, target, when, WRITTEN_HERE)))
+
+
+def keep_answer(workspace: Workspace, task: str, input: str, output: str, date: str | None = None) -> Record | None:
+    """Make an answer that the person likes a record of their history, not shared; None where it is one already.
+
+    Can be undone like any addition; raises BadInput for texts and tasks that `add` refuses.
+    """
+    try:
+        return add(workspace, task, input, output, date)
+    except AlreadyStored:
+        return None
 
 
 def edit(

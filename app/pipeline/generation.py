@@ -5,18 +5,21 @@ import functools
 import hashlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from app.errors import AdapterRefused, BadInput
+from app.pipeline import editing
 from app.pipeline.models import device_model
 from app.pipeline.retrieval import Retriever, augmented_prompts
 from app.pipeline.tasks import find_task
 from app.pipeline.workspace import Workspace
 from app.tasks import Task
 from personal_store import generations, records, training
-from personal_store.nouns import Adapter, Generation, NewGeneration, NewRecord, Record
+from personal_store.errors import NotFound
+from personal_store.nouns import Adapter, Generation, NewGeneration, Record
+from personal_store.store import Store
 
 if TYPE_CHECKING:
     from app.device.bases import TaskBase
@@ -30,7 +33,6 @@ AdapterChoice = int | Literal["latest", "none", "active", "personal"]
 
 CONTEXT = 2048
 """Tokens of prompt and answer together."""
-WRITTEN_HERE = "written here"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Draft:
     """How many of the person's records stood in the prompt."""
     generation: Generation | None = None
     """Set in the last draft, once the answer is stored."""
+
+
+def never() -> bool:
+    """Nobody asks to stop."""
+    return False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,11 +192,13 @@ class Writer:
         earlier: Sequence["Message"] = (),
         base_of: int | None = None,
         retrieved: int = 0,
+        should_stop: Callable[[], bool] = never,
     ) -> Iterator[Draft]:
         """The answer as it grows; its last draft is the stored one. `earlier` are the turns of a conversation before.
 
         `base_of` is an adapter whose task base is used without it: the other side of a comparison. `retrieved` is how
-        many of the person's most similar records stand in the prompt, fewer where they would not fit.
+        many of the person's most similar records stand in the prompt, fewer where they would not fit. What is there
+        when `should_stop` turns true is kept as the answer.
         Raises BadInput, AdapterRefused, NotFound, ModelMissing and ModelDamaged.
         """
         from app.device.engines import Sampling
@@ -220,6 +229,8 @@ class Writer:
         for piece in pieces:
             written, tokens = written + piece.text, piece.tokens
             yield Draft(written, tokens=tokens, seconds=time.monotonic() - started, **label)
+            if should_stop():
+                break
         seconds = time.monotonic() - started
         stored = self._keep(chosen, text, label, under, sampling, asked.ids, written.strip(), tokens, seconds)
         yield Draft(written.strip(), tokens=tokens, seconds=seconds, generation=stored, **label)
@@ -269,12 +280,41 @@ class Writer:
             self._loaded = None
 
 
-def keep_answer(workspace: Workspace, generation_id: int) -> int | None:
-    """Make an answer that the person likes a record of their history; its id, None where it is one already."""
+def _adapter_name(store: Store, id: int | None) -> str | None:
+    if id is None:
+        return None
+    try:
+        return training.get_adapter(store, id).name
+    except NotFound:
+        return f"adapter {id}, deleted"
+
+
+def stored_draft(store: Store, id: int) -> Draft:
+    """A stored answer as it was shown; raises NotFound."""
+    answer = generations.get_generation(store, id)
+    base, model = answer.settings.get("task_base"), str(answer.settings.get("model", ""))
+    return Draft(
+        answer.text,
+        answer.adapter_id,
+        _adapter_name(store, answer.adapter_id),
+        base["name"] if base else None,
+        model,
+        answer.tokens,
+        answer.seconds,
+        int(answer.settings.get("records", 0)),
+        answer,
+    )
+
+
+def keep_answer(workspace: Workspace, generation_id: int, text: str | None = None) -> int | None:
+    """Make an answer that the person likes a record of their history; its id, None where it is one already.
+
+    `text` takes its place where the person has changed it. Raises NotFound and BadInput.
+    """
     with workspace.store() as store:
         answer = generations.get_generation(store, generation_id)
-        if not answer.text:
-            raise BadInput("An empty answer cannot become a record; keep another one.")
-        new = NewRecord(answer.task, answer.prompt, answer.text, answer.created_at, WRITTEN_HERE)
-        added = records.add_records(store, [new]).added
-    return added[0] if added else None
+    kept_text = answer.text if text is None else text
+    if not kept_text.strip():
+        raise BadInput("An empty answer cannot become a record; keep another one.")
+    kept = editing.keep_answer(workspace, answer.task, answer.prompt, kept_text, answer.created_at)
+    return kept.id if kept else None

@@ -4,10 +4,12 @@ Columns and the task are guessed, can be named instead, and each row that cannot
 Nothing is stored when the file as a whole cannot be used.
 """
 
+import contextlib
 import csv
 import dataclasses
+import gc
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from app import lamp
@@ -372,6 +374,19 @@ def _without_twins(
     return kept, near
 
 
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Pause the collector: it would walk hundreds of thousands of rows again and again, none of them in a cycle."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+@_uncollected()
 def import_file(
     workspace: Workspace,
     path: Source,

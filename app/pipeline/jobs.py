@@ -54,14 +54,22 @@ class TrainSettings:
     """Task base to train on top of: its name, "automatic" or "none"; None: the person's choice for the task."""
 
 
-def _spawn(workspace: Workspace, job_id: int, address: CloudAddress | None) -> None:
+WORKERS: Mapping[JobKind, str] = {
+    "augment": "app.pipeline.worker",
+    "train": "app.pipeline.worker",
+    "curve": "app.evaluation.worker",
+}
+"""The module that is run for a job of each kind: what measures knows more than this room does."""
+
+
+def _spawn(workspace: Workspace, job_id: int, kind: JobKind, address: CloudAddress | None) -> None:
     environment = child_environment()
     for name in (URL_VARIABLE, TOKEN_VARIABLE):
         environment.pop(name, None)
     if address is not None:
         environment |= {URL_VARIABLE: address.url, TOKEN_VARIABLE: address.token}
     _children[workspace.store_path, job_id] = subprocess.Popen(
-        [sys.executable, "-m", "app.pipeline.worker", str(job_id), "--data-dir", str(workspace.data_dir)],
+        [sys.executable, "-m", WORKERS[kind], str(job_id), "--data-dir", str(workspace.data_dir)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -141,7 +149,7 @@ def events(workspace: Workspace, job_id: int, after: int = 0) -> tuple[JobEvent,
 def _create(workspace: Workspace, kind: JobKind, settings: Mapping[str, Any], address: CloudAddress | None) -> Job:
     with workspace.store() as store:
         job = jobs.create_job(store, kind, settings)
-    _spawn(workspace, job.id, address)
+    _spawn(workspace, job.id, kind, address)
     return job
 
 
@@ -176,6 +184,11 @@ def start_train(workspace: Workspace, settings: TrainSettings | None = None) -> 
     return _create(workspace, "train", dataclasses.asdict(settings), None)
 
 
+def start_measuring(workspace: Workspace, settings: Mapping[str, Any]) -> Job:
+    """Measure in a job what sharing brought; `app.evaluation.curve.start` says whether that can be done."""
+    return _create(workspace, "curve", settings, None)
+
+
 def stop_job(workspace: Workspace, job_id: int) -> Job:
     """Ask a job to stop; what it made is kept. Raises JobRefused where it has ended."""
     refresh(workspace)
@@ -208,7 +221,7 @@ def resume_job(workspace: Workspace, job_id: int, address: CloudAddress | None =
             raise JobRefused(f"Job {job_id} was resumed elsewhere just now; see `cdcda jobs`.")
         jobs.heartbeat(store, job_id)
         jobs.set_state(store, job_id, "queued", process_id=os.getpid())
-    _spawn(workspace, job_id, address)
+    _spawn(workspace, job_id, job.kind, address)
     return get(workspace, job_id)
 
 

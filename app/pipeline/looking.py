@@ -18,6 +18,8 @@ ENDS = 8
 """Words at either end that must be the same before two records are compared."""
 ALIKE = 0.9
 """Least share of common words, of all words of the two (Jaccard on the bags of words)."""
+OUTER = 120
+"""Characters at either end of a text in which so many words are looked for first."""
 MOST_COMPARED = 25
 """Records that one is compared with: many may begin with the same words without being the same."""
 AT_ONCE = 2_000
@@ -33,10 +35,21 @@ def _key(words: Sequence[str]) -> int:
     return zlib.crc32(" ".join(words).encode())
 
 
+def _outer_words(text: str) -> tuple[list[str], list[str]]:
+    """The first and the last words; of a long text its middle is not looked at."""
+    if len(text) > 2 * OUTER:
+        first, last = _words(text[:OUTER]), _words(text[-OUTER:])
+        # One word more than is wanted: the cut may have gone through that one.
+        if len(first) > ENDS and len(last) > ENDS:
+            return first[:ENDS], last[-ENDS:]
+    words = _words(text)
+    return words[:ENDS], words[-ENDS:]
+
+
 def ends(task: str, input: str) -> tuple[int, int]:
     """Hashes of the first and the last words of an input; a last one is never equal to a first one."""
-    words = _words(input)
-    return _key([task, "first", *words[:ENDS]]), _key([task, "last", *words[-ENDS:]])
+    first, last = _outer_words(input)
+    return _key([task, "first", *first]), _key([task, "last", *last])
 
 
 def alike(one: str, other: str) -> bool:
@@ -82,16 +95,22 @@ class Known:
 
     def __init__(self, store: Store, coming: Iterable[NewRecord]) -> None:
         self._by_end: dict[int, list[tuple[str, NewRecord | Record]]] = {}
-        wanted = {end for record in coming if record.ends for end in record.ends}
+        counts = Counter(end for record in coming for end in record.ends or ())
+        # Most ends stand alone in their file, and nothing will ever be compared by them.
+        for end, count in counts.items():
+            if count > 1:
+                self._by_end[end] = []
         if records.count_records(store).total:
             look(store)
-            for record, *places in records.with_ends(store, wanted):
+            for record, *places in records.with_ends(store, counts):
+                for place in places:
+                    self._by_end.setdefault(place, [])
                 self._enter(f"record {record.id}", record, places)
 
     def _enter(self, name: str, record: NewRecord | Record, places: Iterable[int]) -> None:
         for place in places:
-            others = self._by_end.setdefault(place, [])
-            if len(others) < MOST_COMPARED:
+            others = self._by_end.get(place)
+            if others is not None and len(others) < MOST_COMPARED:
                 others.append((name, record))
 
     def twin(self, record: NewRecord, name: str) -> str | None:

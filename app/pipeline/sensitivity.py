@@ -36,15 +36,14 @@ PATTERNS: dict[str, re.Pattern[str]] = {
 """In the order in which they claim a stretch of text. A name needs a recogniser; without one only an introduction is
 found."""
 
+DIGIT = re.compile(r"\d")
 MANY_DIGITS = re.compile(r"\d[\d .()/+-]{5,}\d")
 """In every card, phone and social security number."""
-ACCOUNT = re.compile(r"[A-Z]{2}\d\d")
-HOUSE_NUMBER = re.compile(r"\d [A-ZÄÖÜ]|(?:straße|strasse|gasse|weg|platz) \d")
-SECRET_WORDS = (
-    "sk-", "sk_", "pk-", "pk_", "ghp", "gho", "glpat", "xox", "akia", "eyj", "-----begin", "passw",
-    "secret", "key", "token",
-)  # fmt: skip
-"""One of them is in every key or token."""
+ACCOUNT = re.compile(r"[A-Z][A-Z]\d\d")
+NUMBER_FIRST, NUMBER_LAST = re.compile(r"\d [A-ZÄÖÜ]"), re.compile(r"[egz] \d")
+"""One of them is in every address; a street's German name ends with e, g or z."""
+SECRET_WORD = re.compile("sk[-_]|pk[-_]|gh[po]|glpat|xox|akia|eyj|-----begin|passw|secret|key|token")
+"""One of them is in every key or token, in lower case."""
 
 
 def luhn_holds(number: str) -> bool:
@@ -77,16 +76,17 @@ class Finding:
 def _possible(text: str) -> Iterator[str]:
     """Kinds that can be in the text at all: a few quick looks spare most texts the patterns."""
     lowered = text.lower()
-    if any(word in lowered for word in SECRET_WORDS):
+    if SECRET_WORD.search(lowered):
         yield "key or token"
     if "@" in text:
         yield from ("web address with a password", "e-mail address")
-    if ACCOUNT.search(text):
-        yield "account number"
-    if MANY_DIGITS.search(text):
-        yield from ("card number", "social security number", "phone number")
-    if HOUSE_NUMBER.search(text):
-        yield "street address"
+    if DIGIT.search(text):
+        if ACCOUNT.search(text):
+            yield "account number"
+        if MANY_DIGITS.search(text):
+            yield from ("card number", "social security number", "phone number")
+        if NUMBER_FIRST.search(text) or NUMBER_LAST.search(text):
+            yield "street address"
     if "my name is" in lowered or "ich hei" in lowered or "je m'app" in lowered:
         yield "name"
 
@@ -142,10 +142,11 @@ def redact(*texts: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
 
 
 def restore(text: str, meanings: Mapping[str, str]) -> str:
-    """The text with what its placeholders stand for."""
-    for name, meaning in meanings.items():
-        text = text.replace(name, meaning)
-    return text
+    """The text with what its placeholders stand for, in whatever case a model wrote them."""
+    known = {name.lower(): meaning for name, meaning in meanings.items()}
+    if not known:
+        return text
+    return re.sub("|".join(map(re.escape, known)), lambda found: known[found[0].lower()], text, flags=re.IGNORECASE)
 
 
 def exposure(text: str) -> float:

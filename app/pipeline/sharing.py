@@ -35,7 +35,7 @@ class Shared:
     """What is shared now."""
 
     shared: tuple[int, ...]
-    """Ids, oldest record first."""
+    """Ids, in their order."""
     total: int
 
 

@@ -26,7 +26,8 @@ from personal_store.nouns import Job
 
 BEAT_SECONDS = 1.0
 TURN_SECONDS = 0.5
-BODIES: Mapping[str, Callable[[JobContext], Mapping[str, Any]]] = {"augment": augment.run, "train": finetune.run}
+Bodies = Mapping[str, Callable[[JobContext], Mapping[str, Any]]]
+BODIES: Bodies = {"augment": augment.run, "train": finetune.run}
 
 
 class _Watch:
@@ -163,10 +164,10 @@ def _stopped(context: JobContext, orphaned: bool) -> None:
         jobs.move(store, context.job.id, ["queued", "running"], "interrupted" if orphaned else "stopped")
 
 
-def _work(context: JobContext, watch: _Watch) -> None:
+def _work(context: JobContext, watch: _Watch, bodies: Bodies) -> None:
     try:
         _wait_for_turn(context)
-        _finish(context, BODIES[context.job.kind](context))
+        _finish(context, bodies[context.job.kind](context))
     except Stopped:
         _stopped(context, watch.orphaned)
     except Exception as error:
@@ -183,8 +184,8 @@ def _take(workspace: Workspace, job_id: int) -> Job:
         return job
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Do one job; its outcome is in the store."""
+def main(arguments: list[str] | None = None, bodies: Bodies = BODIES) -> int:
+    """Do one job; its outcome is in the store. `bodies` is the work of each kind."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("job", type=int)
     parser.add_argument("--data-dir", required=True)
@@ -196,7 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     watch = _Watch(workspace, job.id)
     watch.start()
-    _work(JobContext(workspace, job, watch.stop.is_set, watch.interruptible), watch)
+    _work(JobContext(workspace, job, watch.stop.is_set, watch.interruptible), watch, bodies)
     # The listening thread sits in a read that only ends with the parent.
     sys.stdout.flush()
     os._exit(0)

@@ -14,6 +14,7 @@ from app.pipeline.workspace import Workspace
 from app.ui import strings, views
 from app.ui.notices import shown
 from app.ui.parts import drawn
+from app.ui.uploads import gone_after
 
 SAMPLE = importlib.resources.files("assets") / "sample" / "history.csv"
 FILE_TYPES = [".csv", ".tsv", ".json", ".jsonl", ".txt", ".md", ".markdown"]
@@ -117,16 +118,17 @@ class Actions:
         source = brought(files, pasted)
         if source is None:
             raise BadInput("There is nothing to import; choose a file or paste a text first.")
-        done = importing.import_file(
-            self._workspace,
-            source,
-            task=task or None,
-            input=input or None,
-            output=output or None,
-            date=date or None,
-            user=(person or "").strip() or None,
-            listen=lambda done, total: progress((done, total), desc=strings.IMPORTING, unit="records"),
-        )
+        with gone_after(files or ()):
+            done = importing.import_file(
+                self._workspace,
+                source,
+                task=task or None,
+                input=input or None,
+                output=output or None,
+                date=date or None,
+                user=(person or "").strip() or None,
+                listen=lambda done, total: progress((done, total), desc=strings.IMPORTING, unit="records"),
+            )
         return views.imported_report(done)
 
     def take_in_sample(self) -> views.View:

@@ -3,6 +3,7 @@
 Importing this module does nothing but import Gradio; `build_ui` makes the page, app/__main__ launches it.
 """
 
+import os
 from typing import Any
 
 import gradio as gr
@@ -10,6 +11,7 @@ import gradio as gr
 from app.pipeline import jobs
 from app.ui import state, strings
 from app.ui.history import HistoryTab, build_history
+from app.ui.insights import InsightsTab, build_insights
 from app.ui.notices import shown
 from app.ui.parts import drawn
 from app.ui.personalise import PersonaliseTab, build_personalise
@@ -26,24 +28,37 @@ AT_ONCE = 16
 """Handlers of one kind that may run together; Gradio's own limit of one would make two tabs wait for each other."""
 
 
+def _keep_no_statistics() -> None:
+    """Gradio would make a pandas table of its last 10,000 events after every one of them: each tick slower than the one
+    before, and pandas in memory. The table is drawn at a route that is not open here.
+    """
+    os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
+    os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000000"
+
+
 def _wire_loading(tabs: dict[str, gr.Tab], history: HistoryTab, share: ShareTab, review: ReviewTab) -> None:
     """Draw a list again whenever its tab is opened."""
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     tabs["history"].select(history.load, history.query, history.listing, **quiet)
+    tabs["history"].select(history.choices, None, history.query[1], **quiet)
     tabs["share"].select(share.load, share.query, [share.listing, share.weak, share.task], **quiet)
     tabs["review"].select(review.load, review.query, review.cards, **quiet)
 
 
-def _wire_states(tabs: dict[str, gr.Tab], personalise: PersonaliseTab, write: WriteTab, settings: SettingsTab) -> None:
+def _wire_states(
+    tabs: dict[str, gr.Tab], personalise: PersonaliseTab, write: WriteTab, insights: InsightsTab, settings: SettingsTab
+) -> None:
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     tabs["personalise"].select(personalise.load, None, personalise.loaded, **quiet)
-    tabs["write"].select(write.load, write.task, write.samples, **quiet)
+    tabs["insights"].select(insights.load, None, insights.loaded, **quiet)
+    tabs["write"].select(write.load, write.task, write.loaded, **quiet)
     tabs["settings"].select(settings.load, None, settings.loaded, **quiet)
 
 
 def build_ui(services: Services) -> gr.Blocks:
     """The page as Gradio blocks; launch it with `launch_options()`."""
     tabs: dict[str, gr.Tab] = {}
+    _keep_no_statistics()
     with gr.Blocks(title=strings.APP, analytics_enabled=False, fill_width=True) as page:
         with gr.Row(elem_classes="page-header"):
             header = drawn("header", elem_id="header")
@@ -58,15 +73,24 @@ def build_ui(services: Services) -> gr.Blocks:
                 personalise = build_personalise(services)
             with gr.Tab(strings.WRITE, id="write") as tabs["write"]:
                 write = build_write(services)
-            with gr.Tab(strings.SETTINGS, id="settings") as tabs["settings"]:
+            with gr.Tab(strings.INSIGHTS, id="insights") as tabs["insights"]:
+                insights = build_insights(services)
+            with gr.Tab(strings.SETTINGS, id="settings", alignment="right") as tabs["settings"]:
                 settings = build_settings(services)
 
         def look() -> tuple[Any, ...]:
             """The header and the state of every job, as it is now."""
             jobs.refresh(services.workspace)
-            return state.header_view(services), *share.poll(), *personalise.poll(), *settings.poll()
+            return (
+                state.header_view(services),
+                *share.poll(),
+                *personalise.poll(),
+                *write.poll(),
+                *insights.poll(),
+                *settings.poll(),
+            )
 
-        seen = [header, *share.polled, *personalise.polled, *settings.polled]
+        seen = [header, *share.polled, *personalise.polled, *write.polled, *insights.polled, *settings.polled]
         timer = gr.Timer(EVERY)
         gr.on(
             [timer.tick, page.load],
@@ -80,7 +104,7 @@ def build_ui(services: Services) -> gr.Blocks:
         page.load(history.load, history.query, history.listing, show_progress="hidden", api_visibility="private")
         page.load(review.load_thresholds, None, review.thresholds, show_progress="hidden", api_name="thresholds")
         _wire_loading(tabs, history, share, review)
-        _wire_states(tabs, personalise, write, settings)
+        _wire_states(tabs, personalise, write, insights, settings)
     page.queue(default_concurrency_limit=AT_ONCE, api_open=False)
     return page
 

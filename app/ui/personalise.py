@@ -47,7 +47,7 @@ def examples_view(services: Services) -> views.View:
     try:
         found = dataset.gather(services.workspace)
     except SHOWN as error:
-        return views.notice(strings.NOT_READY, str(error), "warn")
+        return views.notice(strings.NOT_READY, str(error), "warn", tab="history")
     own = sum(text.pair_id is None for text in found.texts)
     pairs = len(found.texts) - own
     held_out = f"the {len(found.held_out)} newest records and their pairs are held out"

@@ -1,9 +1,7 @@
 """The Review tab: every synthetic pair with its scores and verdict, thresholds that re-judge, and the person's word."""
 
 import dataclasses
-import difflib
 import functools
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -72,22 +70,6 @@ def _verdict_words(item: ReviewedPair) -> tuple[str, list[str]]:
     return ("kept" if item.kept else "rejected"), reasons
 
 
-_PARTS = re.compile(r"\w+|[^\w\s]")
-
-
-def differing(original: str, synthetic: str) -> list[list[Any]]:
-    """The synthetic text as runs of [text, whether its words are not the original's], in order."""
-    before, after = _PARTS.findall(original.casefold()), list(_PARTS.finditer(synthetic))
-    matcher = difflib.SequenceMatcher(None, before, [word.group().casefold() for word in after], autojunk=False)
-    runs, start = [], 0
-    for kind, _, _, first, last in matcher.get_opcodes():
-        if last > first:
-            end = after[last].start() if last < len(after) else len(synthetic)
-            runs.append([synthetic[start:end], kind != "equal"])
-            start = end
-    return runs
-
-
 def card(item: ReviewedPair) -> views.View:
     """One pair beside the record it was written from."""
     verdict, reasons = _verdict_words(item)
@@ -104,8 +86,8 @@ def card(item: ReviewedPair) -> views.View:
             "title": strings.YOUR_EDIT if edited else strings.SYNTHETIC,
             "input": item.input,
             "output": item.output,
-            "input_runs": differing(item.record.input, item.input),
-            "output_runs": differing(item.record.output, item.output),
+            "input_runs": views.differing(item.record.input, item.input),
+            "output_runs": views.differing(item.record.output, item.output),
         },
         "scores": score_bars(item),
     }
@@ -143,6 +125,11 @@ def histograms(items: Sequence[ReviewedPair], thresholds: judging.Thresholds) ->
     ]
 
 
+def _nothing_here(hidden: bool) -> views.View:
+    """Why no card is there: the filter hides all, or there are none yet."""
+    return views.empty(strings.NO_SUCH_PAIRS) if hidden else views.empty(strings.NO_PAIRS, "share")
+
+
 class Actions:
     """What a person can do here; each is one call of the pipeline."""
 
@@ -159,7 +146,7 @@ class Actions:
             "cards": [card(item) for item in found[start : start + views.CARDS]],
             "counts": counts_words(items),
             "histograms": histograms(items, judging.load_thresholds(self._workspace)),
-            "empty": None if found else views.empty(strings.NO_SUCH_PAIRS if items else strings.NO_PAIRS),
+            "empty": None if found else _nothing_here(bool(items)),
             "stamp": views.stamp(),
         }
 

@@ -22,6 +22,7 @@ from app.ui.doctor import build_doctor
 from app.ui.downloads import Download
 from app.ui.notices import answered, shown
 from app.ui.parts import drawn, lead
+from app.ui.restoring import build_restoring
 from app.ui.services import Services
 from personal_store import ledger
 
@@ -261,6 +262,7 @@ def _lay_out(services: Services, actions: Actions) -> _Layout:
             cloud, save_button, offline = _lay_out_cloud()
             build_doctor(services)
             data = _lay_out_data()
+            build_restoring(services.workspace)
         with gr.Column(min_width=320):
             with gr.Accordion(strings.PRICES, open=False), gr.Row():
                 prices: list[gr.components.Component] = [

@@ -53,7 +53,8 @@ def _last(events: Sequence[JobEvent], kind: str) -> dict[str, Any]:
     return next((dict(event.data) for event in reversed(events) if event.kind == kind), {})
 
 
-def _job_view(job: Job, done: int, total: int, state: str, detail: str) -> views.View:
+def job_view(job: Job, done: int, total: int, state: str, detail: str) -> views.View:
+    """Title, bar and words of a job, drawn from its whole state."""
     if job.error:
         detail = job.error
     if job.state == "interrupted":
@@ -76,13 +77,18 @@ def _arrived(workspace: Workspace, job: Job) -> list[views.View]:
     ]
 
 
+FEW = 0.2
+"""Of what was drawn; fewer kept pairs than this call for another model."""
+
+
 def _augment_words(job: Job, records: int) -> str:
     if job.state != "done" or job.result is None:
         return ""
     kept, pairs = job.result.get("kept", 0), job.result.get("pairs", 0)
     failed = job.result.get("failed", 0)
     words = f"{pairs} new pairs from {records} records, {kept} of them kept by the filters."
-    return words + (f" {failed} samples came to nothing." if failed else "") + " Look at them under Review."
+    words += (f" {failed} samples came to nothing." if failed else "") + " Look at them under Review."
+    return words + (f" {strings.FEW_KEPT}" if kept < FEW * (pairs + failed) else "")
 
 
 def augment_view(workspace: Workspace) -> views.View:
@@ -98,7 +104,8 @@ def augment_view(workspace: Workspace) -> views.View:
     detail = _augment_words(job, total)
     if is_active(job) and not events:
         detail = "Starting; the service loads its model."
-    return _job_view(job, done, total, state, detail) | {"pairs": _arrived(workspace, job)}
+    onward = views.way_to("review") if job.state == "done" and total else None
+    return job_view(job, done, total, state, detail) | {"pairs": _arrived(workspace, job), "go": onward}
 
 
 def _verdict(job: Job) -> views.View | None:
@@ -116,9 +123,10 @@ def _verdict(job: Job) -> views.View | None:
     if not better:
         text += " The adapter is kept and left off; more records, or fewer epochs, may help."
     else:
-        text += " Go to Write to see the difference."
+        text += " Write shows the difference."
     title = strings.BETTER if better else strings.WORSE
-    return {"headline": title, "text": text, "tone": "good" if better else "warn"}
+    tone, onward = ("good", views.way_to("write")) if better else ("warn", None)
+    return {"headline": title, "text": text, "tone": tone, "go": onward}
 
 
 def _train_detail(job: Job, events: Sequence[JobEvent], progress: dict[str, Any]) -> str:
@@ -148,7 +156,7 @@ def train_view(workspace: Workspace) -> views.View:
     if is_active(job) and progress:
         state = f"step {progress['step']} of {total}, about {views.duration(progress['seconds_left'])} left"
     done = total if job.state == "done" else int(progress.get("step", 0))
-    return _job_view(job, done, total, state, _train_detail(job, events, progress)) | {
+    return job_view(job, done, total, state, _train_detail(job, events, progress)) | {
         "curve": views.curve(losses, held, total),
         "verdict": _verdict(job),
     }
@@ -181,14 +189,50 @@ def _adapter_fact(workspace: Workspace) -> views.View:
     return views.fact(strings.ADAPTER, adapter.name, detail)
 
 
+def active_jobs(workspace: Workspace) -> list[Job]:
+    """Jobs that run or wait to run, in the order in which they will."""
+    return sorted((job for job in jobs.listing(workspace) if is_active(job)), key=lambda job: (_waits(job), job.id))
+
+
+def _waits(job: Job) -> bool:
+    return job.state == "queued"
+
+
+def running_job(workspace: Workspace) -> Job | None:
+    """The job that computes now."""
+    return next((job for job in active_jobs(workspace) if not _waits(job)), None)
+
+
+def progress_of(workspace: Workspace, job: Job) -> tuple[float | None, str]:
+    """How far a job is, 0 to 1 where that is known, and what it does now, in words."""
+    if _waits(job):
+        return None, STATES["queued"]
+    events = jobs.events(workspace, job.id)
+    step, record = _last(events, "progress"), _last(events, "record") or _last(events, "started")
+    if step.get("steps"):
+        left = views.duration(step.get("seconds_left", 0.0))
+        return step["step"] / step["steps"], f"step {step['step']} of {step['steps']}, about {left} left"
+    if job.kind == "augment" and record.get("records"):
+        done = record.get("done", 0)
+        return done / record["records"], f"{done} of {record['records']} records"
+    return None, str(_last(events, "preparing").get("message") or "starting")
+
+
 def _job_fact(workspace: Workspace) -> views.View:
-    active = [job for kind in ("augment", "train") if (job := latest_job(workspace, kind)) and is_active(job)]
+    active = active_jobs(workspace)
     if not active:
         return views.fact(strings.NOW, strings.IDLE)
-    names = ", ".join(
-        f"{strings.JOB_TITLES[job.kind]}{' (waiting)' if job.state == 'queued' else ''}" for job in active
-    )
-    return views.fact(strings.NOW, names, tone="busy")
+    first, *others = active
+    share, words = progress_of(workspace, first)
+    value = strings.JOB_TITLES[first.kind] + ("" if share is None else f", {share:.0%}")
+    if first.state == "stopping":
+        value = f"{strings.JOB_TITLES[first.kind]}, stopping"
+    if others:
+        value += f", {len(others)} waiting"
+    waiting = "".join(f"; then {strings.JOB_TITLES[job.kind].lower()}" for job in others)
+    return views.fact(strings.NOW, value, f"{strings.JOB_TITLES[first.kind]}: {words}{waiting}", "busy") | {
+        "share": share
+    }
 
 
 def header_view(services: Services) -> views.View:

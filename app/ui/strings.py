@@ -9,12 +9,21 @@ CLOUD_LOCAL = "The augmentation service runs on this computer; nothing leaves it
 CLOUD_REMOTE = "Records that you approve are sent to this address, and nothing else is."
 NO_ADAPTER = "None"
 IDLE = "Nothing is running"
-JOB_TITLES = {"augment": "Augmenting", "train": "Training"}
+JOB_TITLES = {"augment": "Augmenting", "train": "Training", "curve": "Measuring"}
 
 # Tabs
-HISTORY, SHARE, REVIEW, PERSONALISE, WRITE, SETTINGS = (
-    "History", "Share", "Review", "Personalise", "Write", "Settings",
+HISTORY, SHARE, REVIEW, PERSONALISE, WRITE, INSIGHTS, SETTINGS = (
+    "History", "Share", "Review", "Personalise", "Write", "Insights", "Settings",
 )  # fmt: skip
+TAB_TITLES = {
+    "history": HISTORY,
+    "share": SHARE,
+    "review": REVIEW,
+    "personalise": PERSONALISE,
+    "write": WRITE,
+    "settings": SETTINGS,
+}
+GO_TO = "Go to {}"
 
 # History
 HISTORY_LEAD = "## Your history\nWhat you wrote before, one record a line: what it was about, and what you made of it."
@@ -98,6 +107,7 @@ THRESHOLDS = "Thresholds"
 ENTAILMENT, ROUGE, SHORTEST, LONGEST = (
     "Meaning stays at least", "Wording overlaps at most", "Length at least", "Length at most",
 )  # fmt: skip
+FEW_KEPT = "A stronger augmenter, from Settings, Models, would have more of them kept; accept by hand what you like."
 NO_PAIRS = ("No pairs yet", "Go to Share, tick some records, preview what leaves, and approve it.")
 NO_SUCH_PAIRS = ("No pair here", "No pair matches this filter; choose another one under “Show”.")
 YOUR_EDIT, SYNTHETIC = "Yours, edited", "Synthetic"
@@ -132,18 +142,90 @@ NO_ADAPTERS = ("No adapter yet", "Press Train. With the built-in model and the s
 BETTER, WORSE = "It got better", "It did not get better"
 
 # Write
-WRITE_LEAD = "## Write\nThe same model answers twice, without and with your adapter, from the same loaded weights."
+WRITE_LEAD = (
+    "## Write\nThe same model answers twice, without and with your adapter, from the same loaded weights. Nothing that"
+    " you write here leaves this computer."
+)
 TEXT, TEXT_HINT = "Text", "What is it about? Paste or write it here."
-WRITE_BUTTON = "Write"
+TASK_TEXTS = {
+    "title": ("Abstract", "Paste what the paper or note says; a title is written for it."),
+    "headline": ("Article", "Paste the article; a headline is written for it."),
+    "paraphrase": ("Post", "Write it plainly; it is said again in your manner."),
+    "tag": ("Description", "Describe the film; it gets the tag that you would give it."),
+    "rating": ("Review", "Paste a review; it gets the score that you would give it, 1 to 5."),
+    "citation": ("Question", "Name your paper and two references; one of them is chosen."),
+}
+WRITE_BUTTON, WRITE_AGAIN = "Write", "Write again"
+BLIND = "Hide which is which until I vote"
+LOOK_UP = "Look up my similar records"
+LOOKED_UP = "{count} of your records stood in the prompt of both"
+NOTHING_LOOKED_UP = "No record of this task was there to look up, or none had room in the prompt."
 BEFORE, AFTER = "Before", "After"
-BEFORE_BETTER, SAME, AFTER_BETTER = "Before is better", "About the same", "After is better"
-KEEP = "Keep the After answer as a record"
+ANSWER_A, ANSWER_B = "Answer A", "Answer B"
+OPEN_VOTES = ("Before is better", "About the same", "After is better")
+BLIND_VOTES = ("A is better", "About the same", "B is better")
+VOTED_BLIND = "Your vote is kept; now you see which was which."
+NO_ANSWERS = (
+    "Two answers will stand here",
+    "Choose a task, paste a text, and press Write: first the model as it came, then the same model with your adapter.",
+)
+NO_ADAPTER_YET = (
+    "There is no adapter yet",
+    "Train one first; then the same model answers here without and with it. Chat works already.",
+)
+SLOW_TITLE = "{job} is under way"
+SLOW_TEXT = "Writing and chat go on as always, only slower until it is done."
 CHAT_TAB, TASK_TAB = "Chat", "Tasks"
 MESSAGE, MESSAGE_HINT, SEND, CLEAR = "Message", "Write a message", "Send", "New conversation"
+ANSWER_AGAIN, EDIT_LAST = "Answer again", "Change my message"
 NO_CHAT = ("Talk with your model", "It answers with the adapter that is on; the header says which.")
 SAMPLE_TEXTS = "Texts to try"
 BASE_MODEL = "no adapter"
-READY_TO_COMPARE = "Press Write to see both answers here."
+
+# Insights
+INSIGHTS_LEAD = "## Insights\nWhat it all brought, measured on your own newest records, which no adapter ever saw."
+SCORES_TITLE = (
+    "### Did it get better?\nEach adapter on the records that were held out from it, beside the model without."
+)
+SYSTEMS = {"base": "Base", "retrieval": "Base with looked-up records", "personal": "Personal"}
+SCORE_COLUMNS = ("Adapter", "Trained")
+SCORES_SENTENCE = "{name}: {metric} {own} with the adapter, {base} without."
+HIGHER, LOWER = "higher is better", "lower is better"
+NO_SCORES = (
+    "No adapter has been scored yet",
+    "Once you train one with five records or more, its score on the newest of them stands here, beside the base's.",
+)
+CURVE_TITLE = (
+    "### What does sharing bring?\nThree adapters learn from your own records, with the kept pairs of none, half and"
+    " all of the records that you shared. How high does the curve go for what left this computer?"
+)
+MEASURE = "Measure"
+PLAN_TITLE = "Measuring takes about {time}"
+PLAN_TEXT = (
+    "Scored by {metric} on {held_out} held-out records; {left} records left this computer and {pairs} of their pairs"
+    " are kept. It runs beside the rest, can be stopped, and sends nothing."
+)
+CANNOT_MEASURE = "There is nothing to measure yet"
+NO_CURVE = ("Not measured yet", "Press Measure; each point appears as soon as it is there.")
+CURVE_GROWING = "The other points appear as soon as they are measured."
+CURVE_SENTENCE = "From {first:.2f} with nothing shared to {last:.2f} with {left} records shared"
+CURVE_HELPED = ": better by more than the luck of which records were held out."
+CURVE_HURT = ": worse by more than the luck of which records were held out; keep fewer pairs."
+CURVE_NOT_APART = ": no more than the luck of which records were held out, so sharing less costs you little."
+CURVE_COLUMNS = ("Part shared", "Records that left", "Pairs learned", "Score (95 % interval)")
+SHARE_WORDS = ("nothing shared", "half", "all that you shared")
+VOTES_TITLE = "### Your votes\nBlind votes count for more: who knows which answer is theirs likes it better."
+BLIND_VOTED, OPEN_VOTED = "blind votes", "open votes"
+NO_VOTES = ("No votes yet", "Write something, hide which answer is which, and say which one you like better.")
+SAME = "About the same"
+BROUGHT_TITLE = "### What was shared, and what it brought"
+NOTHING_LEFT = (
+    "Nothing has left this computer",
+    "What you share is listed here, with where it went and what came of it.",
+)
+LEFT, DRAWN = "records left this computer", "new pairs came back"
+KEPT_PAIRS, USED_PAIRS = "of them are kept", "are learned by your adapter"
+PLACE_COLUMNS = ("Where to", "Uploads", "Records", "Bytes", "Last")
 
 # Settings
 SETTINGS_LEAD = "## Settings"
@@ -192,6 +274,9 @@ DATA_TITLE = "### Your data"
 EXPORT, MAKE_FINAL = "Export everything", "Make deletions final"
 EXPORTED = "Everything is in one archive"
 FINAL_DONE, FINAL_TEXT = "Nothing can be undone any more", "Deleted records and earlier texts are gone without a trace."
+RESTORE, RESTORE_LABEL = "Bring an archive back", "Archive (ZIP) that Export wrote; this data folder must be empty"
+RESTORED = "Everything of the archive is here"
+RESTORED_TEXT = "{records} records came back with all that belongs to them, and {files} files of adapters."
 WIPE, WIPE_LABEL, WIPE_WORD = "Delete everything", "Type: delete everything", "delete everything"
 WIPED = "All your data is deleted"
 WIPED_TEXT = "Records, pairs, adapters, settings and the ledger are gone; models and archives that you exported stay."

@@ -6,7 +6,9 @@ clicked must be set again even when the server's answer is the same.
 """
 
 import dataclasses
+import difflib
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -59,9 +61,14 @@ def pages(total: int, page: int, size: int) -> View:
     }
 
 
-def empty(words: tuple[str, str]) -> View:
-    """An empty state: a title, and what to do next."""
-    return {"title": words[0], "text": words[1]}
+def way_to(tab: str) -> list[str]:
+    """What a button needs that opens a tab: its id and the button's words."""
+    return [tab, strings.GO_TO.format(strings.TAB_TITLES[tab])]
+
+
+def empty(words: tuple[str, str], tab: str = "") -> View:
+    """An empty state: a title, what to do next, and the tab where that is done, if it is another one."""
+    return {"title": words[0], "text": words[1], "go": way_to(tab) if tab else None}
 
 
 def task_title(name: str) -> str:
@@ -95,10 +102,17 @@ def record_row(record: Record, sent: Sent | None = None) -> View:
 
 
 def record_list(
-    found: RecordPage, sent: Mapping[int, Sent], page: int, shared: int, total: int, hint: tuple[str, str]
+    found: RecordPage,
+    sent: Mapping[int, Sent],
+    page: int,
+    shared: int,
+    total: int,
+    hint: tuple[str, str],
+    tab: str = "",
 ) -> View:
-    """A page of records, with counts over all of them; `hint` is what an empty list says."""
-    words = None if found.total else empty(strings.NOTHING_FOUND if total else hint)
+    """A page of records, with counts over all of them; `hint` is what none at all says, `tab` where to go then."""
+    nothing = empty(strings.NOTHING_FOUND) if total else empty(hint, tab)
+    words = None if found.total else nothing
     return {
         "rows": [record_row(record, sent.get(record.id)) for record in found.records],
         **pages(found.total, page, PAGE_SIZE),
@@ -134,9 +148,25 @@ def curve(losses: Sequence[tuple[int, float]], held_out: Sequence[tuple[int, flo
     }
 
 
-def notice(title: str, text: str, tone: str = "plain", command: str = "") -> View:
-    """A panel with a sentence or two."""
-    return {"title": title, "text": text, "tone": tone, "command": command}
+_PARTS = re.compile(r"\w+|[^\w\s]")
+
+
+def differing(original: str, text: str) -> list[list[Any]]:
+    """A text as runs of [text, whether its words are not the original's], in order."""
+    before, after = _PARTS.findall(original.casefold()), list(_PARTS.finditer(text))
+    matcher = difflib.SequenceMatcher(None, before, [word.group().casefold() for word in after], autojunk=False)
+    runs, start = [], 0
+    for kind, _, _, first, last in matcher.get_opcodes():
+        if last > first:
+            end = after[last].start() if last < len(after) else len(text)
+            runs.append([text[start:end], kind != "equal"])
+            start = end
+    return runs
+
+
+def notice(title: str, text: str, tone: str = "plain", command: str = "", tab: str = "") -> View:
+    """A panel with a sentence or two, perhaps with a command to copy or a tab to go to."""
+    return {"title": title, "text": text, "tone": tone, "command": command, "go": way_to(tab) if tab else None}
 
 
 def imported_report(done: Imported) -> View:

@@ -99,7 +99,13 @@ window.cdcda = (() => {
 
   function empty(value) {
     if (!value || !value.title) return null;
-    return h("div", { class: "empty" }, h("h3", {}, value.title), h("p", {}, value.text));
+    return h("div", { class: "empty" }, h("h3", {}, value.title), h("p", {}, value.text), value.go ? goButton(value.go) : null);
+  }
+
+  /** Open another tab of the page. */
+  function goButton([tab, text]) {
+    return h("button", { class: "small-button go-button", type: "button",
+      onclick: () => document.querySelector(`button[data-tab-id="${tab}"]`)?.click() }, text);
   }
 
   /** Replace the content only when what it shows changed. */
@@ -133,14 +139,15 @@ window.cdcda = (() => {
 
   function header(element, props, server, watch) {
     const facts = h("dl", { class: "facts" });
-    frame(element, "header-bar", h("span", { class: "brand" }, "CDCDA"), facts, themeButton());
+    frame(element, "header-bar", h("h1", { class: "brand" }, "CDCDA"), facts, themeButton());
     bind(props, watch, (value) => keyed(facts, value.facts || [],
-      () => h("div", { class: "fact" }, h("dt"), h("dd")),
+      () => h("div", { class: "fact" }, h("dt"), h("dd"), h("dd", { class: "fact-share", "aria-hidden": "true" })),
       (node, fact) => {
         say(node.querySelector("dt"), fact.label);
         say(node.querySelector("dd"), fact.value);
         node.title = fact.detail || "";
         node.dataset.tone = fact.tone || "plain";
+        refill(node.querySelector(".fact-share"), fact.share === undefined || fact.share === null ? null : fact.share + 1e-9, bar);
       }));
   }
 
@@ -359,8 +366,8 @@ window.cdcda = (() => {
 
   // ---- Import ----------------------------------------------------------------------------------------------------
 
-  function table(columns, rows) {
-    return h("div", { class: "table-frame", tabindex: "0", role: "region", "aria-label": "Table" },
+  function table(label, columns, rows) {
+    return h("div", { class: "table-frame", tabindex: "0", role: "region", "aria-label": label },
       h("table", {}, h("thead", {}, h("tr", {}, columns.map((name) => h("th", { scope: "col" }, name)))),
         h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, cell ?? "")))))));
   }
@@ -369,7 +376,7 @@ window.cdcda = (() => {
     const place = frame(element, "preview");
     bind(props, watch, (value) => refill(place, value.columns && value, () => h("div", {},
       h("p", { class: "muted" }, value.summary),
-      table(value.columns, value.rows))));
+      table("The first records of the file", value.columns, value.rows))));
   }
 
   function saveText(name, text, type = "text/csv") {
@@ -412,7 +419,8 @@ window.cdcda = (() => {
   function progressFrame() {
     const title = h("strong"), state = h("span", { class: "muted numbers" }), detail = h("p", { class: "muted" });
     const fill = h("span"), track = h("div", { class: "bar big", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100 }, fill);
-    const node = h("div", { class: "progress" }, h("div", { class: "progress-head" }, title, state), track, detail);
+    const onward = h("div");
+    const node = h("div", { class: "progress" }, h("div", { class: "progress-head" }, title, state), track, detail, onward);
     node.draw = (value) => {
       node.hidden = !value.title;
       const share = value.total ? value.done / value.total : 0;
@@ -423,6 +431,7 @@ window.cdcda = (() => {
       fill.style.width = `${share * 100}%`;
       track.setAttribute("aria-valuenow", Math.round(share * 100));
       track.setAttribute("aria-label", value.title || "Progress");
+      refill(onward, value.go, goButton);
     };
     return node;
   }
@@ -453,7 +462,7 @@ window.cdcda = (() => {
   }
 
   function pairText(title, input, output, className) {
-    return h("div", { class: `pair-side ${className}` }, h("h4", {}, title), h("p", { class: "pair-output" }, ...runs(output)), h("p", { class: "pair-input muted" }, ...runs(input)));
+    return h("div", { class: `pair-side ${className}` }, h("h3", {}, title), h("p", { class: "pair-output" }, ...runs(output)), h("p", { class: "pair-input muted" }, ...runs(input)));
   }
 
   /** A text, or runs of [text, whether it differs]: those that do are marked. */
@@ -606,7 +615,8 @@ window.cdcda = (() => {
       progress.draw(value);
       refill(plot, value.curve, curve);
       refill(words, value.verdict, (verdict) => h("div", { class: "panel", role: "status", "data-tone": verdict.tone },
-        h("p", { class: "headline" }, verdict.headline), h("p", { class: "muted" }, verdict.text)));
+        h("p", { class: "headline" }, verdict.headline), h("p", { class: "muted" }, verdict.text),
+        verdict.go ? goButton(verdict.go) : null));
     });
   }
 
@@ -635,35 +645,234 @@ window.cdcda = (() => {
 
   // ---- Writing ---------------------------------------------------------------------------------------------------
 
+  /** Put a text on the clipboard; pages that are not on this computer's own address may only use the old way. */
+  async function copyText(text, button) {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      const field = h("textarea", { class: "off-screen", "aria-hidden": "true" });
+      field.value = text;
+      document.body.append(field);
+      field.select();
+      document.execCommand("copy");
+      field.remove();
+    }
+    say(button, "Copied");
+    setTimeout(() => say(button, "Copy"), 1600);
+  }
+
+  /** Copy, Edit and "Keep as a record" for an answer; `of()` gives the answer as it is now. */
+  function answerActions(of, keep) {
+    const place = h("div", { class: "form-place" }), row = h("div", { class: "answer-actions", role: "group" });
+    const small = (text, act) => h("button", { class: "quiet-button", type: "button", onclick: act }, text);
+    const copy = small("Copy", () => copyText(of().text, copy));
+    const edit = small("Edit", () => {
+      const field = h("textarea", { rows: 3, "aria-label": "Your own version of this answer" });
+      field.value = of().text;
+      const save = h("button", { class: "small-button", type: "button", onclick: async () => {
+        if (await store(field.value)) place.replaceChildren();
+      } }, "Keep my version as a record");
+      place.replaceChildren(field, h("div", { class: "form-actions" }, save, small("Cancel", () => place.replaceChildren())));
+      field.focus();
+    });
+    const record = small("Keep as a record", () => store(""));
+    async function store(text) {
+      const answer = await ask(keep([of().answer, text]));
+      if (answer.message) note(answer.message);
+      if (answer.message && !text) kept = of().answer;
+      draw();
+      return Boolean(answer.message);
+    }
+    let kept = null, drawnFor = null;
+    function draw() {
+      const now = of();
+      if (now.answer !== drawnFor) place.replaceChildren();
+      drawnFor = now.answer;
+      row.hidden = !now.text || now.waiting;
+      edit.hidden = record.hidden = !now.answer;
+      record.disabled = kept !== null && kept === now.answer;
+      say(record, record.disabled ? "Kept" : "Keep as a record");
+      row.setAttribute("aria-label", now.title || "This answer");
+    }
+    row.append(copy, edit, record);
+    const node = h("div", { class: "answer-tools" }, row, place);
+    node.draw = draw;
+    return node;
+  }
+
+  /** Two answers side by side; with a click, the words are marked in which they differ. */
   function answers(element, props, server, watch) {
-    const sides = h("div", { class: "answers" });
-    frame(element, "answers-frame", sides);
-    bind(props, watch, (value) => keyed(sides, value.sides || [],
-      () => h("section", { class: "answer" }, h("header", {}, h("h4"), h("span", { class: "tag" })),
-        h("p", { class: "answer-text", "aria-live": "polite" }), h("footer", { class: "muted numbers" })),
-      (node, side) => {
-        say(node.querySelector("h4"), side.title);
-        say(node.querySelector(".tag"), side.adapter);
-        say(node.querySelector(".answer-text"), side.text);
-        say(node.querySelector("footer"), side.speed);
-        node.classList.toggle("is-waiting", Boolean(side.waiting));
-        node.classList.toggle("is-empty", Boolean(side.empty));
-        node.setAttribute("aria-label", side.title);
-      }));
+    const sides = h("div", { class: "answers" }), hint = h("div");
+    const mark = h("button", { class: "small-button", type: "button", "aria-pressed": "false", onclick: () => {
+      mark.setAttribute("aria-pressed", String(mark.getAttribute("aria-pressed") !== "true"));
+      draw(shown);
+    } }, "Show what differs");
+    const bar = h("div", { class: "answers-bar" }, mark);
+    const added = h("div");
+    frame(element, "answers-frame", hint, bar, sides, added);
+    let shown = {};
+
+    /** The records that were looked up and stood in the prompt. */
+    function lookedUp(value) {
+      return h("details", { class: "panel looked-up" }, h("summary", {}, value.title),
+        h("ul", { class: "plain" }, value.rows.map((row) => h("li", {}, h("p", { class: "record-output" }, row.output),
+          h("p", { class: "record-input" }, row.input)))));
+    }
+
+    function make() {
+      const text = h("p", { class: "answer-text", "aria-live": "polite" });
+      const node = h("section", { class: "answer" }, h("header", {}, h("h3"), h("span", { class: "tag" })),
+        text, h("div", { class: "answer-foot muted numbers" }));
+      node.tools = answerActions(() => node.side, (asked) => server.keep_shown(asked));
+      node.append(node.tools);
+      return node;
+    }
+
+    function fill(node, side) {
+      node.side = side;
+      const marked = mark.getAttribute("aria-pressed") === "true" && (side.runs || []).length;
+      say(node.querySelector("h3"), side.chosen ? `${side.title}, your choice` : side.title);
+      say(node.querySelector(".tag"), side.adapter);
+      const text = node.querySelector(".answer-text");
+      if (marked) refill(text, side.runs, (all) => h("span", {}, runs(all)));
+      else { text.dataset.shown = ""; say(text, side.text || (side.waiting ? "" : "(an empty answer)")); if (text.firstElementChild) text.textContent = side.text; }
+      say(node.querySelector(".answer-foot"), side.speed);
+      node.classList.toggle("is-waiting", Boolean(side.waiting));
+      node.classList.toggle("is-chosen", Boolean(side.chosen));
+      node.setAttribute("aria-label", side.title);
+      node.tools.draw();
+    }
+
+    function draw(value) {
+      shown = value;
+      refill(hint, value.empty, empty);
+      bar.hidden = !value.done;
+      keyed(sides, value.sides || [], make, fill);
+      refill(added, value.added, lookedUp);
+    }
+    bind(props, watch, draw);
   }
 
   function chat(element, props, server, watch) {
-    const list = h("ol", { class: "chat", "aria-label": "Conversation", "aria-live": "polite" }), hint = h("div");
+    const list = h("ol", { class: "chat", tabindex: "0", "aria-label": "Conversation", "aria-live": "polite" }), hint = h("div");
     frame(element, "chat-frame", hint, list);
+    function make(message) {
+      const node = h("li", {}, h("div", { class: "bubble" }), h("div", { class: "muted small numbers" }));
+      node.tools = answerActions(() => node.message, (asked) => server.keep_shown(asked));
+      if (message.role === "model") node.append(node.tools);
+      return node;
+    }
     bind(props, watch, (value) => {
       refill(hint, value.empty, empty);
-      keyed(list, value.messages || [],
-        () => h("li", {}, h("div", { class: "bubble" }), h("div", { class: "muted small" })), (node, message) => {
-          node.className = message.role;
-          say(node.firstElementChild, message.text);
-          say(node.lastElementChild, message.detail || "");
-        });
+      list.hidden = !(value.messages || []).length;
+      keyed(list, value.messages || [], make, (node, message) => {
+        node.message = { ...message, waiting: message.waiting || (message.role === "model" && !message.answer) };
+        node.className = `from-${message.role}`;
+        node.classList.toggle("waiting", Boolean(node.message.waiting));
+        say(node.firstElementChild, message.text);
+        say(node.children[1], message.detail || "");
+        node.tools.draw();
+      }, (message) => `${message.role} ${message.id}`);
       list.scrollTop = list.scrollHeight;
+    });
+  }
+
+  // ---- Insights --------------------------------------------------------------------------------------------------
+
+  const PLOT_HIGH = 240, PLOT_LOW = 30;
+
+  /** The least of 1, 2 and 5 times a power of ten that is no smaller. */
+  function roundStep(wanted) {
+    const power = 10 ** Math.floor(Math.log10(wanted));
+    return [1, 2, 5, 10].map((times) => times * power).find((step) => step >= wanted - 1e-9);
+  }
+
+  /** Where values lie in a plot: room above and below, and round numbers at the lines. */
+  function plotScale(value) {
+    const every = [...value.series.flatMap((one) => one.points.flatMap((point) => [point.y, point.low ?? point.y, point.high ?? point.y])),
+      ...(value.levels || []).map((level) => level.y)];
+    const least = Math.min(...every), most = Math.max(...every), room = Math.max(0.02, (most - least) * 0.12);
+    const step = roundStep((most - least + 2 * room) / 4);
+    const bottom = Math.max(0, Math.floor((least - room) / step) * step), top = Math.ceil((most + room) / step) * step;
+    return {
+      lines: Array.from({ length: Math.round((top - bottom) / step) + 1 }, (_, number) => bottom + step * number),
+      across: (x) => LEFT + 30 + (WIDE - LEFT - 68) * x,
+      down: (y) => 10 + (PLOT_HIGH - PLOT_LOW - 10) * (top - y) / Math.max(1e-9, top - bottom),
+    };
+  }
+
+  function plotSeries(one, scaled) {
+    const path = one.points.map((point, place) => `${place ? "L" : "M"}${scaled.across(point.x).toFixed(1)} ${scaled.down(point.y).toFixed(1)}`);
+    return h("g", { class: `system-${one.id}` },
+      one.points.map((point) => point.low === null || point.low === undefined ? null : h("line", { class: "interval",
+        x1: scaled.across(point.x), x2: scaled.across(point.x), y1: scaled.down(point.low), y2: scaled.down(point.high) })),
+      h("path", { d: path.join("") }),
+      one.points.map((point) => h("circle", { cx: scaled.across(point.x), cy: scaled.down(point.y), r: 4 })));
+  }
+
+  /** Lines and levels with their intervals; the same in a table, for those who do not see the picture. */
+  function plotFigure(value) {
+    const scaled = plotScale(value), named = [...value.series, ...(value.levels || [])];
+    return h("figure", { class: "plot" },
+      h("svg", { viewBox: `0 0 ${WIDE} ${PLOT_HIGH}`, role: "img", "aria-label": `${value.title}. ${value.description}` },
+        scaled.lines.map((y) => h("g", {},
+          h("line", { x1: LEFT, x2: WIDE - 8, y1: scaled.down(y), y2: scaled.down(y), class: "grid" }),
+          h("text", { x: LEFT - 8, y: scaled.down(y) + 4, "text-anchor": "end" }, y.toFixed(2)))),
+        value.ticks.map((tick, place) => h("text", { x: scaled.across(tick.x), y: PLOT_HIGH - 8,
+          "text-anchor": value.ticks.length === 1 ? "middle" : place === 0 ? "start" : place === value.ticks.length - 1 ? "end" : "middle" }, tick.label)),
+        (value.levels || []).map((level) => h("g", { class: `system-${level.id}` },
+          h("line", { class: "level", x1: LEFT, x2: WIDE - 8, y1: scaled.down(level.y), y2: scaled.down(level.y) }))),
+        value.series.map((one) => plotSeries(one, scaled))),
+      h("figcaption", { class: "muted" }, named.map((one) => h("span", { class: `key system-${one.id}` }, one.name))));
+  }
+
+  function plot(element, props, server, watch) {
+    const place = frame(element, "plot-frame"), hint = h("div"), body = h("div");
+    place.append(hint, body);
+    bind(props, watch, (value) => {
+      refill(hint, value.empty, empty);
+      refill(body, value.series ? value : null, () => h("div", { class: "panel" },
+        value.title ? h("p", { class: "headline" }, value.title) : null, h("p", { class: "muted" }, value.description),
+        value.series.some((one) => one.points.length) || (value.levels || []).length ? plotFigure(value) : null,
+        h("details", {}, h("summary", {}, "As a table"), table(value.title || "Scores", value.table.columns, value.table.rows))));
+    });
+  }
+
+  /** A job that works, without more than how far it is. */
+  function working(element, props, server, watch) {
+    const progress = progressFrame();
+    frame(element, "job-frame", progress);
+    bind(props, watch, (value) => progress.draw(value));
+  }
+
+  /** Votes of each adapter as one bar of three parts, its numbers written out. */
+  function votes(element, props, server, watch) {
+    const hint = h("div"), list = h("ul", { class: "plain vote-rows", "aria-label": "Votes by adapter" });
+    frame(element, "votes-frame", hint, list);
+    bind(props, watch, (value) => {
+      refill(hint, value.empty, empty);
+      keyed(list, value.rows || [], () => h("li", {}), (node, row) => refill(node, row, () => {
+        const all = Math.max(1, row.parts.reduce((sum, part) => sum + part.count, 0));
+        return h("div", { class: "vote-row" },
+          h("div", { class: "vote-name" }, h("strong", {}, row.name), h("span", { class: "muted small" }, row.detail)),
+          h("div", { class: "vote-bar", "aria-hidden": "true" }, row.parts.map((part, place) => part.count
+            ? h("span", { class: `vote-part part-${place}`, style: `flex-grow:${part.count / all}` }) : null)),
+          h("div", { class: "vote-words muted numbers" }, row.parts.map((part) => `${part.label} ${part.count}`).join(" · ")));
+      }));
+    });
+  }
+
+  /** What left and what came of it: four numbers and where it went. */
+  function brought(element, props, server, watch) {
+    const hint = h("div"), body = h("div");
+    frame(element, "brought-frame", hint, body);
+    bind(props, watch, (value) => {
+      refill(hint, value.empty, empty);
+      refill(body, value.steps ? value : null, () => h("div", {},
+        h("ol", { class: "plain brought-steps" }, value.steps.map((step) => h("li", { class: "panel" },
+          h("strong", { class: "numbers" }, step.count.toLocaleString("en")), h("span", {}, step.label),
+          step.detail ? h("span", { class: "muted small" }, step.detail) : null))),
+        value.table.rows.length ? table("Where records went", value.table.columns, value.table.rows) : null));
     });
   }
 
@@ -705,7 +914,7 @@ window.cdcda = (() => {
   /** Everything that uses the network. */
   function waysOut(element, props, server, watch) {
     const place = frame(element, "ways-frame");
-    bind(props, watch, (value) => refill(place, value.rows && value, () => table(value.columns, value.rows)));
+    bind(props, watch, (value) => refill(place, value.rows && value, () => table("Everything that uses the network", value.columns, value.rows)));
   }
 
   /** The ledger: what left, or tried to. */
@@ -713,7 +922,7 @@ window.cdcda = (() => {
     const place = frame(element, "ledger-frame");
     bind(props, watch, (value) => refill(place, value.rows && value, () => h("div", {},
       h("p", { class: value.broken ? "headline" : "muted", role: value.broken ? "alert" : null }, value.summary),
-      value.rows.length ? table(value.columns, value.rows) : null,
+      value.rows.length ? table("What left this computer", value.columns, value.rows) : null,
       value.rows.length ? h("button", { class: "small-button", type: "button",
         onclick: () => saveText("ledger.jsonl", value.lines, "application/jsonl") }, "Download the ledger") : null)));
   }
@@ -723,11 +932,12 @@ window.cdcda = (() => {
     const place = frame(element, "notice-frame");
     bind(props, watch, (value) => refill(place, value.title && value, () => h("div", { class: "panel", "data-tone": value.tone || "plain" },
       h("p", { class: "headline" }, value.title), h("p", { class: "muted" }, value.text),
-      value.command ? h("code", { class: "command" }, value.command) : null)));
+      value.command ? h("code", { class: "command" }, value.command) : null,
+      value.go ? goButton(value.go) : null)));
   }
 
   return {
     header, records, shareList, preview, report, payload, augmenting, review, training, adapters, answers, chat, models, bases,
-    findings, notice, waysOut, ledger,
+    findings, notice, waysOut, ledger, plot, working, votes, brought,
   };
 })();

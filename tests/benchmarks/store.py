@@ -6,21 +6,27 @@ Medians of several runs, in milliseconds; an import once, in rows a second. Prin
 """
 
 import csv
+import hashlib
 import itertools
+import json
 import random
 import sqlite3
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from app.pipeline.dates import to_iso
 from app.pipeline.importing import import_file
-from app.pipeline.sharing import share_ratio
-from app.pipeline.workspace import open_workspace
+from app.pipeline.looking import alike, ends
+from app.pipeline.sensitivity import findings
+from app.pipeline.sharing import share_ids, share_ratio, shared_now
+from app.pipeline.workspace import Workspace, open_workspace
 from personal_store.nouns import RecordQuery
 from personal_store.records import find_records, search_expression
+from personal_store.store import Store, open_store
 
 RUNS = 9
 WORDS = 20_000
@@ -57,11 +63,17 @@ def milliseconds(act: Callable[[], object]) -> float:
     return statistics.median(times) * 1000
 
 
-def plain(source: Path, path: Path) -> sqlite3.Connection:
-    """The same history in a database that was written by hand, without a word about sharing, finding or undoing."""
+def by_hand(path: Path) -> sqlite3.Connection:
+    """A database as a script would open it."""
     database = sqlite3.connect(path, isolation_level=None)
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA cache_size = -65536")
+    return database
+
+
+def plain(source: Path, path: Path) -> sqlite3.Connection:
+    """The same history in a database that was written by hand, without a word about sharing, finding or undoing."""
+    database = by_hand(path)
     database.executescript(PLAIN_SCHEMA)
     database.execute("BEGIN")
     with source.open(newline="", encoding="utf-8") as file:
@@ -70,6 +82,37 @@ def plain(source: Path, path: Path) -> sqlite3.Connection:
     database.execute("INSERT INTO fts (rowid, input, output) SELECT id, input, output FROM records")
     database.execute("COMMIT")
     return database
+
+
+def full_rows(source: Path) -> Iterator[tuple[object, ...]]:
+    """What an import stores of each row: its date read, its hash, what is personal in it, and no near duplicate."""
+    seen: dict[int, list[tuple[str, str]]] = {}
+    with source.open(newline="", encoding="utf-8") as file:
+        for day, text, title in list(csv.reader(file))[1:]:
+            keys = ends("title", text)
+            if any(alike(text, a) and alike(title, b) for key in keys for a, b in seen.get(key, ())):
+                continue
+            for key in keys:
+                seen.setdefault(key, []).append((text, title))
+            hash = hashlib.sha256(json.dumps(["title", text, title]).encode()).hexdigest()
+            found = "\n".join(findings(f"{text}\n{title}"))
+            yield "title", text, title, to_iso(day), "now", "file", hash, found, *keys
+
+
+def plain_full(source: Path, path: Path) -> None:
+    """An import by hand that does all that ours does, into tables like ours."""
+    open_store(path).close()
+    database = by_hand(path)
+    database.execute("BEGIN")
+    database.execute("DROP TRIGGER records_inserted")
+    database.executemany(
+        "INSERT INTO records (task, input, output, created_at, imported_at, source, content_hash, findings, head, tail)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (content_hash) DO NOTHING",
+        full_rows(source),
+    )
+    database.execute("INSERT INTO records_fts (rowid, input, output) SELECT id, input, output FROM records")
+    database.execute("COMMIT")
+    database.close()
 
 
 def plain_page(database: sqlite3.Connection, words: str) -> None:
@@ -89,41 +132,72 @@ def plain_marking(database: sqlite3.Connection, count: int) -> None:
         database.execute("COMMIT")
 
 
+def seconds(act: Callable[[], object]) -> float:
+    """The time of one act."""
+    start = time.perf_counter()
+    act()
+    return time.perf_counter() - start
+
+
+def measure_imports(source: Path, folder: Path, count: int) -> sqlite3.Connection:
+    """An import, the same work by hand, and the bare storing by hand; the last one's database."""
+    ours = seconds(lambda: import_file(open_workspace(folder / "data"), source))
+    same = seconds(lambda: plain_full(source, folder / "same.db"))
+    start = time.perf_counter()
+    database = plain(source, folder / "plain.db")
+    bare = time.perf_counter() - start
+    print(f"| import, rows a second | {count / ours:,.0f} | {count / same:,.0f} | {ours / same:.2f} |")
+    print(f"| the same beside storing alone | {count / ours:,.0f} | {count / bare:,.0f} | {ours / bare:.2f} |")
+    return database
+
+
+def measure_pages(store: Store, database: sqlite3.Connection, count: int) -> None:
+    """A page of 50 with a search and a sort."""
+    for name, words in (
+        ("no word", ""),
+        ("a rare word", "w9000"),
+        ("a middling word", "w300"),
+        ("a common word", "w0"),
+    ):
+        ours = milliseconds(lambda words=words: find_records(store, RecordQuery(words)))  # type: ignore[misc]
+        theirs = milliseconds(lambda words=words: plain_page(database, words))  # type: ignore[misc]
+        hits = find_records(store, RecordQuery(words)).total
+        print(f"| page of 50, {name} ({hits:,} found), ms | {ours:.1f} | {theirs:.1f} | {ours / theirs:.2f} |")
+    deep = milliseconds(lambda: find_records(store, RecordQuery("w0", offset=count // 4)))
+    print(f"| the same, far down the list, ms | {deep:.1f} | | |")
+    narrow = milliseconds(lambda: find_records(store, RecordQuery("w0", task="title", shared=False)))
+    print(f"| a common word among those kept at home, ms | {narrow:.1f} | | |")
+
+
+def measure_slider(workspace: Workspace, database: sqlite3.Connection, count: int) -> None:
+    """Half of the records marked, and unmarked again."""
+    times = [seconds(lambda ratio=ratio: share_ratio(workspace, ratio)) * 1000 for ratio in (0.5, 0.0) * 3]  # type: ignore[misc]
+    theirs = milliseconds(lambda: plain_marking(database, count)) / 2
+    ours = statistics.median(times[::2])
+    print(f"| slider marks {count // 2:,}, ms | {ours:.0f} | {theirs:.0f} | {ours / theirs:.2f} |")
+
+
+def measure_ticks(workspace: Workspace) -> None:
+    """A box ticked and a page drawn again, while half of the history is shared."""
+    share_ratio(workspace, 0.5)
+    with workspace.store() as store:
+        ids = [record.id for record in find_records(store, RecordQuery()).records]
+    tick = milliseconds(lambda: share_ids(workspace, ids[:1], ids[0] not in shared_now(workspace).shared))
+    print(f"| a box ticked, ms | {tick:.1f} | | |")
+
+
 def main(count: int) -> None:
     """Measure and print."""
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "history.csv"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = folder / "history.csv"
         write_history(source, count)
-        workspace = open_workspace(Path(folder) / "data")
-        start = time.perf_counter()
-        done = import_file(workspace, source)
-        rate = done.imported / (time.perf_counter() - start)
-        start = time.perf_counter()
-        database = plain(source, Path(folder) / "plain.db")
-        by_hand = count / (time.perf_counter() - start)
-        print(f"| import, rows a second | {rate:,.0f} | {by_hand:,.0f} | |")
+        database = measure_imports(source, folder, count)
+        workspace = open_workspace(folder / "data")
         with workspace.store() as store:
-            for name, words in (
-                ("no word", ""),
-                ("a rare word", "w9000"),
-                ("a middling word", "w300"),
-                ("a common word", "w0"),
-            ):
-                ours = milliseconds(lambda words=words: find_records(store, RecordQuery(words)))  # type: ignore[misc]
-                theirs = milliseconds(lambda words=words: plain_page(database, words))  # type: ignore[misc]
-                hits = find_records(store, RecordQuery(words)).total
-                print(f"| page of 50, {name} ({hits:,} found), ms | {ours:.1f} | {theirs:.1f} | {ours / theirs:.2f} |")
-            deep = milliseconds(lambda: find_records(store, RecordQuery("w0", offset=count // 4)))
-            print(f"| the same, far down the list, ms | {deep:.1f} | | |")
-        times = []
-        for _ in range(3):
-            for ratio in (0.5, 0.0):
-                start = time.perf_counter()
-                share_ratio(workspace, ratio)
-                times.append((time.perf_counter() - start) * 1000)
-        theirs = milliseconds(lambda: plain_marking(database, count)) / 2
-        ours = statistics.median(times[::2])
-        print(f"| slider marks {count // 2:,}, ms | {ours:.0f} | {theirs:.0f} | {ours / theirs:.2f} |")
+            measure_pages(store, database, count)
+        measure_slider(workspace, database, count)
+        measure_ticks(workspace)
 
 
 if __name__ == "__main__":

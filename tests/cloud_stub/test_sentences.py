@@ -86,6 +86,12 @@ def test_of_a_single_sentence_the_poor_rewrites_are_told_for_the_filters_to_judg
     assert all(draw.fault is None and draw.input.startswith("Nobody") for draw in drawn.draws)
 
 
+def test_with_no_good_piece_at_all_the_best_of_the_poor_ones_go_out_to_be_judged() -> None:
+    scorer = Agreeing(lambda premise, hypothesis: 0.1)
+    drawn = draw(rewriter(), record(1, LONG, "a journey"), scorer, answer="label")
+    assert all(draw.fault is None and draw.input.count("Nobody") == len(pieces(LONG)) for draw in drawn.draws)
+
+
 def test_a_rewrite_that_copies_changes_a_number_or_repeats_another_is_no_good() -> None:
     model = rewriter(
         "We paid 30 euros there",

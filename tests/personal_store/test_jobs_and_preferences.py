@@ -1,10 +1,12 @@
 import os
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from personal_store import migrations
 from personal_store.errors import NotFound
 from personal_store.jobs import add_event, create_job, events, get_job, heartbeat, list_jobs, move, set_state
 from personal_store.preferences import get, put, secret
@@ -103,3 +105,22 @@ def test_the_secret_is_made_once_for_each_store(store: Store, path: Path, tmp_pa
     with open_store(path) as again, open_store(tmp_path / "other.db") as other:
         assert secret(again) == first
         assert secret(other) != first
+
+
+def test_jobs_of_an_older_file_keep_their_ids_and_what_points_to_them(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = migrations.MIGRATIONS
+    monkeypatch.setattr(migrations, "MIGRATIONS", every[: every.index(migrations.CURVE)])
+    with open_store(path) as old:
+        first = create_job(old, "augment", {"k": 5})
+        second = create_job(old, "train", {})
+        add_event(old, second.id, "progress", {"step": 1})
+    monkeypatch.setattr(migrations, "MIGRATIONS", every)
+    with open_store(path) as new:
+        assert [job.id for job in list_jobs(new)] == [second.id, first.id]
+        assert get_job(new, first.id) == first
+        assert [event.data for event in events(new, second.id)] == [{"step": 1}]
+        assert create_job(new, "curve", {}).id == second.id + 1
+        with pytest.raises(sqlite3.IntegrityError):
+            new.run("INSERT INTO job_events (job_id, kind, data, at) VALUES (99, 'x', '{}', 0)")

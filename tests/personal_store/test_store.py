@@ -14,7 +14,7 @@ from personal_store.errors import StoreBusy, StoreFull, StoreNotReadable, StoreT
 from personal_store.jobs import create_job
 from personal_store.nouns import NewRecord, RecordQuery
 from personal_store.preferences import secret
-from personal_store.records import add_records, find_records
+from personal_store.records import add_records, all_records, find_records
 from personal_store.store import Store, now, open_store
 from personal_store.training import adapters, add_adapter, save_training_set
 
@@ -143,7 +143,7 @@ def test_an_older_file_is_copied_and_brought_up(path: Path, monkeypatch: pytest.
     old_schema = schema(path)
     steps = (
         f"ALTER TABLE records ADD COLUMN mood TEXT; {migrations.FINDINGS}",
-        "CREATE TABLE moods (name TEXT); CREATE INDEX m ON moods (name)",
+        f"CREATE TABLE moods (name TEXT); CREATE INDEX m ON moods (name); {migrations.SHARES}",
     )
     monkeypatch.setattr(migrations, "MIGRATIONS", (migrations.FIRST, *steps))
     with open_store(path) as new:
@@ -192,6 +192,24 @@ def test_adapters_of_an_earlier_schema_stay_and_ids_of_deleted_ones_do_not_come_
         (kept,) = adapters(new)
         assert (kept.id, kept.name, kept.active, kept.job_id, kept.note) == (1, "mine", True, job.id, "")
         assert add_adapter(new, "next", "3", "base", None, None, {}).id == 3
+
+
+def test_boxes_keep_their_state_when_they_move_out_of_the_records(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = migrations.MIGRATIONS
+    monkeypatch.setattr(migrations, "MIGRATIONS", every[: every.index(migrations.SHARES)])
+    boxes = [(0, None, None), (1, "slider", None), (0, "hand", None), (1, "hand", "redacted")]
+    with open_store(path) as old:
+        for number, box in enumerate(boxes):
+            old.run(
+                "INSERT INTO records (task, input, output, imported_at, source, content_hash, findings, shared,"
+                " shared_by, shared_as) VALUES ('chat', 'text', 'output', '2024-01-01', 'test', ?, '', ?, ?, ?)",
+                [str(number), *box],
+            )
+    monkeypatch.setattr(migrations, "MIGRATIONS", every)
+    with open_store(path) as new:
+        found = all_records(new)
+        assert [(int(item.shared), item.shared_by, item.shared_as) for item in found] == boxes
+        assert new.value("SELECT count(*) FROM shares") == 3
 
 
 def test_a_failing_step_leaves_the_schema_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,20 @@
+from pathlib import Path
+
 import pytest
 
+from personal_store import migrations
 from personal_store.errors import NotFound
-from personal_store.generations import add_comparison, add_generation, comparisons, get_generation, vote
+from personal_store.generations import (
+    add_comparison,
+    add_generation,
+    comparisons,
+    count_votes,
+    get_generation,
+    vote,
+)
 from personal_store.jobs import create_job
-from personal_store.nouns import Adapter, Generation, NewGeneration
-from personal_store.store import Store
+from personal_store.nouns import Adapter, Choice, Generation, NewGeneration, Votes
+from personal_store.store import Store, open_store
 from personal_store.training import (
     activate,
     active_adapter,
@@ -123,3 +133,30 @@ def test_a_note_is_kept_and_taken_away(store: Store) -> None:
     assert note_adapter(store, adapter.id, "").note == ""
     with pytest.raises(NotFound):
         note_adapter(store, 99, "nothing")
+
+
+def test_votes_are_counted_by_adapter_and_blind_ones_apart(store: Store) -> None:
+    adapter = make(store, "a")
+    cast: tuple[tuple[bool, Choice | None], ...] = (
+        (False, "after"), (False, "same"), (True, "before"), (True, "after"), (True, None),
+    )  # fmt: skip
+    for blind, chosen in cast:
+        made = add_comparison(store, write(store, None).id, write(store, adapter.id).id, blind, after_first=blind)
+        assert (made.blind, made.after_first) == (blind, blind)
+        vote(store, made.id, chosen)
+    delete_adapter(store, adapter.id)
+    assert count_votes(store) == (Votes(adapter.id, False, 0, 1, 1), Votes(adapter.id, True, 1, 0, 1))
+
+
+def test_comparisons_of_an_older_file_were_not_blind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = migrations.MIGRATIONS
+    monkeypatch.setattr(migrations, "MIGRATIONS", every[: every.index(migrations.BLIND)])
+    with open_store(path) as old:
+        first, second = write(old, None), write(old, 7)
+        old.run(
+            "INSERT INTO comparisons (before_id, after_id, vote, created_at) VALUES (?, ?, 'after', '2024-01-01')",
+            [first.id, second.id],
+        )
+    monkeypatch.setattr(migrations, "MIGRATIONS", every)
+    with open_store(path) as new:
+        assert count_votes(new) == (Votes(7, False, 0, 0, 1),)

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from app.device.adapters import Manifest, finish
 from app.device.bases import TaskBase
@@ -10,6 +11,7 @@ from app.device.catalogue import find_model
 from app.device.rendering import template_hash
 from app.device.tokenising import open_tokeniser
 from app.device.weights import model_hash
+from app.pipeline.models import device_model
 from app.pipeline.workspace import Workspace, open_workspace
 from personal_store import jobs, pairs, records, training
 from personal_store.nouns import Adapter, NewPair, NewRecord, Scores
@@ -46,9 +48,17 @@ def add_pairs(workspace: Workspace, record_ids: Sequence[int], scores: Scores = 
 
 
 def personal_adapter(
-    workspace: Workspace, model_path: Path, name: str = "Mine 1", seed: int = 0, base: TaskBase | None = None
+    workspace: Workspace,
+    model_path: Path,
+    name: str = "Mine 1",
+    seed: int = 0,
+    base: TaskBase | None = None,
+    **changes: Any,
 ) -> Adapter:
-    """An adapter of random numbers for a tiny model, entered and finished as a training finishes one."""
+    """An adapter of random numbers for a tiny model, entered and finished as a training finishes one.
+
+    `changes` are fields of its manifest.
+    """
     model = find_model(str(model_path), model_path.parent)
     architecture: Architecture = "qwen2" if "qwen2" in model_path.name else "llama"
     made = random_adapter(workspace.data_dir, architecture, seed)
@@ -60,9 +70,17 @@ def personal_adapter(
         base_held_out_loss=2.0, best_epoch=1, losses=(1.0,), held_out_losses=(1.0,), tokens_per_second=1.0,
         peak_memory_mb=1.0, seconds=1.0, device="cpu", task_base=base.story() if base else None,
     )  # fmt: skip
-    told = dataclasses.asdict(finish(folder, manifest))
+    told = dataclasses.asdict(finish(folder, dataclasses.replace(manifest, **changes)))
     with workspace.store() as store:
         learned = training.save_training_set(store, [], [], [], seed, manifest.training_set_hash)
         job = jobs.create_job(store, "train", {})
         jobs.set_state(store, job.id, "done")
         return training.add_adapter(store, name, folder.name, model.name, learned.id, job.id, told)
+
+
+def usable_adapter(workspace: Workspace, seed: int = 0, **changes: Any) -> Adapter:
+    """The same for the tiny model that the workspace uses, switched on."""
+    made = personal_adapter(workspace, device_model(workspace).path, f"Title {seed}", seed, **changes)
+    with workspace.store() as store:
+        training.activate(store, made.id)
+        return training.get_adapter(store, made.id)

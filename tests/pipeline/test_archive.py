@@ -1,6 +1,8 @@
+import hashlib
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,9 +14,9 @@ from app.pipeline.payload import build_payload
 from app.pipeline.sharing import share_ids
 from app.pipeline.tasks import make_task
 from app.pipeline.workspace import Workspace, open_workspace
-from personal_store import archive, jobs, ledger, records, training
-from personal_store.errors import NotEmpty
-from personal_store.nouns import RecordQuery
+from personal_store import archive, generations, jobs, ledger, records, training
+from personal_store.errors import NotEmpty, StoreNotReadable
+from personal_store.nouns import NewGeneration, RecordQuery, Votes
 from tests.pipeline.support import add_pairs, workspace_with
 
 NEWER = json.dumps({"format": "cdcda-archive", "version": 9, "schema": 1, "tables": {}, "files": {}}).encode()
@@ -41,6 +43,12 @@ def full(folder: Path) -> Workspace:
         jobs.set_state(store, job.id, "done")
         made = training.add_adapter(store, "a", "one", "base", learned.id, job.id, {"task": "title"})
         training.activate(store, made.id)
+        before, after = (
+            generations.add_generation(store, NewGeneration("title", "text", by, {}, 0, "answer", 2, 0.1))
+            for by in (None, made.id)
+        )
+        compared = generations.add_comparison(store, before.id, after.id, blind=True, after_first=True)
+        generations.vote(store, compared.id, "after")
     (workspace.adapters / "one").mkdir()
     (workspace.adapters / "one" / "adapter.bin").write_bytes(bytes(range(256)))
     return workspace
@@ -57,6 +65,7 @@ def test_what_is_exported_comes_back_row_for_row(tmp_path: Path) -> None:
     assert build_payload(new).body == build_payload(old).body
     with new.store() as store:
         assert ledger.broken_line(store) is None
+        assert generations.count_votes(store) == (Votes(1, True, 0, 0, 1),)
         assert records.find_records(store, RecordQuery(text="Straße")).total == 1
     assert editing.undo(new) == editing.undo(old)
     assert editing.add(new, "title", "later", "later").id == editing.add(old, "title", "later", "later").id
@@ -100,6 +109,108 @@ def test_a_changed_archive_is_refused_and_nothing_of_it_kept(tmp_path: Path, nam
     with new.store() as store:
         assert records.count_records(store).total == 0
     assert not (tmp_path / "escape").exists()
+
+
+def with_rows(path: Path, table: str, rows: list[Any], schema: int = archive.SCHEMA) -> None:
+    """Give an archive other rows of a table, hash and all, as somebody with an editor would."""
+    content = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    with zipfile.ZipFile(path) as file:
+        manifest = json.loads(file.read("manifest.json"))
+    manifest["tables"][table] = {"rows": len(rows), "sha256": hashlib.sha256(content).hexdigest()}
+    change(path, f"tables/{table}.jsonl", content)
+    change(path, "manifest.json", json.dumps({**manifest, "schema": schema}).encode())
+
+
+def rows_in(path: Path, table: str) -> list[Any]:
+    """The rows of a table in an archive."""
+    with zipfile.ZipFile(path) as file:
+        return [json.loads(line) for line in file.read(f"tables/{table}.jsonl").splitlines()]
+
+
+IMPOSSIBLE: list[tuple[str, Any]] = [
+    ("records", {"task": None}),
+    ("records", {"id": "one"}),
+    ("records", {"id": 2**70}),
+    ("records", {"input": {"text": "nested"}}),
+    ("records", {"content_hash": None}),
+    ("records", []),
+    ("records", {}),
+    ("shares", {"shared": 7}),
+    ("shares", {"record_id": 999}),
+    ("pairs", {"record_id": 999}),
+    ("pairs", {"number": 0}),
+    ("uploads", {"id": 5}),
+    ("jobs", {"state": "asleep"}),
+    ("training_sets", {"record_ids": "[1,"}),
+    ("preferences", {"value": "{"}),
+    ("tasks", {"labels": "good, bad"}),
+    ("sqlite_sequence", {"name": "records", "seq": "many"}),
+    ("adapters", {"folder": "../../elsewhere"}),
+]
+
+
+@pytest.mark.parametrize(("table", "change_of"), IMPOSSIBLE, ids=lambda value: str(value)[:40])
+def test_an_archive_with_an_impossible_row_is_refused_in_a_sentence_and_nothing_of_it_kept(
+    tmp_path: Path, table: str, change_of: Any
+) -> None:
+    path = tmp_path / "all.zip"
+    export_archive(full(tmp_path / "old"), path)
+    first, *others = rows_in(path, table)
+    with_rows(path, table, [{**first, **change_of} if change_of else change_of, *others])
+    new = open_workspace(tmp_path / "new")
+    before = dump(new)
+    with pytest.raises((FileNotUsable, StoreNotReadable)) as refused:
+        import_archive(new, path)
+    assert f"archive's table {table}" in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert dump(new) == before
+    assert list(new.adapters.iterdir()) == []
+
+
+def test_an_archive_in_which_boxes_stand_in_the_records_comes_back(tmp_path: Path) -> None:
+    path, old = tmp_path / "all.zip", full(tmp_path / "old")
+    export_archive(old, path)
+    boxes = {row.pop("record_id"): row for row in rows_in(path, "shares")}
+    untouched = {"shared": 0, "shared_by": None, "shared_as": None}
+    records_then = [{**row, **boxes.get(row["id"], untouched)} for row in rows_in(path, "records")]
+    with_rows(path, "shares", [])
+    with_rows(path, "records", records_then, schema=5)
+    new = open_workspace(tmp_path / "new")
+    import_archive(new, path)
+    assert dump(new) == dump(old)
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {"tables": {"records": {}}},
+        {"tables": {"records": 3}},
+        {"tables": []},
+        {"files": 3},
+        {"version": "one"},
+    ],
+)  # fmt: skip
+def test_an_archive_with_a_manifest_made_by_hand_is_refused(tmp_path: Path, manifest: dict[str, Any]) -> None:
+    path = tmp_path / "all.zip"
+    export_archive(full(tmp_path / "old"), path)
+    with zipfile.ZipFile(path) as file:
+        whole = json.loads(file.read("manifest.json"))
+    tables = {**whole["tables"], **manifest["tables"]} if isinstance(manifest.get("tables"), dict) else whole["tables"]
+    change(
+        path, "manifest.json", json.dumps({**whole, **manifest, "tables": manifest.get("tables") and tables}).encode()
+    )
+    with pytest.raises(FileNotUsable):
+        import_archive(open_workspace(tmp_path / "new"), path)
+
+
+def test_an_archive_with_broken_bytes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "all.zip"
+    export_archive(full(tmp_path / "old"), path)
+    whole = path.read_bytes()
+    place = whole.index(b"tables/records.jsonl") + 60
+    path.write_bytes(whole[:place] + b"\xff" * 20 + whole[place + 20 :])
+    with pytest.raises(FileNotUsable, match=r"damaged|cannot be read"):
+        import_archive(open_workspace(tmp_path / "new"), path)
 
 
 @pytest.mark.parametrize("content", [None, b"no archive"])

@@ -26,6 +26,21 @@ def test_a_record_is_added_edited_deleted_and_all_undone(tmp_path: Path) -> None
     assert kinds == ["deleted", "edited", "edited", "added"]
 
 
+def test_a_kept_answer_is_a_record_that_is_looked_at_not_shared_and_can_be_undone(tmp_path: Path) -> None:
+    workspace = open_workspace(tmp_path)
+    kept = editing.keep_answer(workspace, "chat", "Whom do I ask?", "Ask jo@example.org, she knows.\r\n")
+    assert kept
+    assert (kept.task, kept.output, kept.shared) == ("chat", "Ask jo@example.org, she knows.", False)
+    assert kept.findings == ("e-mail address",)
+    assert editing.keep_answer(workspace, "chat", "Whom do I ask?", "Ask jo@example.org, she knows.") is None
+    make_task(workspace, "mood", "{input}", answer="label", labels=("good", "bad"))
+    with pytest.raises(BadInput, match="one of good, bad"):
+        editing.keep_answer(workspace, "mood", "It rained.", "wet")
+    assert editing.undo(workspace)
+    with workspace.store() as store:
+        assert count_records(store).total == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

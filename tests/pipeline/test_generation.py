@@ -7,13 +7,16 @@ import pytest
 from app.device.engines import Sampling
 from app.device.rendering import Message
 from app.errors import AdapterRefused, BadInput, ModelMissing
-from app.pipeline.comparison import compare, stream_comparison, vote
+from app.pipeline import comparison
+from app.pipeline.cleaning import clean
+from app.pipeline.comparison import Place, compare, reveal, stream_comparison, vote, vote_by_place
 from app.pipeline.generation import Writer, keep_answer, retrieve
 from app.pipeline.models import device_model, model_rows, use_model
 from app.pipeline.workspace import Workspace, open_workspace
 from personal_store import generations, records, training
 from personal_store.errors import NotFound
 from personal_store.nouns import NewRecord
+from tests.pipeline.support import usable_adapter
 from tests.tiny import tiny_gguf
 
 SHORT = Sampling(max_tokens=8)
@@ -87,12 +90,64 @@ def test_an_adapter_whose_folder_is_gone_is_refused_and_the_base_still_writes(
 def test_a_kept_answer_becomes_a_record_that_is_not_shared(workspace: Workspace, writer: Writer) -> None:
     draft = writer.generate("A note", "title", sampling=SHORT)
     assert draft.generation
+    kept = clean(draft.text).strip()
     record_id = keep_answer(workspace, draft.generation.id)
     assert record_id
     with workspace.store() as store:
         (record,) = records.get_records(store, [record_id])
-    assert (record.input, record.output, record.source, record.shared) == ("A note", draft.text, "written here", False)
+    assert (record.input, record.output, record.source, record.shared) == ("A note", kept, "written here", False)
     assert keep_answer(workspace, draft.generation.id) is None
+
+
+def test_an_edited_answer_is_kept_as_the_person_wrote_it(workspace: Workspace, writer: Writer) -> None:
+    draft = writer.generate("A note", "title", sampling=SHORT)
+    assert draft.generation
+    record_id = keep_answer(workspace, draft.generation.id, "my own title")
+    assert record_id
+    with workspace.store() as store:
+        assert records.get_records(store, [record_id])[0].output == "my own title"
+    with pytest.raises(BadInput, match="empty"):
+        keep_answer(workspace, draft.generation.id, " ")
+
+
+def test_an_answer_that_is_stopped_is_kept_as_far_as_it_came(writer: Writer) -> None:
+    asked = iter([False, False, True])
+    *_, last = writer.stream("A note", "title", sampling=Sampling(max_tokens=200), should_stop=lambda: next(asked))
+    assert last.generation
+    assert 0 < last.tokens < 200
+
+
+@pytest.mark.parametrize("after_first", [True, False])
+@pytest.mark.parametrize(("place", "meant"), [("first", True), ("second", False), ("same", None)])
+def test_a_blind_vote_goes_to_the_side_that_stood_there(
+    workspace: Workspace,
+    writer: Writer,
+    monkeypatch: pytest.MonkeyPatch,
+    after_first: bool,
+    place: Place,
+    meant: bool | None,
+) -> None:
+    usable_adapter(workspace)
+    monkeypatch.setattr(comparison, "coin", lambda: after_first)
+    *_, last = stream_comparison(writer, "A note", "title", sampling=SHORT, blind=True)
+    assert last.comparison
+    assert last.in_order[0].adapter_name == ("Title 0" if after_first else None)
+    voted = vote_by_place(workspace, last.comparison.id, place)
+    assert voted.vote == ("same" if meant is None else "after" if meant == after_first else "before")
+    shown = reveal(workspace, voted.id)
+    assert (shown.before.text, shown.after.text) == (last.before.text, last.after.text)
+    assert (shown.before.adapter_name, shown.after.adapter_name) == (None, "Title 0")
+
+
+def test_the_order_of_a_blind_comparison_is_drawn_and_that_of_another_is_not() -> None:
+    assert {comparison.coin() for _ in range(100)} == {True, False}
+
+
+def test_a_comparison_that_is_not_blind_has_the_base_first(workspace: Workspace, writer: Writer) -> None:
+    usable_adapter(workspace)
+    last = compare(writer, "A note", "title", sampling=SHORT)
+    assert last.comparison
+    assert (last.comparison.blind, last.comparison.after_first) == (False, False)
 
 
 def test_a_vote_needs_a_comparison(workspace: Workspace) -> None:

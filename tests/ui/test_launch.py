@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from gradio_client import Client
 
 from tests.tiny import tiny_gguf
 
@@ -101,6 +102,32 @@ def test_building_the_page_loads_no_torch(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=SECONDS, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_started_app_shows_its_page_without_torch_transformers_or_llama(tmp_path: Path) -> None:
+    told_to_look = (
+        "import os, signal, sys, threading\nimport app.__main__ as program\n"
+        "HEAVY = ('torch', 'transformers', 'peft', 'bitsandbytes', 'llama_cpp', 'sentence_transformers')\n"
+        "def look():\n"
+        "    sys.stdin.readline()\n"
+        "    sys.stderr.write(repr([name for name in HEAVY if name in sys.modules]))\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "threading.Thread(target=look, daemon=True).start()\n"
+        f"program.main({command(tmp_path / 'data')[3:]!r})"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", told_to_look],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        client = Client(wait_until_ready(process), verbose=False)
+        for name in ("/state", "/import_sample"):
+            client.predict(api_name=name)
+        client.close()
+        _, errors = process.communicate("look\n", timeout=SECONDS)
+    assert errors == "[]"
 
 
 def members(session: int) -> list[str]:

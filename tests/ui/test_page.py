@@ -9,7 +9,9 @@ import pytest
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 
-from app.pipeline import sharing
+from app.pipeline import sharing, tasks
+from app.ui import strings
+from app.ui.page import build_ui
 from personal_store import records
 from tests.cloud_stub.fakes import TOKEN
 from tests.cloud_stub.test_bases import offering
@@ -180,11 +182,11 @@ def test_training_without_records_is_refused(page: Page) -> None:
 
 def test_writing_without_an_adapter_says_to_train(page: Page) -> None:
     with pytest.raises(AppError, match=r"adapter"):
-        page.client.predict("A text.", "title", api_name="/write")
+        page.client.predict("A text.", "title", False, False, api_name="/write")
 
 
 def test_chat_streams_with_the_base_model_when_no_adapter_is_on(page: Page) -> None:
-    talk, _ = page.client.predict("Good morning", api_name="/chat")
+    talk, _ = page.client.predict("Good morning", False, api_name="/chat")
     assert [message["role"] for message in talk["messages"]] == ["user", "model"]
     assert talk["messages"][1]["detail"].startswith("no adapter")
 
@@ -277,6 +279,29 @@ def test_a_task_of_ones_own_can_be_chosen(page: Page) -> None:
         page.client.predict(texts, api_name="/change_records")
 
 
+def test_tasks_of_ones_own_are_offered_in_history_and_share_when_the_page_is_built(page: Page) -> None:
+    tasks.make_task(page.workspace, "haiku", "Write a haiku: {input}", title="Haiku")
+    config = build_ui(page.services).get_config_file()
+    offered = [
+        choices
+        for component in config["components"]
+        if (choices := component["props"].get("choices")) and component["props"].get("label") == "Task"
+    ]
+    with_own = [choices for choices in offered if ["Haiku", "haiku"] in [list(choice) for choice in choices]]
+    assert {choices[0][0] for choices in with_own} >= {strings.ANY_TASK, strings.MOST_SHARED}
+
+
+def test_records_of_a_task_of_ones_own_are_found_and_sent_by_it(page: Page) -> None:
+    page.client.predict("haiku", "", "Write a haiku: {input}", "text", "", "", api_name="/make_task")
+    some_records(page.workspace)
+    texts = {"action": "write", "task": "haiku", "input": "The pond.", "output": "A frog, water's sound"}
+    page.client.predict(texts, api_name="/change_records")
+    (row,) = page.client.predict("", "haiku", "newest", "", api_name="/find_records")["rows"]
+    page.client.predict([row["id"]], True, api_name="/share_records")
+    shown = page.client.predict(2, "", api_name="/preview_payload")[0]
+    assert "The pond." in shown["exact"]
+
+
 def test_payload_shows_an_estimate(page: Page) -> None:
     ids = some_records(page.workspace)
     page.client.predict(list(ids[:3]), True, api_name="/share_records")
@@ -292,3 +317,24 @@ def test_everything_is_exported_and_deleted_only_when_typed(page: Page) -> None:
         page.client.predict("yes", api_name="/delete_everything")
     page.client.predict("Delete everything", api_name="/delete_everything")
     assert page.client.predict("", "", "newest", "", api_name="/find_records")["total"] == 0
+
+
+def test_an_archive_is_brought_back_once_everything_is_deleted(page: Page, tmp_path: Path) -> None:
+    ids = some_records(page.workspace)
+    page.client.predict([ids[0]], True, api_name="/share_records")
+    before = page.client.predict("", "", "newest", "", api_name="/find_records")["rows"]
+    exported = Path(page.client.predict(api_name="/export")["text"].split(",")[0])
+    kept = exported.rename(tmp_path / "kept.zip")
+    with pytest.raises(AppError, match="delete everything first"):
+        page.client.predict(handle_file(str(kept)), api_name="/restore")
+    page.client.predict("delete everything", api_name="/delete_everything")
+    _, said = page.client.predict(handle_file(str(kept)), api_name="/restore")
+    assert said["text"].startswith("12 records came back")
+    assert page.client.predict("", "", "newest", "", api_name="/find_records")["rows"] == before
+
+
+def test_a_file_that_is_no_archive_is_refused_in_a_sentence(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "holiday.zip"
+    path.write_bytes(b"no archive")
+    with pytest.raises(AppError, match="cannot be read"):
+        page.client.predict(handle_file(str(path)), api_name="/restore")

@@ -7,7 +7,6 @@ import pytest
 
 from app.errors import BadInput
 from app.ui import notices, theme, views
-from app.ui.review import differing
 from tests.ui.conftest import HOSTILE
 
 
@@ -70,8 +69,8 @@ def test_head_holds_no_address_of_another_host() -> None:
 
 
 def test_the_words_that_differ_from_the_original_are_told_and_the_text_is_whole() -> None:
-    runs = differing("The bus was late, again.", "The coach was late again!")
+    runs = views.differing("The bus was late, again.", "The coach was late again!")
     assert "".join(text for text, _ in runs) == "The coach was late again!"
     assert [text.strip() for text, differs in runs if differs] == ["coach", "!"]
-    assert differing("anything", "") == []
-    assert differing("", "${new}") == [["${new}", True]]
+    assert views.differing("anything", "") == []
+    assert views.differing("", "${new}") == [["${new}", True]]

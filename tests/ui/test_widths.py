@@ -1,0 +1,46 @@
+"""Every tab fits its window, from a telephone to a wide screen, in both themes, with nothing and with much to show.
+
+CDCDA_SCREENSHOTS=shots python -m pytest -m slow tests/ui/test_widths.py
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browsing import MARKS, SCHEMES, TABS, chromium, new_visit
+from tests.ui import stages
+from tests.ui.conftest import Page
+
+pytestmark = MARKS
+
+WIDTHS = (380, 768, 1280, 1920)
+"""Pixels of CSS."""
+STAGES = {"empty": lambda workspace: None, "records": stages.with_records, "lived-in": stages.lived_in}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_tab_is_wider_than_the_window(page: Page, browser: Any, tmp_path: Path, stage: str, scheme: str) -> None:
+    STAGES[stage](page.workspace)
+    folder = Path(os.environ.get("CDCDA_SCREENSHOTS") or tmp_path)
+    visit = new_visit(browser, folder, scheme=scheme)
+    visit.goto(page.client.src)
+    too_wide = []
+    for width in WIDTHS:
+        visit.page.set_viewport_size({"width": width, "height": 900})
+        for tab in TABS:
+            visit.turn_to(tab)
+            visit.shot(f"{stage}-{tab}-{scheme}-{width}")
+            if visit.page.evaluate("document.documentElement.scrollWidth") > width:
+                too_wide.append((tab, width))
+    visit.page.context.close()
+    assert too_wide == []
