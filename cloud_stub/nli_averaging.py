@@ -2,9 +2,9 @@
 
     python -m cloud_stub.nli_averaging RUN_A RUN_B --data NLI_FOLDER --out assets/nli
 
-RUN_A and RUN_B are folders that cloud_stub.nli_training wrote, with any settings but the same rank and seed. The mean
-of two updates of rank r has rank 2r; it is cut to r again by its singular values. Source: model soups (Wortsman et al.
-2022).
+RUN_A and RUN_B are folders that cloud_stub.nli_training wrote, with any settings but the same rank and seed; one that
+is named twice counts twice. The mean of two updates of rank r has rank 2r; it is cut to r again by its singular values.
+Source: model soups (Wortsman et al. 2022).
 """
 
 import argparse
@@ -70,9 +70,8 @@ def main() -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(body)
     scores = nli_training.development_scores(model, tokenizer, options.data, settings)
     print(scores)
-    parts = [
-        {name: found[name] for name in ("settings", "training_rows", "accuracy", "seconds")} for found in manifests
-    ]
+    told = ("settings", "steps", "training_rows", "accuracy", "seconds")
+    parts = [{name: found[name] for name in told if name in found} for found in manifests]
     manifest = {"base": nli_training.BODY, "labels": nli_training.LABELS, "accuracy": scores, "mean_of": parts}
     nli_training.save_adapter(model, options.out, manifest | {"versions": manifests[0]["versions"]})
 

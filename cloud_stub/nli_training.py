@@ -20,7 +20,7 @@ import math
 import pathlib
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 LABELS = ("entailment", "neutral", "contradiction")
@@ -202,9 +202,18 @@ def trainable(model: Any) -> dict[str, Any]:
 
 
 def train(
-    model: Any, bare: Any, tokenizer: Any, rows: list[dict[str, Any]], settings: NliTraining, checkpoint: pathlib.Path
+    model: Any,
+    bare: Any,
+    tokenizer: Any,
+    rows: list[dict[str, Any]],
+    settings: NliTraining,
+    checkpoint: pathlib.Path,
+    reached: Callable[[int], None] = lambda step: None,
 ) -> None:
-    """Train in place, writing a checkpoint every 200 steps and going on from one that is there."""
+    """Train in place, writing a checkpoint every 200 steps and going on from one that is there.
+
+    `reached` is told after each step; the model then holds that step's weights, not the mean.
+    """
     import torch
 
     ids = encode(tokenizer, rows, settings.max_tokens)
@@ -239,6 +248,7 @@ def train(
             counted += 1
             for name, weight in weights.items():
                 mean[name].lerp_(weight.detach(), 1 / counted)
+        reached(number + 1)
         average = 0.98 * average + 0.02 * loss.item() if number > first else loss.item()
         if (number + 1) % 200 == 0:
             save_checkpoint(
@@ -264,7 +274,8 @@ def save_adapter(model: Any, out: pathlib.Path, manifest: dict[str, Any]) -> Non
     out.mkdir(parents=True, exist_ok=True)
     # PEFT would write the folder that the body was read from.
     model.peft_config["default"].base_model_name_or_path = BODY
-    model.half().save_pretrained(out, save_embedding_layers=False)
+    halves = {name: weight.half() for name, weight in model.state_dict().items()}
+    model.save_pretrained(out, save_embedding_layers=False, state_dict=halves)
     (out / "README.md").unlink(missing_ok=True)
     (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
 
@@ -279,6 +290,9 @@ def main() -> None:
     parser.add_argument("--data", type=pathlib.Path, required=True, metavar="DIR")
     parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR")
     parser.add_argument("--checkpoint", type=pathlib.Path, default=pathlib.Path("nli-checkpoint.pt"), metavar="FILE")
+    parser.add_argument(
+        "--also-at", type=int, default=0, metavar="STEP", help="keep the adapter of this step too, as DIR-STEP"
+    )
     for field in dataclasses.fields(NliTraining):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
     options = parser.parse_args()
@@ -292,22 +306,26 @@ def main() -> None:
         f"{settings}; {len(rows)} rows; {sum(weight.numel() for weight in trainable(model).values())} trained numbers"
     )
     started = time.monotonic()
-    train(model, bare_model(body, settings), tokenizer, rows, settings, options.checkpoint)
-    scores = development_scores(model, tokenizer, options.data, settings)
-    print(scores)
-    save_adapter(
-        model,
-        options.out,
-        {
+
+    def keep(out: pathlib.Path, **told: Any) -> None:
+        scores = development_scores(model, tokenizer, options.data, settings)
+        print(scores, flush=True)
+        manifest = {
             "base": BODY,
             "labels": LABELS,
             "settings": dataclasses.asdict(settings),
             "training_rows": len(rows),
-            "accuracy": scores,
-            "seconds": round(time.monotonic() - started),
-            "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-        },
-    )
+        }
+        ended = {"accuracy": scores, "seconds": round(time.monotonic() - started)}
+        versions = {"torch": torch.__version__, "transformers": transformers.__version__}
+        save_adapter(model, out, manifest | ended | told | {"versions": versions})
+
+    def reached(step: int) -> None:
+        if step == options.also_at:
+            keep(options.out.with_name(f"{options.out.name}-{step}"), steps=step)
+
+    train(model, bare_model(body, settings), tokenizer, rows, settings, options.checkpoint, reached)
+    keep(options.out)
 
 
 if __name__ == "__main__":

@@ -265,6 +265,17 @@ def installed(models_dir: Path) -> tuple[LocalModel, ...]:
     return tuple(found)
 
 
+def damaged(models_dir: Path) -> tuple[str, ...]:
+    """One sentence for each file or folder below the models folder that is there but cannot be used."""
+    said = []
+    for path in _present(models_dir):
+        try:
+            find_model(str(path), models_dir)
+        except ModelDamaged as error:
+            said.append(str(error))
+    return tuple(said)
+
+
 def strongest_cloud(models_dir: Path) -> LocalModel:
     """The model that the local service takes when none is named: the largest GGUF that was fetched, else the embedded.
 

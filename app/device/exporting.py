@@ -77,7 +77,7 @@ def _factors(adapter: Path) -> Mapping[str, tuple[Any, Any]]:
 
     reader = gguf.GGUFReader(adapter)
     alpha = float(reader.get_field(gguf.Keys.Adapter.LORA_ALPHA).contents())
-    tensors = {tensor.name: tensor.data.astype("float32") for tensor in reader.tensors}
+    tensors = {tensor.name: gguf.quants.dequantize(tensor.data, tensor.tensor_type) for tensor in reader.tensors}
     names = [name.removesuffix(_GGUF_FIRST) for name in tensors if name.endswith(_GGUF_FIRST)]
     pairs = {name: (tensors[name + _GGUF_FIRST], tensors[name + _GGUF_SECOND]) for name in names}
     return {name: (first, alpha / len(first) * second) for name, (first, second) in pairs.items()}

@@ -1,5 +1,9 @@
 """A PEFT adapter as the GGUF adapter that llama.cpp reads, so that a CPU serves it fast.
 
+What makes it fast is the rank: llama.cpp's vector code takes 32 values at a time, and the product with a matrix of
+16 columns is computed value by value. So the rank is filled up with zeros to a multiple of 32, in Q8_0, which takes no
+more bytes than float16 at half the rank; alpha grows with it, because llama.cpp divides it by the rank that it finds.
+
 Format: what llama.cpp's own convert_lora_to_gguf.py writes. Metadata general.type, general.architecture, adapter.type,
 adapter.lora.alpha; for each linear layer `blk.N.attn_q.weight.lora_a` [rank, in] and `.lora_b` [out, rank].
 """
@@ -18,6 +22,11 @@ LAYOUT = ("model_type", "num_hidden_layers", "num_attention_heads", "num_key_val
 """Names in config.json."""
 PREFIX = "base_model.model."
 """What PEFT puts before the name that a layer has in the base."""
+Precision = Literal["q8", "f16", "f32"]
+"""Of the stored values. "f32" is exact."""
+_FILE_TYPES: Mapping[Precision, str] = {"q8": "MOSTLY_Q8_0", "f16": "MOSTLY_F16", "f32": "ALL_F32"}
+_BLOCK = 32
+"""Values of a Q8_0 block."""
 _SIDES = {".lora_A.weight": ".lora_a", ".lora_B.weight": ".lora_b"}
 
 
@@ -59,31 +68,55 @@ def layout_of(prepared: Path) -> Mapping[str, Any]:
     return {name: config[name] for name in LAYOUT if name in config}
 
 
-def write_gguf_adapter(
-    adapter: Path, layout: Mapping[str, Any], out: Path, precision: Literal["f16", "f32"] = "f16"
-) -> None:
-    """Writes the PEFT adapter in folder `adapter`, trained on a base of this layout, to the file `out`.
+def _filled_up(name: str, values: Any) -> Any:
+    """A matrix with zeros up to a rank that is a multiple of the block; the rank is A's rows and B's columns."""
+    import numpy as np
 
-    `precision` is that of the stored values; float16 halves the file and what is read for each token. The file appears
-    whole or not at all. Raises AdapterRefused for a base that llama.cpp could not serve it with, and DiskFull.
-    """
+    more = -values.shape[0 if name.endswith(".lora_a") else 1] % _BLOCK
+    return np.pad(values, ((0, more), (0, 0)) if name.endswith(".lora_a") else ((0, 0), (0, more)))
+
+
+def _add_tensor(writer: Any, name: str, values: Any, precision: Precision) -> None:
     import gguf
     import numpy as np
+
+    if precision == "q8" and values.shape[1] % _BLOCK == 0:
+        kind = gguf.GGMLQuantizationType.Q8_0
+        writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
+    else:
+        writer.add_tensor(name, values if precision == "f32" else values.astype(np.float16))
+
+
+def _add_metadata(writer: Any, alpha: float, precision: Precision) -> None:
+    import gguf
+
+    writer.add_type(gguf.GGUFType.ADAPTER)
+    writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
+    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, alpha)
+    writer.add_file_type(gguf.LlamaFileType[_FILE_TYPES[precision]])
+
+
+def write_gguf_adapter(adapter: Path, layout: Mapping[str, Any], out: Path, precision: Precision = "q8") -> None:
+    """Writes the PEFT adapter in folder `adapter`, trained on a base of this layout, to the file `out`.
+
+    The file appears whole or not at all. Raises AdapterRefused for a base that llama.cpp could not serve it with, and
+    DiskFull.
+    """
+    import gguf
 
     if layout["model_type"] not in ARCHITECTURES:
         raise AdapterRefused(
             f"A GGUF adapter needs a base that is one of {', '.join(ARCHITECTURES)}, but that of {adapter.name} is a"
             f" {layout['model_type']}; train on another model."
         )
-    alpha = json.loads((adapter / ADAPTER_CONFIG).read_text("utf-8"))["lora_alpha"]
+    config = json.loads((adapter / ADAPTER_CONFIG).read_text("utf-8"))
+    scale = config["lora_alpha"] / config["r"]
     temporary = out.with_name(f"{out.name}.part")
     writer = gguf.GGUFWriter(temporary, layout["model_type"])
-    writer.add_type(gguf.GGUFType.ADAPTER)
-    writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
-    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, float(alpha))
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16 if precision == "f16" else gguf.LlamaFileType.ALL_F32)
+    rank = config["r"] + -config["r"] % _BLOCK
+    _add_metadata(writer, float(scale * rank), precision)
     for name, values in _tensors(adapter, layout):
-        writer.add_tensor(name, values.astype(np.float16) if precision == "f16" else values)
+        _add_tensor(writer, name, _filled_up(name, values), precision)
     try:
         with room_on_disk(out.parent):
             writer.write_header_to_file()

@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -86,19 +87,29 @@ def _torch() -> Finding:
     return Finding("PyTorch", True, f"{torch.__version__} built for {built_for}, {torch.get_num_threads()} threads")
 
 
+def _driver() -> str:
+    """Version of the NVIDIA driver, as its own tool says it."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.split()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return said[0] if said else "unknown"
+
+
 def _gpu() -> Finding:
     import torch
 
     device = weights.best_device()
     if device == "cuda":
         properties = torch.cuda.get_device_properties(0)
-        return Finding("GPU", True, f"{properties.name} with {properties.total_memory / 1e9:.0f} GB is used")
+        detail = f"{properties.name} with {properties.total_memory / 1e9:.0f} GB is used, driver {_driver()}"
+        return Finding("GPU", True, detail)
     if device == "mps":
         return Finding("GPU", True, weights.possible_quantisation("nf4", device)[1])
     if shutil.which("nvidia-smi"):
-        return Finding(
-            "GPU", False, "there is an NVIDIA driver but PyTorch cannot use it", "Install a CUDA build of torch."
-        )
+        detail = f"there is an NVIDIA driver ({_driver()}) but PyTorch cannot use it"
+        return Finding("GPU", False, detail, "Install a CUDA build of torch that this driver can run.")
     return Finding("GPU", True, "none; everything runs on the CPU")
 
 
@@ -128,14 +139,23 @@ def _nf4() -> Finding:
 
 
 def _llama() -> Finding:
+    """Loads llama.cpp and asks it what it was built for; adapters are served through a function of its library."""
+    import importlib.metadata
+
     llama = library()
     features = re.findall(r"(\w+) = 1\b", llama.llama_print_system_info().decode())
     gpu = "with" if llama.llama_supports_gpu_offload() else "without"
-    return Finding("llama.cpp", True, f"loads, {gpu} GPU support; uses {', '.join(features)}")
+    version = importlib.metadata.version("llama-cpp-python")
+    detail = f"{version} loads, {gpu} GPU support; uses {', '.join(features)}"
+    if not hasattr(llama, "llama_set_adapters_lora"):
+        return Finding("llama.cpp", False, f"{detail}; cannot serve adapters", "Install llama-cpp-python again.")
+    return Finding("llama.cpp", True, f"{detail}; serves adapters")
 
 
 def _models(models_dir: Path) -> Finding:
-    names = [model.name for model in catalogue.installed(models_dir)]
+    names, damaged = [model.name for model in catalogue.installed(models_dir)], catalogue.damaged(models_dir)
+    if damaged:
+        return Finding("Models", False, ", ".join(names) or "none that is whole", " ".join(damaged))
     if names:
         return Finding("Models", True, ", ".join(names))
     return Finding("Models", False, "none", "Fetch one with `cdcda models pull`, or install the program again.")

@@ -215,17 +215,21 @@ class _Bench:
         ]
         return self.desk.personal(self.data.task, self.prompts(), examples, settings).answers
 
-    def score(self, answers: Sequence[str]) -> dict[str, float]:
-        """The metric over the held-out records, with its interval when these are drawn again."""
+    def score(self, answers: Sequence[str]) -> dict[str, Any]:
+        """The metric over the held-out records, its interval when these are drawn again, and what it is made of."""
         golds = [text.output for text in self.data.held_out]
-        found = bootstrap.estimate(self.metric.measure(answers, golds), self.metric.finish, self.settings.seed)
-        return {"score": round(found.value, 4), "low": round(found.low, 4), "high": round(found.high, 4)}
+        rows = self.metric.measure(answers, golds)
+        found = bootstrap.estimate(rows, self.metric.finish, self.settings.seed)
+        return {"score": found.value, "low": found.low, "high": found.high, "rows": rows.tolist()}
 
 
 @contextlib.contextmanager
 def _bench(context: JobContext, data: TrainingData, settings: FineTuning, watch: Watch) -> Iterator[_Bench]:
     """A desk with a folder of its own; the answers in it go with it."""
     workspace = context.workspace
+    # One job works at a time, so what is there was left by one that was killed.
+    for left in workspace.prepared.glob(FOLDER.format(job="*")):
+        shutil.rmtree(left, ignore_errors=True)
     folder = workspace.prepared / FOLDER.format(job=context.job.id)
     model = device_model(workspace)
     desk = Desk(model, folder, None, workspace.prepared, watch)
@@ -254,8 +258,18 @@ def _steps_of(part: Part, made: CurvePlan, settings: FineTuning) -> int:
     return count_steps(len(part.texts), settings) + len(made.data.held_out)
 
 
+def _gain(metric: Metric, points: Sequence[Mapping[str, Any]], seed: int) -> dict[str, float]:
+    """How much all that is shared is above nothing shared, on the same held-out records."""
+    import numpy as np
+
+    first, last = (np.asarray(points[place]["rows"], dtype=np.float64) for place in (-len(SHARES), -1))
+    found = bootstrap.compare(last, first, metric.finish, seed)
+    return {"value": found.value, "low": found.low, "high": found.high}
+
+
 def _result(made: CurvePlan, metric: Metric, points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
+        "gain": _gain(metric, points, made.data.seed),
         "task": made.data.task.name,
         "metric": metric.title,
         "higher_is_better": metric.higher_is_better,

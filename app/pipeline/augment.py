@@ -14,12 +14,11 @@ from app.pipeline.judging import Thresholds, count, judge_pair, load_thresholds
 from app.pipeline.local_service import CloudAddress, named_address, start_local_service
 from app.pipeline.payload import Payload, PayloadSettings, rebuild_payload
 from app.pipeline.review import reviewed_pairs
-from app.pipeline.sensitivity import redact, restore
+from app.pipeline.sensitivity import restore
 from cloud_stub.schemas import FailureLine, PairLine, RecordLine
 from personal_store import jobs, pairs, records
 from personal_store.errors import NotFound
 from personal_store.nouns import NewPair, Scores
-from personal_store.store import Store
 
 
 @contextlib.contextmanager
@@ -48,19 +47,11 @@ def _payload(context: JobContext) -> Payload:
     )
 
 
-def _at_home(store: Store, record_id: int, line: PairLine) -> tuple[str, str]:
-    """A pair's texts; placeholders of a record that left in its redacted form mean again what they stand for."""
-    (record,) = records.get_records(store, [record_id])
-    if record.shared_as != "redacted":
-        return line.input, line.output
-    _, meanings = redact(record.input, record.output)
-    return restore(line.input, meanings), restore(line.output, meanings)
-
-
-def _store_pair(context: JobContext, line: PairLine, record_id: int, thresholds: Thresholds) -> None:
-    scores = Scores(**line.scores.model_dump())
+def _store_pair(context: JobContext, line: PairLine, payload: Payload, thresholds: Thresholds) -> None:
+    record_id, scores = payload.references[line.reference], Scores(**line.scores.model_dump())
+    # What left with placeholders comes back with what they stand for, whatever became of the record's box meanwhile.
+    source, target = (restore(text, payload.meanings[line.reference]) for text in (line.input, line.output))
     with context.workspace.store() as store:
-        source, target = _at_home(store, record_id, line)
         new = NewPair(record_id, context.job.id, line.number, source, target, line.model, line.seed, scores)
         pair_id = pairs.add_pair(store, new)
         (record,) = records.get_records(store, [record_id])
@@ -74,7 +65,7 @@ def _store_pair(context: JobContext, line: PairLine, record_id: int, thresholds:
 
 def _store_line(context: JobContext, line: CloudLine, payload: Payload, thresholds: Thresholds) -> None:
     if isinstance(line, PairLine):
-        _store_pair(context, line, payload.references[line.reference], thresholds)
+        _store_pair(context, line, payload, thresholds)
     elif isinstance(line, FailureLine):
         data = {"record_id": payload.references[line.reference], "number": line.number, "reason": line.reason}
         context.report("failure", data)

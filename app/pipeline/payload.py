@@ -59,6 +59,8 @@ class Payload:
     record_ids: tuple[int, ...]
     references: Mapping[str, int]
     """Record ids by the reference they travel under; stays at home."""
+    meanings: Mapping[str, Mapping[str, str]]
+    """By reference, what the placeholders of a redacted record stand for; stays at home."""
     uploads: int
     """Uploads before this one; a part of the references."""
     settings: PayloadSettings
@@ -93,16 +95,14 @@ def _reference(secret: bytes, uploads: int, record_id: int) -> str:
     return hmac.new(secret, f"{uploads}:{record_id}".encode(), hashlib.sha256).hexdigest()[:16]
 
 
-def outgoing(record: Record) -> tuple[str, str]:
-    """Input and output as they would leave: with placeholders where the person chose the redacted form."""
-    if record.shared_as != "redacted":
-        return record.input, record.output
-    (source, target), _ = redact(record.input, record.output)
-    return source, target
+def outgoing(record: Record) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """Input and output as they would leave, and what placeholders stand for where the person wanted them."""
+    texts = (record.input, record.output)
+    return redact(*texts) if record.shared_as == "redacted" else (texts, {})
 
 
 def _shared(reference: str, record: Record) -> SharedRecord:
-    source, target = outgoing(record)
+    (source, target), _ = outgoing(record)
     return SharedRecord(reference=reference, input=source, output=target)
 
 
@@ -146,6 +146,7 @@ def _make(
         task=task,
         record_ids=tuple(record.id for record in chosen),
         references={reference: record.id for reference, record in shared.items()},
+        meanings={reference: outgoing(record)[1] for reference, record in shared.items()},
         uploads=uploads,
         settings=settings,
         other_tasks=other_tasks,

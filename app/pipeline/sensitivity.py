@@ -142,10 +142,11 @@ def redact(*texts: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
 
 
 def restore(text: str, meanings: Mapping[str, str]) -> str:
-    """The text with what its placeholders stand for."""
-    for name, meaning in meanings.items():
-        text = text.replace(name, meaning)
-    return text
+    """The text with what its placeholders stand for, in whatever case a model wrote them."""
+    known = {name.lower(): meaning for name, meaning in meanings.items()}
+    if not known:
+        return text
+    return re.sub("|".join(map(re.escape, known)), lambda found: known[found[0].lower()], text, flags=re.IGNORECASE)
 
 
 def exposure(text: str) -> float:

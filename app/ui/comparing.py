@@ -136,7 +136,7 @@ def answers_view(drafts: Drafts | None, waiting: bool = False) -> views.View:
 def vote_buttons(on: bool, blind: bool) -> tuple[Any, ...]:
     """The three of them, named for what can be seen."""
     words = strings.BLIND_VOTES if blind else strings.OPEN_VOTES
-    return tuple(gr.Button(value=word, interactive=on) for word in words)
+    return tuple(gr.Button(value=word, interactive=on, visible=True) for word in words)
 
 
 def sample_texts(workspace: Workspace, task: str | None) -> list[str]:
@@ -242,7 +242,7 @@ def lay_out_panels(actions: Comparing) -> Panels:
     answers = drawn("answers", answers_view(None), server_functions=[answered(actions.keep_shown)], elem_id="answers")
     comparison_id, attempt = gr.Number(visible="hidden", label="Comparison", precision=0), gr.State(0)
     with gr.Row(elem_id="votes"):
-        votes = [gr.Button(word, interactive=False, min_width=140) for word in strings.OPEN_VOTES]
+        votes = [gr.Button(word, interactive=False, visible=False, min_width=140) for word in strings.OPEN_VOTES]
     return Panels(
         task, text, write_button, again, stop, blind, look_up, samples, answers, comparison_id, attempt, votes
     )

@@ -8,16 +8,15 @@ import gradio as gr
 
 from app.errors import BadInput
 from app.pipeline import editing, forgetting, jobs, sharing, tasks
-from app.pipeline.looking import look
 from app.pipeline.workspace import Workspace
 from app.tasks import TASKS
 from app.ui import bringing, strings, views
+from app.ui.listing import first_of, list_records
 from app.ui.notices import answered, shown
 from app.ui.parts import QUIET, drawn, lead
 from app.ui.services import Services
-from personal_store import changes, ledger, records
-from personal_store.nouns import RecordPage, RecordQuery, Sent
-from personal_store.store import Store
+from personal_store import changes
+from personal_store.nouns import RecordQuery
 
 TASK_CHOICES = [(task.title, task.name) for task in TASKS]
 FILTERS: Mapping[str, tuple[bool | None, bool | None]] = {
@@ -38,13 +37,8 @@ class HistoryTab:
     """Inputs of `load`: search, task, order, filter."""
     load: Callable[..., views.View]
     """Draws the first page of the list."""
-
-
-def page_of_records(store: Store, query: RecordQuery) -> tuple[RecordPage, Mapping[int, Sent]]:
-    """A page of records, looked at, and how often each of them left."""
-    look(store)
-    found = records.find_records(store, query)
-    return found, ledger.sent_records(store, [record.id for record in found.records])
+    choices: Callable[[], Any]
+    """Offers the tasks that there are now in `query[1]`."""
 
 
 class Actions:
@@ -55,14 +49,12 @@ class Actions:
 
     def load(self, text: str, task: str, order: Any, only: str, page: int = 1) -> views.View:
         """One page of the records that match."""
-        offset = (max(1, page) - 1) * views.PAGE_SIZE
         shared, sensitive = FILTERS[only or ""]
-        query = RecordQuery(text or "", task or None, shared, order, offset, views.PAGE_SIZE, sensitive)
+        query = RecordQuery(text or "", task or None, shared, order, first_of(page), views.PAGE_SIZE, sensitive)
+        drawn = list_records(self._workspace, query, page, strings.NO_RECORDS)
         with self._workspace.store() as store:
-            found, sent = page_of_records(store, query)
-            counts, last = records.count_records(store), changes.last_change(store)
-        drawn = views.record_list(found, sent, page, counts.shared, counts.total, strings.NO_RECORDS)
-        if not counts.total:
+            last = changes.last_change(store)
+        if not drawn["all"]:
             drawn["empty"] |= {"steps": strings.THE_WAY}
         undo = f"{strings.UNDO_CHANGE}: {len(last.record_ids)} {last.kind}" if last else ""
         return {**drawn, "undo": undo, "tasks": bringing.task_choices(self._workspace)}
@@ -151,16 +143,20 @@ class Actions:
         tasks.delete_task(self._workspace, name or "")
         return self.all_choices()
 
+    def choices(self) -> list[tuple[str, str]]:
+        """The tasks that the list can be narrowed to, the person's own too."""
+        return [(strings.ANY_TASK, ""), *bringing.task_choices(self._workspace)]
+
     def all_choices(self) -> Any:
-        """The tasks that the list can be narrowed to."""
-        return gr.Dropdown(choices=[(strings.ANY_TASK, ""), *bringing.task_choices(self._workspace)])
+        """The same, for the list's own choice."""
+        return gr.Dropdown(choices=self.choices())
 
 
 def _lay_out_query(actions: Actions) -> list[gr.components.Component]:
     with gr.Row():
         return [
             gr.Textbox(label=strings.SEARCH, placeholder=strings.SEARCH_HINT, scale=3, min_width=180),
-            gr.Dropdown([(strings.ANY_TASK, ""), *TASK_CHOICES], value="", label=strings.TASK, min_width=130),
+            gr.Dropdown(actions.choices(), value="", label=strings.TASK, min_width=130),
             gr.Dropdown(list(strings.ORDERS), value="newest", label=strings.ORDER, min_width=130),
             gr.Dropdown(list(strings.RECORD_FILTERS), value="", label=strings.SHOW, min_width=130),
         ]
@@ -198,4 +194,4 @@ def build_history(services: Services) -> HistoryTab:
     delete.click(shown(actions.delete_task), fields[0], query[1], api_name="delete_task")
     gr.api(shown(actions.forget_record), api_name="forget_record")
     gr.api(shown(actions.change_records), api_name="change_records")
-    return HistoryTab(listing, query, load)
+    return HistoryTab(listing, query, load, shown(actions.all_choices))

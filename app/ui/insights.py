@@ -17,6 +17,9 @@ from app.ui.parts import drawn, stop_and_resume
 from app.ui.services import Services
 from personal_store.nouns import Job, Votes
 
+MOST_TICKS = 5
+"""Adapters that are named below the chart; of more, the first and the last are."""
+
 
 @dataclasses.dataclass(frozen=True)
 class InsightsTab:
@@ -81,7 +84,11 @@ def scores_view(workspace: Workspace) -> views.View:
         "title": f"{found[-1].metric}, {_better(found[-1].higher_is_better)}",
         "description": _first_and_last(found),
         "series": [one for one in series if one["points"]],
-        "ticks": [{"x": x, "label": one.adapter.name} for x, one in zip(places, found, strict=True)],
+        "ticks": [
+            {"x": x, "label": one.adapter.name}
+            for x, one in zip(places, found, strict=True)
+            if len(found) <= MOST_TICKS or x in (0, 1)
+        ],
         "table": {"columns": [*strings.SCORE_COLUMNS, *strings.SYSTEMS.values()], "rows": rows},
     }
 
@@ -95,14 +102,16 @@ def _of(point: Mapping[str, Any]) -> Score:
     return Score(point["score"], point["low"], point["high"])
 
 
-def _curve_sentence(shares: Sequence[Mapping[str, Any]]) -> str:
-    if len(shares) < 2:
+def _curve_sentence(shares: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> str:
+    """What the curve says, and whether that is more than chance."""
+    if "gain" not in result:
         return strings.CURVE_GROWING
-    first, last = shares[0], shares[-1]
-    # An interval that holds the other score is no difference to build on.
-    apart = not last["low"] <= first["score"] <= last["high"]
+    first, last, gain = shares[0], shares[-1], result["gain"]
     words = strings.CURVE_SENTENCE.format(first=first["score"], last=last["score"], left=last["left"])
-    return words + (strings.CURVE_APART if apart else strings.CURVE_NOT_APART)
+    if gain["low"] <= 0 <= gain["high"]:
+        return words + strings.CURVE_NOT_APART
+    helped = (gain["value"] > 0) == result["higher_is_better"]
+    return words + (strings.CURVE_HELPED if helped else strings.CURVE_HURT)
 
 
 def curve_view(workspace: Workspace, job: Job | None) -> views.View:
@@ -124,7 +133,7 @@ def curve_view(workspace: Workspace, job: Job | None) -> views.View:
     rows += [[f"{p['share']:.0%}", str(p["left"]), str(p["pairs"]), _number(_of(p))] for p in shares]
     return {
         "title": f"{metric}, {_better(higher)}" if metric else "",
-        "description": _curve_sentence(shares),
+        "description": _curve_sentence(shares, result),
         "series": [
             {
                 "id": "personal",

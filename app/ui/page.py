@@ -40,6 +40,7 @@ def _wire_loading(tabs: dict[str, gr.Tab], history: HistoryTab, share: ShareTab,
     """Draw a list again whenever its tab is opened."""
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     tabs["history"].select(history.load, history.query, history.listing, **quiet)
+    tabs["history"].select(history.choices, None, history.query[1], **quiet)
     tabs["share"].select(share.load, share.query, [share.listing, share.weak, share.task], **quiet)
     tabs["review"].select(review.load, review.query, review.cards, **quiet)
 

@@ -18,6 +18,7 @@ from app.pipeline.ways_out import WAYS_OUT
 from app.pipeline.workspace import Workspace
 from app.ui import strings, views
 from app.ui.bases import BasesPart, build_bases
+from app.ui.doctor import build_doctor
 from app.ui.downloads import Download
 from app.ui.notices import answered, shown
 from app.ui.parts import drawn, lead
@@ -133,8 +134,6 @@ class _Layout:
     """Address, token."""
     save_button: gr.Button
     offline: gr.Checkbox
-    examine_button: gr.Button
-    findings: gr.HTML
     device_model: gr.Dropdown
     models: gr.HTML
     bases: BasesPart
@@ -235,14 +234,6 @@ class Actions:
         """The same for the list's buttons."""
         return self.fetch(str(name))
 
-    def examine(self) -> views.View:
-        """Look at this computer: memory, disk, the models, a training step in four bits."""
-        # Looks into torch and bitsandbytes, so it is imported only when it is asked for.
-        from app.device import machine
-
-        found = machine.examine(self._workspace.models, self._workspace.data_dir)
-        return {"rows": [dataclasses.asdict(finding) for finding in found]}
-
 
 def _lay_out_cloud() -> tuple[list[gr.components.Component], gr.Button, gr.Checkbox]:
     with gr.Group():
@@ -277,9 +268,7 @@ def _lay_out(services: Services, actions: Actions) -> _Layout:
             places = drawn("notice", elem_id="places")
             cloud, save_button, offline = _lay_out_cloud()
             prices = _lay_out_prices()
-            gr.Markdown(strings.DOCTOR_TITLE)
-            examine_button = gr.Button(strings.EXAMINE)
-            findings = drawn("findings", elem_id="findings")
+            build_doctor(services)
             data = _lay_out_data()
             build_restoring(services.workspace)
         with gr.Column(min_width=320):
@@ -296,8 +285,6 @@ def _lay_out(services: Services, actions: Actions) -> _Layout:
         cloud,
         save_button,
         offline,
-        examine_button,
-        findings,
         device_model,
         listing,
         bases,
@@ -320,7 +307,6 @@ def build_settings(services: Services) -> SettingsTab:
     at.final_button.click(shown(actions.make_final), None, at.said, api_name="make_final")
     at.wipe_button.click(shown(actions.delete_everything), at.wipe, at.said, api_name="delete_everything")
     at.device_model.input(shown(actions.use_model), at.device_model, None, api_name="use_model")
-    at.examine_button.click(shown(actions.examine), None, at.findings, api_name="doctor")
     gr.api(shown(actions.fetch), api_name="pull_model")
     loaded: list[gr.components.Component] = [
         *(at.places, at.cloud[0], at.offline, at.device_model, at.models),

@@ -12,11 +12,10 @@ from app.errors import NeedsConsent
 from app.pipeline import estimating, jobs, models, network, payload, sharing
 from app.ui import state, strings, views
 from app.ui.bringing import task_choices
-from app.ui.history import TASK_CHOICES, page_of_records
+from app.ui.listing import first_of, list_records
 from app.ui.notices import answered, shown
 from app.ui.parts import QUIET, drawn, lead, stop_and_resume
 from app.ui.services import Services
-from personal_store import records
 from personal_store.nouns import RecordQuery
 
 BETTER_MODEL = "qwen2.5-coder-1.5b"
@@ -93,16 +92,16 @@ class Actions:
 
     def rows(self, text: str, page: int = 1) -> views.View:
         """One page of the records that match."""
-        query = RecordQuery(text or "", offset=(max(1, page) - 1) * views.PAGE_SIZE, limit=views.PAGE_SIZE)
-        with self._workspace.store() as store:
-            found, sent = page_of_records(store, query)
-            counts = records.count_records(store)
-        return views.record_list(found, sent, page, counts.shared, counts.total, strings.NO_SHARE_YET, "history")
+        query = RecordQuery(text or "", offset=first_of(page), limit=views.PAGE_SIZE)
+        return list_records(self._workspace, query, page, strings.NO_SHARE_YET, "history")
+
+    def choices(self) -> list[tuple[str, str]]:
+        """The tasks that can be sent, the person's own too."""
+        return [(strings.MOST_SHARED, ""), *task_choices(self._workspace)]
 
     def load(self, text: str) -> tuple[Any, ...]:
         """The first page, whether the service is weak, and the tasks there are."""
-        choices = [(strings.MOST_SHARED, ""), *task_choices(self._workspace)]
-        return self.rows(text), weak_view(self._services), gr.Dropdown(choices=choices)
+        return self.rows(text), weak_view(self._services), gr.Dropdown(choices=self.choices())
 
     def turn(self, text: str, event: gr.EventData) -> views.View:
         """The page that the list's buttons ask for."""
@@ -190,11 +189,11 @@ def _lay_out_proposal() -> tuple[list[gr.components.Component], gr.Button, gr.Bu
     return [ratio, strategy, seed], propose, none
 
 
-def _lay_out_request() -> list[gr.components.Component]:
+def _lay_out_request(actions: Actions) -> list[gr.components.Component]:
     with gr.Group():
         return [
             gr.Slider(1, 10, value=5, step=1, label=strings.PAIRS_EACH),
-            gr.Dropdown([(strings.MOST_SHARED, ""), *TASK_CHOICES], value="", label=strings.TASK),
+            gr.Dropdown(actions.choices(), value="", label=strings.TASK),
         ]
 
 
@@ -218,7 +217,7 @@ def _lay_out(actions: Actions) -> _Layout:
                 proposal=proposal,
                 propose_button=propose_button,
                 none_button=none_button,
-                request=_lay_out_request(),
+                request=_lay_out_request(actions),
                 weak=drawn("notice"),
                 preview_button=gr.Button(strings.PREVIEW_PAYLOAD, variant="primary", elem_id="preview-button"),
                 previewed=_lay_out_preview(),

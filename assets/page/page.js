@@ -782,14 +782,21 @@ window.cdcda = (() => {
 
   const PLOT_HIGH = 240, PLOT_LOW = 30;
 
+  /** The least of 1, 2 and 5 times a power of ten that is no smaller. */
+  function roundStep(wanted) {
+    const power = 10 ** Math.floor(Math.log10(wanted));
+    return [1, 2, 5, 10].map((times) => times * power).find((step) => step >= wanted - 1e-9);
+  }
+
   /** Where values lie in a plot: room above and below, and round numbers at the lines. */
   function plotScale(value) {
     const every = [...value.series.flatMap((one) => one.points.flatMap((point) => [point.y, point.low ?? point.y, point.high ?? point.y])),
       ...(value.levels || []).map((level) => level.y)];
     const least = Math.min(...every), most = Math.max(...every), room = Math.max(0.02, (most - least) * 0.12);
-    const bottom = Math.max(0, least - room), top = most + room;
+    const step = roundStep((most - least + 2 * room) / 4);
+    const bottom = Math.max(0, Math.floor((least - room) / step) * step), top = Math.ceil((most + room) / step) * step;
     return {
-      lines: [0, 1, 2, 3].map((number) => bottom + (top - bottom) * number / 3),
+      lines: Array.from({ length: Math.round((top - bottom) / step) + 1 }, (_, number) => bottom + step * number),
       across: (x) => LEFT + 30 + (WIDE - LEFT - 68) * x,
       down: (y) => 10 + (PLOT_HIGH - PLOT_LOW - 10) * (top - y) / Math.max(1e-9, top - bottom),
     };

@@ -108,6 +108,17 @@ def test_nothing_new_is_a_failure_and_not_a_copy() -> None:
     assert [draw.fault for draw in draw(model, record(1, LONG, "x"), answer="label").draws] == ["unusable answer"] * 2
 
 
+def test_of_the_texts_that_pieces_make_those_in_other_words_come_first_and_are_unlike_each_other() -> None:
+    near = [piece.replace("tells of", "speaks about") for piece in pieces(LONG)]
+    far = ["Nobody wrote words like a", "Nobody wrote words like b"]
+    model = rewriter(near[0], far[0], near[1], far[1])
+    drawn = draw(model, record(1, LONG, "x"), answer="label", k=2)
+    texts = [draw.input for draw in drawn.draws]
+    assert texts[0] == " ".join(far)
+    # Of two texts with one near piece each, and one with two, none but the first is in other words throughout.
+    assert texts[1] in (f"{far[0]} {near[1]}", f"{near[0]} {far[1]}")
+
+
 def test_a_label_stays_and_costs_no_question() -> None:
     model = rewriter()
     drawn = draw(model, record(1, "A fine film", "fresh"), answer="label")

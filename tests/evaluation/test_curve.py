@@ -82,6 +82,9 @@ def test_every_point_is_measured_and_no_adapter_and_no_text_stays(workspace: Wor
     assert [point["name"] for point in result["points"]] == names(workspace, job)
     assert all(0 <= point["low"] <= point["score"] <= point["high"] <= 1 for point in result["points"])
     assert result["points"][-1]["left"] == 4
+    gain, points = result["gain"], {point["name"]: point["score"] for point in result["points"]}
+    assert gain["low"] <= gain["value"] <= gain["high"]
+    assert gain["value"] == pytest.approx(points["1"] - points["0"])
     assert (result["metric"], result["higher_is_better"], result["held_out"]) == ("ROUGE-1", True, 1)
     assert list(workspace.adapters.iterdir()) == []
     assert not list(workspace.prepared.glob("curve-*"))
@@ -106,6 +109,14 @@ def test_a_stop_in_the_middle_of_a_point_leaves_nothing_behind(workspace: Worksp
     with pytest.raises(Stopped):
         curve.run(context_of(workspace, job, lambda: next(asked, True)))
     assert "1" not in names(workspace, job)
+    assert not list(workspace.prepared.glob("curve-*"))
+
+
+def test_what_a_killed_measuring_left_goes_with_the_next(workspace: Workspace) -> None:
+    (workspace.prepared / "curve-99" / "answers").mkdir(parents=True)
+    asked = iter([False])
+    with pytest.raises(Stopped):
+        curve.run(context_of(workspace, measuring(workspace), lambda: next(asked, True)))
     assert not list(workspace.prepared.glob("curve-*"))
 
 

@@ -1,5 +1,6 @@
 """Whatever a person does, in whatever order, what reaches the service is what they approved, and nothing else."""
 
+import functools
 import json
 import tempfile
 from pathlib import Path
@@ -16,16 +17,20 @@ from app.pipeline.cloud import send_approved
 from app.pipeline.forgetting import forget_all
 from app.pipeline.importing import import_file
 from app.pipeline.notes import Pasted
-from app.pipeline.payload import build_payload, destination_of
+from app.pipeline.payload import Payload, build_payload, destination_of, outgoing, rebuild_payload
 from app.pipeline.sharing import share_ids, share_none, share_ratio
 from app.pipeline.workspace import open_workspace
 from personal_store import ledger, records
 from personal_store.errors import AlreadyStored
-from personal_store.nouns import RecordQuery
+from personal_store.nouns import Record, RecordQuery
 from tests.pipeline.recording_service import recording_service
 
 SECRET = "jo@example.org"
 PICKS = st.integers(0, 50)
+
+
+def _as_it_leaves(record: Record) -> tuple[str, ...]:
+    return (record.task, *outgoing(record)[0])
 
 
 class Sharing(RuleBasedStateMachine):
@@ -42,6 +47,7 @@ class Sharing(RuleBasedStateMachine):
         self.agreed: dict[int, str] = {}
         self.approved: list[bytes] = []
         self.number = 0
+        self.pending: tuple[Payload, dict[int, tuple[str, ...]]] | None = None
 
     def teardown(self) -> None:
         self.running.__exit__(None, None, None)
@@ -167,6 +173,39 @@ class Sharing(RuleBasedStateMachine):
         self.approved.append(payload.body)
         self._check_body(payload.body)
         list(send_approved(self.workspace, payload, sha256, self.service.address))
+
+    @precondition(lambda self: self.texts)
+    @rule(task=st.sampled_from(["title", None]))
+    def approve(self, task: str | None) -> None:
+        """Approve what is shared now; it may be sent later, whatever is done to the records meanwhile."""
+        try:
+            payload = build_payload(self.workspace, destination_of(self.service.url), k=1, task=task)
+        except NothingShared:
+            return
+        now = self._now()
+        self.pending = payload, {id: _as_it_leaves(now[id]) for id in payload.record_ids}
+
+    @precondition(lambda self: self.pending is not None)
+    @rule(again=st.booleans())
+    def send_what_was_approved(self, again: bool) -> None:
+        """As a job does it: the payload is built anew from its ids, and is the approved one or is refused."""
+        assert self.pending is not None
+        payload, then = self.pending
+        now = self._now()
+        same = all(id in now and now[id].shared and _as_it_leaves(now[id]) == texts for id, texts in then.items())
+        build = functools.partial(
+            rebuild_payload, self.workspace, payload.destination, payload.record_ids, payload.settings, payload.uploads
+        )
+        if not same:
+            with pytest.raises(ApprovalMismatch):
+                build(payload.sha256)
+            return
+        rebuilt = build(payload.sha256)
+        assert rebuilt.body == payload.body
+        self.approved.append(payload.body)
+        list(send_approved(self.workspace, rebuilt, payload.sha256, self.service.address))
+        if not again:
+            self.pending = None
 
     def _check_body(self, body: bytes) -> None:
         """Exactly the ticked records, each in the form that was agreed to."""

@@ -29,7 +29,12 @@ def shown(page: Page) -> list[Any]:
     return list(page.client.predict(api_name="/insights").values())
 
 
-def a_curve(page: Page, points: tuple[dict[str, Any], ...] = POINTS, running: bool = False) -> int:
+def a_curve(
+    page: Page,
+    points: tuple[dict[str, Any], ...] = POINTS,
+    running: bool = False,
+    gain: tuple[float, float, float] = (0.2, 0.05, 0.3),
+) -> int:
     with page.workspace.store() as store:
         job = jobs.create_job(store, "curve", {"task": "title", "seed": 0})
         jobs.heartbeat(store, job.id)
@@ -38,7 +43,8 @@ def a_curve(page: Page, points: tuple[dict[str, Any], ...] = POINTS, running: bo
         for point in points:
             jobs.add_event(store, job.id, "point", point)
         if not running:
-            result = {"metric": "ROUGE-1", "higher_is_better": True, "points": list(points)}
+            found = dict(zip(("value", "low", "high"), gain, strict=True))
+            result = {"metric": "ROUGE-1", "higher_is_better": True, "points": list(points), "gain": found}
             jobs.set_state(store, job.id, "done", result=result)
     return job.id
 
@@ -85,11 +91,12 @@ def test_the_curve_says_whether_sharing_made_more_than_chance(page: Page) -> Non
     drawn = tab.curve_view(page.workspace, job)
     assert [point["y"] for point in drawn["series"][0]["points"]] == [0.3, 0.5]
     assert [level["id"] for level in drawn["levels"]] == ["base", "retrieval"]
-    assert drawn["description"].endswith("more than the luck of which records were held out.")
+    assert drawn["description"].endswith(strings.CURVE_HELPED)
     assert [row[:3] for row in drawn["table"]["rows"]][-1] == ["100%", "4", "4"]
-    a_curve(page, (*POINTS[:3], {**POINTS[3], "low": 0.25}))
-    drawn = tab.curve_view(page.workspace, state.latest_job(page.workspace, "curve"))
-    assert "no more than the luck" in drawn["description"]
+    for gain, words in (((0.1, -0.1, 0.3), strings.CURVE_NOT_APART), ((-0.2, -0.3, -0.1), strings.CURVE_HURT)):
+        a_curve(page, gain=gain)
+        drawn = tab.curve_view(page.workspace, state.latest_job(page.workspace, "curve"))
+        assert drawn["description"].endswith(words)
 
 
 def test_a_running_measuring_is_in_the_header_and_shows_its_points(page: Page) -> None:

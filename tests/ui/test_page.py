@@ -9,7 +9,9 @@ import pytest
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 
-from app.pipeline import sharing
+from app.pipeline import sharing, tasks
+from app.ui import strings
+from app.ui.page import build_ui
 from personal_store import records
 from tests.cloud_stub.fakes import TOKEN
 from tests.cloud_stub.test_bases import offering
@@ -275,6 +277,29 @@ def test_a_task_of_ones_own_can_be_chosen(page: Page) -> None:
     texts = {"action": "write", "task": "mood", "input": "It rained.", "output": "grand"}
     with pytest.raises(AppError, match="one of good, bad"):
         page.client.predict(texts, api_name="/change_records")
+
+
+def test_tasks_of_ones_own_are_offered_in_history_and_share_when_the_page_is_built(page: Page) -> None:
+    tasks.make_task(page.workspace, "haiku", "Write a haiku: {input}", title="Haiku")
+    config = build_ui(page.services).get_config_file()
+    offered = [
+        choices
+        for component in config["components"]
+        if (choices := component["props"].get("choices")) and component["props"].get("label") == "Task"
+    ]
+    with_own = [choices for choices in offered if ["Haiku", "haiku"] in [list(choice) for choice in choices]]
+    assert {choices[0][0] for choices in with_own} >= {strings.ANY_TASK, strings.MOST_SHARED}
+
+
+def test_records_of_a_task_of_ones_own_are_found_and_sent_by_it(page: Page) -> None:
+    page.client.predict("haiku", "", "Write a haiku: {input}", "text", "", "", api_name="/make_task")
+    some_records(page.workspace)
+    texts = {"action": "write", "task": "haiku", "input": "The pond.", "output": "A frog, water's sound"}
+    page.client.predict(texts, api_name="/change_records")
+    (row,) = page.client.predict("", "haiku", "newest", "", api_name="/find_records")["rows"]
+    page.client.predict([row["id"]], True, api_name="/share_records")
+    shown = page.client.predict(2, "", api_name="/preview_payload")[0]
+    assert "The pond." in shown["exact"]
 
 
 def test_payload_shows_an_estimate(page: Page) -> None:

@@ -1,0 +1,27 @@
+"""The list of records, as the History and the Share tab both show it."""
+
+from app.pipeline.looking import look
+from app.pipeline.workspace import Workspace
+from app.ui import views
+from personal_store import ledger, records
+from personal_store.nouns import RecordQuery
+
+
+def first_of(page: float) -> int:
+    """How many records stand before that page; pages count from 1."""
+    return (max(1, int(page)) - 1) * views.PAGE_SIZE
+
+
+def list_records(
+    workspace: Workspace, query: RecordQuery, page: float, hint: tuple[str, str], tab: str = ""
+) -> views.View:
+    """The page of the records that match, looked at, with how often each left.
+
+    `hint` is what an empty history says, `tab` where to go then.
+    """
+    with workspace.store() as store:
+        look(store)
+        found = records.find_records(store, query)
+        sent = ledger.sent_records(store, [record.id for record in found.records])
+        counts = records.count_records(store)
+    return views.record_list(found, sent, int(page), counts.shared, counts.total, hint, tab)
