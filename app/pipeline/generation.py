@@ -86,13 +86,17 @@ def _similar(workspace: Workspace, task: Task, text: str, count: int) -> list[Re
         return []
     with workspace.store() as store:
         own = records.all_records(store, task.name)
-    return _retriever(own).find(text, count)
+    # What was written for the very same text would stand in for an answer.
+    same = sum(record.input.strip() == text.strip() for record in own)
+    found = _retriever(own).find(text, count + same)
+    return [record for record in found if record.input.strip() != text.strip()][:count]
 
 
 def retrieve(workspace: Workspace, task: str, text: str, count: int) -> list[tuple[str, str]]:
     """Input and output of the person's records of a task that are most like the text (BM25), the best first.
 
-    Of equals the newer one; fewer than `count` where there are fewer. Raises BadInput for a task that there is not.
+    Of equals the newer one; never one with the very same input; fewer than `count` where there are fewer. Raises
+    BadInput for a task that there is not.
     """
     found = _similar(workspace, find_task(workspace, task), text, count)
     return [(record.input, record.output) for record in found]

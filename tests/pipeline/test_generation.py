@@ -183,6 +183,8 @@ def test_the_most_similar_records_of_the_task_are_found(workspace: Workspace) ->
     add_record(workspace, "chat", "Which boat is it?", "The red one")
     assert retrieve(workspace, "title", "the river and its boat", 1) == [("A boat on the river", "Boats")]
     add_record(workspace, "title", "The river boat", "Newer boats")
+    # Its own answer would stand in for one.
+    assert retrieve(workspace, "title", " The river boat\n", 1) == [("A boat on the river", "Boats")]
     found = retrieve(workspace, "LaMP_5", "the river boat", 9)
     assert [output for _, output in found] == ["Newer boats", "Boats", "Mice"]
     assert retrieve(workspace, "headline", "the river boat", 9) == retrieve(workspace, "title", "boat", 0) == []
