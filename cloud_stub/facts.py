@@ -33,6 +33,8 @@ _ADDRESSED = frozenset(("you", "your", "yours", "u", "ur"))
 _MARKS = re.compile(r"https?://\S+|[@#]\w+")
 _THANKS = re.compile(r"\bthank (?:you|u)\b")
 """Says nothing to anybody: else "thank you" could become "you're welcome"."""
+_GRATEFUL = ("thank", "thx", "grateful", "gratitude", "glad", "appreciat", "cheers")
+"""Beginnings of English words that thank."""
 _QUOTED = re.compile(r"[\"“]([^\"“”]{2,60})[\"”]")
 _ANY_WORD = re.compile(r"[^\W_]+")
 _WORDS = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+")
@@ -61,13 +63,21 @@ def _addresses(text: str) -> bool:
     return not _ADDRESSED.isdisjoint(_ANY_WORD.findall(_THANKS.sub(" ", text.lower())))
 
 
+def _thanks(text: str) -> bool:
+    return any(word.startswith(_GRATEFUL) for word in _ANY_WORD.findall(text.lower()))
+
+
 def same_facts(original: str, rewrite: str) -> bool:
     """Whether a rewrite holds the same numbers, days, @mentions, #tags and web addresses, and all that was quoted or
-    written with capitals inside; asks if and only if the original does; and speaks to nobody that it did not."""
+    written with capitals inside; asks if and only if the original does, and no more often; thanks if and only if it
+    does; and speaks to nobody that it did not."""
     before, after = _numbers(original), _numbers(rewrite)
     if before.difference(_COMMON) != after.difference(_COMMON) or _marks(original) != _marks(rewrite):
         return False
-    if ("?" in original) != ("?" in rewrite) or (_addresses(rewrite) and not _addresses(original)):
+    asked, asks = original.count("?"), rewrite.count("?")
+    if asks > asked or (asked and not asks) or _thanks(original) != _thanks(rewrite):
+        return False
+    if _addresses(rewrite) and not _addresses(original):
         return False
     said = rewrite.lower()
     return all(name in said for name in _names(original))

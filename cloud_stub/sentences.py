@@ -7,7 +7,9 @@ changes without changing what is said.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import heapq
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 
 from cloud_stub.facts import same_facts
 from cloud_stub.nli import NliScorer
@@ -18,9 +20,13 @@ from cloud_stub.scoring import rouge_l
 from cloud_stub.writing import Draw, Drawn, Fault, LanguageModel, Sample, same, tidy
 
 ATTEMPTS = 3
-"""How often a piece is drawn until it has enough rewrites."""
+"""How often a piece among several is drawn until it has enough rewrites."""
+ATTEMPTS_ALONE = 6
+"""The same of a text that is one piece: where it has no good rewrite, the record has no pair."""
 VARIED_ENOUGH = 0.95
 """ROUGE-L; a rewrite more like its piece than this has not been rewritten."""
+CANDIDATES = 100
+"""Texts put together from a record's rewrites, of which k are chosen."""
 SAME_ANSWER = 0.7
 """Least entailment both ways of an answer and its variation; more than for inputs, because an answer is the manner
 itself."""
@@ -90,10 +96,10 @@ def _usable(sample: Sample, text: str) -> str | None:
     return rewrite if usable else None
 
 
-def _rewrite(studio: Studio, number: int, piece: Piece) -> int:
-    """Draw rewrites of a piece until there are k good ones, at most ATTEMPTS times; how many tokens it took."""
+def _rewrite(studio: Studio, number: int, piece: Piece, attempts: int) -> int:
+    """Draw rewrites of a piece until there are k good ones, a bounded number of times; how many tokens it took."""
     text, tokens = piece.text, 0
-    for attempt in range(ATTEMPTS if studio.request.temperature > 0 else 1):
+    for attempt in range(attempts if studio.request.temperature > 0 else 1):
         if len(piece.good) >= studio.request.k or studio.should_stop():
             break
         samples = studio.write(sentence_prompt(text), number, attempt, studio.request.k)
@@ -104,13 +110,47 @@ def _rewrite(studio: Studio, number: int, piece: Piece) -> int:
     return tokens
 
 
-def _combined(made: Sequence[Piece], k: int) -> list[tuple[str, ...]]:
-    """Up to k distinct texts, as their pieces; text j takes each one's j-th way, starting again if too few."""
+def _by_overlap(ways: Sequence[Sequence[str]], costs: Sequence[Sequence[float]]) -> Iterator[tuple[str, ...]]:
+    """Every text that takes one way of each piece, in the order of what their ways cost together."""
+    queue = [(sum(own[0] for own in costs), (0,) * len(ways))]
+    seen = {queue[0][1]}
+    while queue:
+        cost, places = heapq.heappop(queue)
+        yield tuple(own[place] for own, place in zip(ways, places, strict=True))
+        for number, place in enumerate(places):
+            following = (*places[:number], place + 1, *places[number + 1 :])
+            if place + 1 < len(ways[number]) and following not in seen:
+                seen.add(following)
+                heapq.heappush(queue, (cost + costs[number][place + 1] - costs[number][place], following))
+
+
+def _unlike(candidates: Sequence[tuple[str, ...]], chosen: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The candidate that shares the fewest pieces with the chosen text that it is most like; the first of several."""
+
+    def shared(one: tuple[str, ...]) -> int:
+        return max(sum(a == b for a, b in zip(one, other, strict=True)) for other in chosen)
+
+    return min(candidates, key=shared)
+
+
+def _combined(made: Sequence[Piece], k: int, alike: float) -> list[tuple[str, ...]]:
+    """Up to k distinct texts, as their pieces: in other words than the original first, then unlike each other."""
     # With no good rewrite of any piece the poor ones go out, for the filters to judge and the person to see.
     poor = len(made) == 1 or not any(piece.good for piece in made)
     ways = [piece.ways(poor) or [piece.text] for piece in made]
-    count = len(ways[0]) if len(made) == 1 else k
-    return list(dict.fromkeys(tuple(own[number % len(own)] for own in ways) for number in range(min(k, count))))
+    costs = [
+        [float(place) if poor else len(way.split()) * rouge_l(piece.text, way) for place, way in enumerate(own)]
+        for piece, own in zip(made, ways, strict=True)
+    ]
+    candidates = list(itertools.islice(_by_overlap(ways, costs), CANDIDATES))
+    if poor:
+        return candidates[:k]
+    original = " ".join(piece.text for piece in made)
+    different = [one for one in candidates if rouge_l(original, " ".join(one)) <= alike]
+    chosen = candidates[:1]
+    while len(chosen) < k and (left := [one for one in different if one not in chosen]):
+        chosen.append(_unlike(left, chosen))
+    return [*chosen, *(one for one in candidates if one not in chosen)][:k]
 
 
 def _varied(studio: Studio) -> tuple[list[str], int]:
@@ -165,7 +205,8 @@ def draw_by_sentence(
     # One piece among several may stay nearly as it is: the whole counts.
     alike = min(thresholds.rouge_l, VARIED_ENOUGH) if len(parts) == 1 else VARIED_ENOUGH
     made = [Piece(text, thresholds.entailment, alike) for text in parts]
-    tokens = sum(_rewrite(studio, number, piece) for number, piece in enumerate(made, 1))
-    texts = [ways for ways in _combined(made, request.k) if not same(" ".join(ways), original)]
+    attempts = ATTEMPTS_ALONE if len(parts) == 1 else ATTEMPTS
+    tokens = sum(_rewrite(studio, number, piece, attempts) for number, piece in enumerate(made, 1))
+    texts = [ways for ways in _combined(made, request.k, thresholds.rouge_l) if not same(" ".join(ways), original)]
     answers, generated = _varied(studio)
     return Drawn(_draws(studio, made, texts, [one_line(record.output), *answers]), tokens + generated)

@@ -77,7 +77,7 @@ def _known(names: Iterable[str], present: tuple[str, ...], table: str) -> list[s
 
 
 def _apart(row: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """A record's own columns and its box, which stood among them up to schema 5."""
+    """A record's own columns and its box, which stood among them in earlier schemas."""
     own = {name: value for name, value in row.items() if name not in BOX}
     box = {name: row[name] for name in BOX if name in row}
     touched = box.get("shared") or box.get("shared_by")

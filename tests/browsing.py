@@ -13,7 +13,7 @@ import pytest
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--headless=new", "--disable-background-networking", "--disable-component-update"]
 MINUTE = 60_000
-TABS = ("history", "share", "review", "personalise", "write", "settings")
+TABS = ("history", "share", "review", "personalise", "write", "insights", "settings")
 SCHEMES = ("light", "dark")
 
 MARKS = [
@@ -95,5 +95,5 @@ def new_visit(browser: Any, folder: Path, *, scheme: str = "light", width: int =
     """A fresh page of its own context, with no address yet."""
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(MINUTE)
     return Visit(page, folder)

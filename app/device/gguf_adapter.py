@@ -68,6 +68,21 @@ def layout_of(prepared: Path) -> Mapping[str, Any]:
     return {name: config[name] for name in LAYOUT if name in config}
 
 
+def gguf_layout(model: Path) -> Mapping[str, Any]:
+    """The same of a GGUF model, from its metadata."""
+    import gguf
+
+    reader = gguf.GGUFReader(model)
+
+    def said(name: str) -> Any:
+        return reader.get_field(name).contents()
+
+    architecture = said(gguf.Keys.General.ARCHITECTURE)
+    keys = (gguf.Keys.LLM.BLOCK_COUNT, gguf.Keys.Attention.HEAD_COUNT, gguf.Keys.Attention.HEAD_COUNT_KV)
+    numbers = [int(said(key.format(arch=architecture))) for key in keys]
+    return dict(zip(LAYOUT, [architecture, *numbers], strict=True))
+
+
 def _filled_up(name: str, values: Any) -> Any:
     """A matrix with zeros up to a rank that is a multiple of the block; the rank is A's rows and B's columns."""
     import numpy as np

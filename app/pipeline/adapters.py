@@ -135,13 +135,17 @@ def _write_ollama(model: LocalModel, peft: Path, out: Path) -> None:
 def _write(form: Form, model: LocalModel, peft: Path, out: Path) -> None:
     """Any other form, from an adapter that stands on the bare model."""
     from app.device.exporting import merge, require_gguf
+    from app.device.gguf_adapter import gguf_layout, write_gguf_adapter
 
     if form == "peft":
         peft.rename(out)
     elif form == "gguf":
         shutil.copyfile(peft / GGUF_ADAPTER, out)
     elif form == "merged":
-        merge(require_gguf(model), peft / GGUF_ADAPTER, out)
+        source, exact = require_gguf(model), peft / f"exact-{GGUF_ADAPTER}"
+        # Not the form that is served, which is rounded: the sum is rounded only once.
+        write_gguf_adapter(peft, gguf_layout(source), exact, "f32")
+        merge(source, exact, out)
     else:
         _write_ollama(model, peft, out)
 

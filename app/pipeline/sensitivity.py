@@ -1,13 +1,15 @@
 """Finds what looks personal or secret in a text, and writes the text without it.
 
 A pattern each, and a checksum where the thing has one. A help for choosing what to share, not a proof that a text is
-harmless. Reads nothing but the text, so the same text gives the same findings on any day.
+harmless. Reads nothing but the text, so the same text gives the same findings on any day, with the same recogniser.
 """
 
 import dataclasses
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
+
+from app.pipeline import names
 
 PATTERNS: dict[str, re.Pattern[str]] = {
     "key or token": re.compile(
@@ -33,8 +35,8 @@ PATTERNS: dict[str, re.Pattern[str]] = {
         r"\b(?:[Mm]y name is|[Ii]ch heiße|[Jj]e m'appelle) ([A-ZÄÖÜÉ][\w'-]+(?: [A-ZÄÖÜÉ][\w'-]+){0,2})"
     ),
 }
-"""In the order in which they claim a stretch of text. A name needs a recogniser; without one only an introduction is
-found."""
+"""In the order in which they claim a stretch of text. Of names these find an introduction alone; `app.pipeline.names`
+finds the others where a recogniser is installed."""
 
 DIGIT = re.compile(r"\d")
 MANY_DIGITS = re.compile(r"\d[\d .()/+-]{5,}\d")
@@ -106,14 +108,22 @@ def _held(kind: str, match: re.Match[str]) -> tuple[int, int] | None:
     return None
 
 
+def _spans(text: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    """What the patterns find, and last what the recogniser of names does, where there is one."""
+    for kind in _possible(text):
+        for match in PATTERNS[kind].finditer(text):
+            if span := _held(kind, match):
+                yield kind, span
+    if recognise := names.recogniser():
+        yield from (("name", span) for span in recognise(text))
+
+
 def find(text: str) -> tuple[Finding, ...]:
     """Everything found in the text, in its order; nothing is found twice."""
     found: list[Finding] = []
-    for kind in _possible(text):
-        for match in PATTERNS[kind].finditer(text):
-            span = _held(kind, match)
-            if span and not any(span[0] < other.end and other.start < span[1] for other in found):
-                found.append(Finding(kind, *span, text[slice(*span)]))
+    for kind, (start, end) in _spans(text):
+        if not any(start < other.end and other.start < end for other in found):
+            found.append(Finding(kind, start, end, text[start:end]))
     return tuple(sorted(found, key=lambda finding: finding.start))
 
 
@@ -127,18 +137,18 @@ def redact(*texts: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
 
     The same thing has the same placeholder in all of them.
     """
-    names: dict[tuple[str, str], str] = {}
+    placeholders: dict[tuple[str, str], str] = {}
     counts: dict[str, int] = {}
     written = []
     for text in texts:
         for finding in reversed(find(text)):
             key = (finding.kind, finding.text)
-            if key not in names:
+            if key not in placeholders:
                 counts[finding.kind] = counts.get(finding.kind, 0) + 1
-                names[key] = f"[{finding.kind} {counts[finding.kind]}]"
-            text = text[: finding.start] + names[key] + text[finding.end :]
+                placeholders[key] = f"[{finding.kind} {counts[finding.kind]}]"
+            text = text[: finding.start] + placeholders[key] + text[finding.end :]
         written.append(text)
-    return tuple(written), {name: text for (_, text), name in names.items()}
+    return tuple(written), {name: text for (_, text), name in placeholders.items()}
 
 
 def restore(text: str, meanings: Mapping[str, str]) -> str:
@@ -152,6 +162,6 @@ def restore(text: str, meanings: Mapping[str, str]) -> str:
 def exposure(text: str) -> float:
     """How much a text without findings may still tell: digits and names in mid-sentence, per word."""
     words = text.split()
-    names = re.findall(r"(?<=[\w,;] )[A-Z][a-z]+", text)
+    capitals = re.findall(r"(?<=[\w,;] )[A-Z][a-z]+", text)
     numbers = [word for word in words if any(character.isdigit() for character in word)]
-    return (len(names) + len(numbers)) / max(len(words), 1)
+    return (len(capitals) + len(numbers)) / max(len(words), 1)

@@ -54,6 +54,8 @@ class Actions:
         drawn = list_records(self._workspace, query, page, strings.NO_RECORDS)
         with self._workspace.store() as store:
             last = changes.last_change(store)
+        if not drawn["all"]:
+            drawn["empty"] |= {"steps": strings.THE_WAY}
         undo = f"{strings.UNDO_CHANGE}: {len(last.record_ids)} {last.kind}" if last else ""
         return {**drawn, "undo": undo, "tasks": bringing.task_choices(self._workspace)}
 

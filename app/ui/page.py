@@ -73,7 +73,7 @@ def build_ui(services: Services) -> gr.Blocks:
                 personalise = build_personalise(services)
             with gr.Tab(strings.WRITE, id="write") as tabs["write"]:
                 write = build_write(services)
-            with gr.Tab(strings.INSIGHTS, id="insights") as tabs["insights"]:
+            with gr.Tab(strings.INSIGHTS, id="insights", alignment="right") as tabs["insights"]:
                 insights = build_insights(services)
             with gr.Tab(strings.SETTINGS, id="settings", alignment="right") as tabs["settings"]:
                 settings = build_settings(services)

@@ -242,6 +242,13 @@ def _lay_out_cloud() -> tuple[list[gr.components.Component], gr.Button, gr.Check
     return [address, token], gr.Button(strings.SAVE_CLOUD), gr.Checkbox(label=strings.OFFLINE)
 
 
+def _lay_out_prices() -> list[gr.components.Component]:
+    with gr.Accordion(strings.PRICES, open=False), gr.Row():
+        return [
+            gr.Number(label=label, minimum=0, min_width=140) for label in (strings.PRICE_READ, strings.PRICE_WRITTEN)
+        ]
+
+
 def _lay_out_data() -> tuple[gr.Button, gr.Button, list[gr.components.Component], gr.Button, gr.HTML]:
     gr.Markdown(strings.DATA_TITLE)
     with gr.Row():
@@ -260,15 +267,11 @@ def _lay_out(services: Services, actions: Actions) -> _Layout:
             gr.Markdown(strings.PLACES_TITLE)
             places = drawn("notice", elem_id="places")
             cloud, save_button, offline = _lay_out_cloud()
+            prices = _lay_out_prices()
             build_doctor(services)
             data = _lay_out_data()
             build_restoring(services.workspace)
         with gr.Column(min_width=320):
-            with gr.Accordion(strings.PRICES, open=False), gr.Row():
-                prices: list[gr.components.Component] = [
-                    gr.Number(label=label, minimum=0, min_width=140)
-                    for label in (strings.PRICE_READ, strings.PRICE_WRITTEN)
-                ]
             gr.Markdown(strings.MODELS_TITLE)
             device_model = gr.Dropdown([], label=strings.DEVICE_MODEL)
             listing = drawn("models", server_functions=[answered(actions.pull_model)], elem_id="models")

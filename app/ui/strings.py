@@ -21,6 +21,7 @@ TAB_TITLES = {
     "review": REVIEW,
     "personalise": PERSONALISE,
     "write": WRITE,
+    "insights": INSIGHTS,
     "settings": SETTINGS,
 }
 GO_TO = "Go to {}"
@@ -64,6 +65,14 @@ NO_RECORDS = (
     "No records yet",
     "Import a file of what you wrote, or press “Try it with a sample” to look around first.",
 )
+THE_WAY = (
+    (HISTORY, "Bring in what you wrote before: a file, pasted text, or the sample."),
+    (SHARE, "Tick what a larger model may see. Nothing leaves before you approved the very bytes."),
+    (REVIEW, "It writes similar examples. Filters judge them, and you have the last word."),
+    (PERSONALISE, "A small adapter learns from yours and theirs, on this computer, in minutes."),
+    (WRITE, "See the same model answer without and with it, side by side."),
+)
+"""The five steps and what each is for, as an empty history tells them."""
 NOTHING_FOUND = ("Nothing matches", "Try fewer words, or another task.")
 
 # Share

@@ -99,7 +99,8 @@ window.cdcda = (() => {
 
   function empty(value) {
     if (!value || !value.title) return null;
-    return h("div", { class: "empty" }, h("h3", {}, value.title), h("p", {}, value.text), value.go ? goButton(value.go) : null);
+    return h("div", { class: "empty" }, h("h3", {}, value.title), h("p", {}, value.text), value.go ? goButton(value.go) : null,
+      value.steps ? h("ol", { class: "way-steps" }, value.steps.map(([title, text]) => h("li", {}, h("strong", {}, title), h("p", {}, text)))) : null);
   }
 
   /** Open another tab of the page. */

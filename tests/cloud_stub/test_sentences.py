@@ -8,7 +8,7 @@ from cloud_stub.pieces import pieces
 from cloud_stub.prompts import Prompt, sentence_prompt, variation_prompt
 from cloud_stub.schemas import AugmentRequest, SharedRecord, Thresholds
 from cloud_stub.scoring import entailments, score_inputs
-from cloud_stub.sentences import ATTEMPTS, draw_by_sentence
+from cloud_stub.sentences import ATTEMPTS_ALONE, draw_by_sentence
 from cloud_stub.writing import Drawn, Sample
 from tests.cloud_stub.fakes import FakeModel, FakeNli, record
 
@@ -76,8 +76,8 @@ def test_a_bad_rewrite_is_drawn_again_a_bounded_number_of_times() -> None:
     scorer = Agreeing(lambda premise, hypothesis: 0.0)
     model = rewriter()
     draw(model, record(1, "Only one short sentence", "x"), scorer, answer="label")
-    assert len(model.prompts) == ATTEMPTS
-    assert len({seed for seeds in model.seeds for seed in seeds}) == 2 * ATTEMPTS
+    assert len(model.prompts) == ATTEMPTS_ALONE
+    assert len({seed for seeds in model.seeds for seed in seeds}) == 2 * ATTEMPTS_ALONE
 
 
 def test_of_a_single_sentence_the_poor_rewrites_are_told_for_the_filters_to_judge() -> None:
@@ -106,6 +106,17 @@ def test_a_rewrite_that_copies_changes_a_number_or_repeats_another_is_no_good() 
 def test_nothing_new_is_a_failure_and_not_a_copy() -> None:
     model = FakeModel(lambda prompt, seed: Sample(prompt.input_like, "", 3))
     assert [draw.fault for draw in draw(model, record(1, LONG, "x"), answer="label").draws] == ["unusable answer"] * 2
+
+
+def test_of_the_texts_that_pieces_make_those_in_other_words_come_first_and_are_unlike_each_other() -> None:
+    near = [piece.replace("tells of", "speaks about") for piece in pieces(LONG)]
+    far = ["Nobody wrote words like a", "Nobody wrote words like b"]
+    model = rewriter(near[0], far[0], near[1], far[1])
+    drawn = draw(model, record(1, LONG, "x"), answer="label", k=2)
+    texts = [draw.input for draw in drawn.draws]
+    assert texts[0] == " ".join(far)
+    # Of two texts with one near piece each, and one with two, none but the first is in other words throughout.
+    assert texts[1] in (f"{far[0]} {near[1]}", f"{near[0]} {far[1]}")
 
 
 def test_a_label_stays_and_costs_no_question() -> None:
@@ -162,6 +173,8 @@ def test_a_variation_of_another_meaning_does_not() -> None:
         ("The bus is late", "The bus is late, so how can I help?", False),
         ("They were told to wait", "You were told to wait", False),
         ("Thanks for the seat", "I am glad of the seat", True),
+        ("Thanks! Where is my seat?", "Where is my seat?", False),
+        ("You went. Was it good?", "Did you go? Was it good?", False),
         ("Thank you for the seat", "You're welcome to the seat", False),
     ],
 )

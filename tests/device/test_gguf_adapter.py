@@ -16,6 +16,7 @@ from app.device.rendering import Example, render_example, render_task
 from app.device.tokenising import open_tokeniser
 from app.errors import AdapterRefused
 from app.tasks import find_task
+from tests.benchmarks.serving import write_adapter
 from tests.tiny import IM_END, IM_START, Architecture, tiny_folder, tiny_gguf
 
 EXAMPLES = [Example((IM_START, *f"say {letter}".encode()), (*letter.encode() * 3, IM_END)) for letter in "abcdefgh"]
@@ -135,3 +136,49 @@ def test_the_embedded_model_agrees_in_both_engines(tmp_path: Path) -> None:
     theirs = torch_logits(prepared, adapter, prompt)
     # The prepared base is rounded to bfloat16, which the F32 base of llama.cpp is not: greedy tokens are compared.
     assert (ours.argmax(1) == theirs.argmax(1)).mean() > 0.9
+
+
+QUESTIONS = [f"{verb} {thing}." for verb in ("Describe", "Explain", "Praise", "Draw") for thing in
+             ("a river", "rain on a tin roof", "the number 12", "an old café", "salt")]  # fmt: skip
+
+
+def greedy(network: Any, ids: list[int], tokens: int) -> list[int]:
+    import torch
+
+    answer = network.generate(input_ids=torch.tensor([ids]), do_sample=False, max_new_tokens=tokens)
+    return [int(token) for token in answer[0, len(ids) :]]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_the_embedded_model_in_float32_writes_the_same_tokens_with_logits_within_a_hundredth(tmp_path: Path) -> None:
+    import peft
+    import torch
+    import transformers
+
+    model = find_model(EMBEDDED, tmp_path)
+    tokeniser = open_tokeniser(model)
+    base = tmp_path / "base-f32.gguf"
+    write_f32_gguf(model.path, base)
+    network = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path,
+        gguf_file=base.name,
+        quantization_config=transformers.GgufConfig(dequantize=True),
+        dtype=torch.float32,
+        local_files_only=True,
+    )
+    network.save_pretrained(tmp_path / "folder")
+    adapter = write_adapter(tmp_path / "folder", tmp_path / "adapter", seed=0)
+    out = tmp_path / "adapter-f32.gguf"
+    write_gguf_adapter(adapter, layout_of(tmp_path / "folder"), out, "f32")
+    adapted = peft.PeftModel.from_pretrained(network, adapter).eval()
+    for question in QUESTIONS:
+        prompt = render_task(tokeniser, find_task("chat"), question)
+        answer = greedy(adapted, prompt, 12)
+        ours = llama_logits(base, out, prompt + answer)
+        with torch.no_grad():
+            theirs = np.asarray(adapted(input_ids=torch.tensor([prompt + answer])).logits[0])
+        assert np.abs(ours - theirs).max() < 1e-2
+        # What each token was chosen from: the same tokens, written one after the other.
+        assert ours[len(prompt) - 1 : -1].argmax(1).tolist() == answer
+    assert np.abs(llama_logits(base, None, prompt + answer) - theirs).max() > 0.1
