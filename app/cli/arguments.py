@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from app.cli.adapters import add_adapters
 from app.cli.lamp import add_lamp
 from app.cli.serving import add_serve
+from app.device.presets import DEFAULT, PRESETS
 from app.tasks import TASKS
 
 STRATEGIES = ("random", "newest", "representative", "careful")
@@ -203,9 +204,15 @@ def _add_training(
 ) -> None:
     train = commands.add_parser("train", parents=common, help="fine-tune an adapter on your records and the kept pairs")
     train.add_argument("--task", metavar="NAME", help="the task to learn (the one with most records)")
-    train.add_argument("--epochs", type=_positive, default=3)
-    train.add_argument("--rank", type=_positive, default=16)
-    train.add_argument("--alpha", type=_positive, default=8)
+    train.add_argument(
+        "--preset",
+        choices=list(PRESETS),
+        default=DEFAULT,
+        help=" ".join(f"{preset.name}: {preset.explained}" for preset in PRESETS.values()) + " (%(default)s)",
+    )
+    train.add_argument("--epochs", type=_positive, help="(the preset's)")
+    train.add_argument("--rank", type=_positive, help="(the preset's)")
+    train.add_argument("--alpha", type=_positive, help="(the preset's)")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--model", metavar="NAME_OR_PATH", help="the model to adapt (your device model)")
     train.add_argument(

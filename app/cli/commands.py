@@ -164,13 +164,22 @@ def _newest_unfinished(workspace: Workspace) -> Job:
 
 def _train(workspace: Workspace, options: argparse.Namespace) -> Result:
     from app.cli.following import follow_to_end
+    from app.device.presets import find_preset
     from app.pipeline import jobs
 
     if options.resume:
         job = jobs.resume_job(workspace, _newest_unfinished(workspace).id)
     else:
+        preset = find_preset(options.preset).settings
         settings = jobs.TrainSettings(
-            options.task, options.epochs, options.rank, options.alpha, options.seed, options.model, options.base
+            options.task,
+            options.epochs or preset.epochs,
+            options.rank or preset.rank,
+            options.alpha or preset.alpha,
+            options.seed,
+            options.model,
+            options.base,
+            options.preset,
         )
         job = jobs.start_train(workspace, settings)
     return follow_to_end(workspace, job, quiet=options.json)

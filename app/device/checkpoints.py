@@ -38,6 +38,8 @@ class Log:
     """Tokens trained on, padding not counted."""
     seconds: float = 0.0
     """Spent in training steps, over all the runs that were resumed."""
+    micro_tokens: int | None = None
+    """Tokens at once since memory ran out; None: as the settings say."""
 
 
 def _moments(name: str, parameter: Any, optimiser: Any) -> dict[str, Any]:

@@ -13,18 +13,22 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from app.device import batching, checkpoints, losses, weights
+from app.device import batching, checkpoints, losses, memory, weights
 from app.device.checkpoints import Log
 from app.device.rendering import Example
-from app.errors import BadInput, NothingToTrain
+from app.errors import BadInput, NothingToTrain, OutOfMemory
+
+_Result = TypeVar("_Result")
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 
 _CLIP = 1.0
 """Largest norm of a step's gradient."""
+_LEAST_MICRO_TOKENS = 16
+"""Below this every example has long gone through the network alone."""
 _CHECKPOINT_EVERY = 60.0
 """Seconds; an epoch of a long history would be much to lose."""
 _MEMORY_PROBE_SCALE = 1 if sys.platform == "darwin" else 1024
@@ -55,6 +59,8 @@ class FineTuning:
     """Decides the adapter's first weights and the order of the examples."""
     quantisation: weights.Quantisation = "nf4"
     """How the base's linear layers are held: "nf4" takes 4.5 bits a weight, "none" is bfloat16."""
+    patience: int | None = None
+    """Epochs without a lower held-out loss after which training ends; None: all epochs are trained."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,8 +183,8 @@ def _check(examples: Sequence[Example], settings: FineTuning) -> None:
         raise NothingToTrain("There is no example to learn from; import records, or keep some pairs, and train again.")
     if any(not example.prompt_ids or not example.completion_ids for example in examples):
         raise NothingToTrain("An example has an empty prompt or answer; leave its record out and train again.")
-    for name in ("rank", "alpha", "epochs", "batch", "learning_rate", "micro_tokens"):
-        if getattr(settings, name) <= 0:
+    for name in ("rank", "alpha", "epochs", "batch", "learning_rate", "micro_tokens", "patience"):
+        if getattr(settings, name) is not None and getattr(settings, name) <= 0:
             raise BadInput(f"The setting {name} must be above 0 but is {getattr(settings, name)}; choose another.")
 
 
@@ -267,8 +273,31 @@ def _save_adapter(run: _Run) -> None:
         (run.folder / ADAPTER_CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
+def _with_room(run: _Run, work: Callable[[int], _Result]) -> _Result:
+    """What `work` gives for a limit of tokens at once; the limit is halved, and kept, each time memory runs out.
+
+    Raises OutOfMemory where one example at a time is too much already.
+    """
+    while True:
+        limit = run.log.micro_tokens or run.settings.micro_tokens
+        try:
+            return work(limit)
+        except (MemoryError, RuntimeError) as error:
+            if not memory.ran_out(error):
+                raise
+            if limit <= _LEAST_MICRO_TOKENS:
+                raise OutOfMemory(
+                    "Training needs more memory than there is, even with one example at a time; close other programs,"
+                    " or choose a smaller model with `cdcda models list`, and resume."
+                ) from error
+        # Outside the handler, where the exception no longer holds the tensors of the failed attempt.
+        run.log.micro_tokens = limit // 2
+        run.optimiser.zero_grad(set_to_none=True)
+        memory.give_back(run.device)
+
+
 def _score(run: _Run) -> float | None:
-    return losses.held_out_loss(run.network, run.held_out, run.device, run.settings.micro_tokens)
+    return _with_room(run, lambda limit: losses.held_out_loss(run.network, run.held_out, run.device, limit))
 
 
 def _end_epoch(run: _Run) -> float | None:
@@ -286,16 +315,22 @@ def _save_checkpoint(run: _Run) -> None:
     checkpoints.save_checkpoint(run.folder, run.log, run.parameters, run.optimiser, run.best)
 
 
-def _train_on(run: _Run, examples: Sequence[Example]) -> float:
-    """One optimiser step on a batch, in as many micro-batches as its tokens need; the mean loss per token."""
-    import torch
-
+def _gather_gradient(run: _Run, examples: Sequence[Example], limit: int) -> float:
+    """Adds up the gradient of a batch in micro-batches of at most `limit` tokens; the mean loss per token."""
     total, tokens = 0.0, losses.count_completion(examples)
-    for group in batching.micro_batches(examples, run.settings.micro_tokens):
+    for group in batching.micro_batches(examples, limit):
         with losses.bfloat16(run.device):
             loss = run.loss(run.network, group, run.device) / tokens
         loss.backward()
         total += loss.item()
+    return total
+
+
+def _train_on(run: _Run, examples: Sequence[Example]) -> float:
+    """One optimiser step on a batch, in as many micro-batches as memory asks for; the mean loss per token."""
+    import torch
+
+    total = _with_room(run, lambda limit: _gather_gradient(run, examples, limit))
     torch.nn.utils.clip_grad_norm_(run.parameters.values(), _CLIP)
     run.optimiser.step()
     run.optimiser.zero_grad(set_to_none=True)
@@ -334,10 +369,16 @@ def _progress(run: _Run, held_out: float | None) -> Progress:
     )
 
 
+def _has_settled(run: _Run) -> bool:
+    """Whether as many epochs as the patience allows have passed since the best one."""
+    patience = run.settings.patience
+    return patience is not None and len(run.log.held_out_losses) - run.log.best_epoch >= patience
+
+
 def _train(run: _Run, listener: Callable[[Progress], None], should_stop: Callable[[], bool]) -> bool:
     """Takes the steps that are left, or those until it should stop; true when it was stopped."""
     saved_at = time.monotonic()
-    while run.log.step < len(run.plan):
+    while run.log.step < len(run.plan) and not _has_settled(run):
         if should_stop():
             _save_checkpoint(run)
             return True
@@ -387,7 +428,7 @@ def fine_tune(
     `prepared` is a folder of weights.prepare. `listener` hears of every step; `should_stop` is asked before each and
     leaves a checkpoint behind. With `resume`, a checkpoint in `folder` goes on to the same adapter as if never stopped
     (given the same `loss`, which the checkpoint cannot tell). The checkpoint is removed by adapters.finish. Raises
-    NothingToTrain, BadInput, ModelDamaged, DiskFull, JobRefused.
+    NothingToTrain, BadInput, ModelDamaged, DiskFull, JobRefused, OutOfMemory.
     """
     _check(examples, settings)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from app.device.presets import DEFAULT, find_preset
 from app.errors import JobRefused
 from app.pipeline.bases import require_choice
 from app.pipeline.dataset import gather
@@ -52,6 +53,8 @@ class TrainSettings:
     """None: the person's device model."""
     base: str | None = None
     """Task base to train on top of: its name, "automatic" or "none"; None: the person's choice for the task."""
+    preset: str = DEFAULT
+    """Name of the settings for everything that is not chosen here."""
 
 
 WORKERS: Mapping[JobKind, str] = {
@@ -175,8 +178,9 @@ def start_augment(
 
 
 def start_train(workspace: Workspace, settings: TrainSettings | None = None) -> Job:
-    """Train an adapter in a job; raises NothingToTrain, ModelMissing and ModelDamaged before it is started."""
+    """Train an adapter in a job; raised before it is started: NothingToTrain, BadInput, ModelMissing, ModelDamaged."""
     settings = settings or TrainSettings()
+    find_preset(settings.preset)
     device_model(workspace, settings.model)
     if settings.base is not None:
         require_choice(workspace, settings.base)

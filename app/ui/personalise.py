@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.device.presets import DEFAULT, PRESETS, find_preset
 from app.errors import SHOWN
 from app.pipeline import dataset, jobs
 from app.ui import state, strings, views
@@ -59,7 +60,7 @@ def examples_view(services: Services) -> views.View:
 class _Layout:
     examples: gr.HTML
     settings: list[gr.components.Component]
-    """Epochs, rank, alpha, seed."""
+    """Epochs, rank, alpha, seed, preset."""
     train_button: gr.Button
     job_buttons: list[gr.Button]
     """Stop, Resume."""
@@ -93,9 +94,16 @@ class Actions:
         """The same for the list's buttons."""
         return {"adapters": self.activate(None if argument is None else int(argument))}
 
-    def train(self, epochs: float, rank: float, alpha: float, seed: float) -> tuple[Any, ...]:
+    def choose(self, preset: str) -> tuple[int, int, int]:
+        """Epochs, rank and alpha of a preset."""
+        settings = find_preset(preset).settings
+        return settings.epochs, settings.rank, settings.alpha
+
+    def train(self, epochs: float, rank: float, alpha: float, seed: float, preset: str) -> tuple[Any, ...]:
         """Start a training."""
-        settings = jobs.TrainSettings(epochs=int(epochs), rank=int(rank), alpha=int(alpha), seed=int(seed))
+        settings = jobs.TrainSettings(
+            epochs=int(epochs), rank=int(rank), alpha=int(alpha), seed=int(seed), preset=preset
+        )
         jobs.start_train(self._workspace, settings)
         return self.poll()
 
@@ -122,6 +130,8 @@ class Actions:
 
 def _lay_out_settings() -> list[gr.components.Component]:
     defaults = jobs.TrainSettings()
+    choices = [(f"{name.capitalize()}: {preset.explained}", name) for name, preset in PRESETS.items()]
+    preset = gr.Radio(choices, value=DEFAULT, label=strings.PRESET, elem_id="preset")
     epochs = gr.Slider(1, 20, value=defaults.epochs, step=1, label=strings.EPOCHS)
     with gr.Accordion(strings.TRAIN_SETTINGS, open=False), gr.Row():
         return [
@@ -129,6 +139,7 @@ def _lay_out_settings() -> list[gr.components.Component]:
             gr.Number(defaults.rank, label=strings.RANK, precision=0, minimum=1, maximum=256, min_width=120),
             gr.Number(defaults.alpha, label=strings.ALPHA, precision=0, minimum=1, maximum=512, min_width=120),
             gr.Number(defaults.seed, label=strings.SEED, precision=0, minimum=0, min_width=120),
+            preset,
         ]
 
 
@@ -154,6 +165,8 @@ def build_personalise(services: Services) -> PersonaliseTab:
     at = _lay_out(services, actions)
     polled: list[gr.components.Component] = [at.progress, at.adapters, at.train_button, *at.job_buttons]
     at.train_button.click(shown(actions.train), at.settings, polled, api_name="train")
+    # Not on change: the fields also change when a person sets them, and must not be set back.
+    at.settings[-1].input(shown(actions.choose), at.settings[-1:], at.settings[:3], api_name="preset")
     at.job_buttons[0].click(shown(actions.stop), None, polled, api_name="stop_training")
     at.job_buttons[1].click(shown(actions.resume), None, polled, api_name="resume_training")
     gr.api(shown(actions.activate), api_name="use_adapter")

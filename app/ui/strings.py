@@ -128,6 +128,7 @@ PERSONALISE_LEAD = (
     " records are held out, to see whether it really got better."
 )
 TRAIN, EPOCHS, RANK, ALPHA, SEED = "Train", "Epochs", "Rank", "Alpha", "Seed"
+PRESET = "How thoroughly"
 TRAIN_SETTINGS = "Settings of the training"
 ADAPTERS_TITLE = "### Your adapters"
 MANAGE_ADAPTERS = "Name, note, export, import"

@@ -1,7 +1,8 @@
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from app.device.catalogue import EMBEDDED, find_model
 from app.device.finetuning import FineTuning, Outcome, Progress, fine_tune
 from app.device.rendering import Example, render_example
 from app.device.tokenising import open_tokeniser
-from app.errors import BadInput, JobRefused, NothingToTrain
+from app.errors import BadInput, JobRefused, NothingToTrain, OutOfMemory
 from app.tasks import find_task
 from tests.tiny import IM_END, IM_START, tiny_folder
 
@@ -153,6 +154,56 @@ def test_the_epoch_with_the_least_held_out_loss_is_kept(base: Path, tmp_path: Pa
     assert outcome.held_out_loss == min(outcome.held_out_losses)
     assert outcome.held_out_losses[outcome.best_epoch - 1] == outcome.held_out_loss
     assert outcome.best_epoch < 8
+
+
+def test_training_ends_when_the_held_out_loss_has_not_fallen_for_as_long_as_the_patience(
+    base: Path, tmp_path: Path
+) -> None:
+    settings = dataclasses.replace(QUICK, epochs=40, learning_rate=2e-2, patience=1)
+    whole = train(base, tmp_path / "whole", settings)
+    assert len(whole.held_out_losses) == whole.best_epoch + 1 < 40
+    assert whole.held_out_losses[-1] >= whole.held_out_losses[-2]
+    train(base, tmp_path / "stopped", settings, should_stop=stop_after(whole.steps - 1))
+    assert train(base, tmp_path / "stopped", settings, resume=True).losses == whole.losses
+    assert adapter_bytes(tmp_path / "stopped") == adapter_bytes(tmp_path / "whole")
+
+
+class _Narrow:
+    """A loss for which memory runs out, as torch says it, above so many tokens at once."""
+
+    def __init__(self, room: int) -> None:
+        self.room, self.seen = room, list[int]()
+
+    def __call__(self, network: Any, examples: Sequence[Example], device: str) -> Any:
+        tokens = len(examples) * max(batching.length(item) for item in examples)
+        if tokens > self.room:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
+        self.seen.append(len(examples))
+        return losses.completion_loss(network, examples, device)
+
+
+def test_micro_batches_halve_until_they_fit_and_the_step_stays_the_same(base: Path, tmp_path: Path) -> None:
+    narrow, settings = _Narrow(40), dataclasses.replace(QUICK, epochs=1)
+    folder = tmp_path / "adapter"
+    halved = fine_tune(base, EXAMPLES, HELD_OUT, settings, folder, lambda _: None, lambda: False, loss=narrow)
+    wide = train(base, tmp_path / "wide", settings)
+    assert max(narrow.seen) < settings.batch
+    assert sum(narrow.seen) >= len(EXAMPLES)
+    assert halved.steps == wide.steps
+    assert halved.losses == pytest.approx(wide.losses, rel=2e-2)
+
+
+def test_no_room_for_one_example_is_a_sentence(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutOfMemory, match="smaller model"):
+        fine_tune(base, EXAMPLES, [], QUICK, tmp_path / "none", lambda _: None, lambda: False, loss=_Narrow(1))
+
+
+def test_another_runtime_error_is_not_taken_for_a_lack_of_memory(base: Path, tmp_path: Path) -> None:
+    def broken(network: Any, examples: Sequence[Example], device: str) -> Any:
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        fine_tune(base, EXAMPLES, [], QUICK, tmp_path / "none", lambda _: None, lambda: False, loss=broken)
 
 
 def test_without_held_out_examples_the_last_epoch_is_kept(base: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from app.errors import ApprovalMismatch, JobRefused, NothingToTrain
+from app.errors import ApprovalMismatch, BadInput, JobRefused, NothingToTrain
 from app.pipeline import jobs
 from app.pipeline.generation import Writer
 from app.pipeline.models import use_model
@@ -292,9 +292,16 @@ def test_nothing_to_train_is_said_before_a_job_is_made(tmp_path: Path) -> None:
     assert jobs.listing(workspace) == ()
 
 
+def test_an_unknown_preset_is_said_before_a_job_is_made(tmp_path: Path) -> None:
+    workspace, _ = tiny_workspace(tmp_path, 3)
+    with pytest.raises(BadInput, match="paper"):
+        jobs.start_train(workspace, jobs.TrainSettings(preset="fast"))
+    assert jobs.listing(workspace) == ()
+
+
 def test_a_training_is_killed_and_resumed_and_its_adapter_writes(tmp_path: Path) -> None:
     workspace, ids = tiny_workspace(tmp_path, 12)
-    job = jobs.start_train(workspace, jobs.TrainSettings(epochs=4, rank=4))
+    job = jobs.start_train(workspace, jobs.TrainSettings(epochs=4, rank=4, preset="careful"))
     wait(lambda: sum(event.kind == "progress" for event in jobs.events(workspace, job.id)) >= 4, "four training steps")
     process_id = jobs.get(workspace, job.id).process_id
     assert process_id
@@ -310,6 +317,11 @@ def test_a_training_is_killed_and_resumed_and_its_adapter_writes(tmp_path: Path)
     assert (done.result["examples"], done.result["held_out"]) == (11, 1)
     starts = [event.data for event in jobs.events(workspace, job.id) if event.kind == "started"]
     assert len(starts) == 2
+    assert {name: starts[1]["settings"][name] for name in ("epochs", "rank", "patience")} == {
+        "epochs": 4,
+        "rank": 4,
+        "patience": 2,
+    }
     with workspace.store() as store:
         (adapter,) = training.adapters(store)
         assert adapter.training_set_id is not None

@@ -177,7 +177,12 @@ def test_decision_outranks_the_filters_and_can_be_undone(page: Page) -> None:
 
 def test_training_without_records_is_refused(page: Page) -> None:
     with pytest.raises(AppError, match=r"records"):
-        page.client.predict(1, 4, 8, 0, api_name="/train")
+        page.client.predict(1, 4, 8, 0, "paper", api_name="/train")
+
+
+def test_a_preset_fills_in_the_fields_that_it_decides(page: Page) -> None:
+    assert page.client.predict("quick", api_name="/preset") == (1, 16, 8)
+    assert page.client.predict("careful", api_name="/preset") == (10, 16, 8)
 
 
 def test_writing_without_an_adapter_says_to_train(page: Page) -> None:
