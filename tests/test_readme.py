@@ -75,7 +75,7 @@ def test_the_launch_command_brings_up_a_page_and_ctrl_c_leaves_no_process(tmp_pa
 
 
 def test_every_command_of_the_readme_exists() -> None:
-    named = re.findall(r"^    cdcda (lamp )?([a-z |]+?)(?: +[A-Z\-\[]| {2,}|$)", README, re.M)
+    named = re.findall(r"^    cdcda (lamp |adapters )?([a-z |]+?)(?: +[A-Z\-\[]| {2,}|$)", README, re.M)
     commands = {(group, word) for group, words in named for word in re.split(r"[ |]+", words) if word}
     helped = {
         group: subprocess.run(
@@ -85,10 +85,10 @@ def test_every_command_of_the_readme_exists() -> None:
             text=True,
             check=True,
         ).stdout
-        for group in ("", "lamp ")
+        for group in ("", "lamp ", "adapters ")
     }
     needed = {"import", "share", "payload", "augment", "review", "train", "generate", "compare", "doctor"}
-    assert {word for _, word in commands} >= needed | {"run", "table"}
+    assert {word for _, word in commands} >= needed | {"run", "table", "export"}
     assert {word for group, word in commands if not re.search(rf"\b{word}\b", helped[group])} == set()
 
 

@@ -24,10 +24,14 @@ PRESETS: Mapping[str, Preset] = {
     for preset in (
         Preset(
             "quick",
-            "One pass over your examples, for a first impression in a third of the time.",
+            "One pass over your examples in place of three, for a first impression.",
             FineTuning(epochs=1),
         ),
-        Preset(DEFAULT, "The settings of the CDCDA-PLM paper, three passes over your examples.", FineTuning()),
+        Preset(
+            DEFAULT,
+            "Rank, scale and four-bit weights as in the CDCDA-PLM paper; three passes over your examples.",
+            FineTuning(),
+        ),
         Preset(
             "careful",
             "Small steps for up to ten passes; ends when two in a row no longer help on the records held out.",
