@@ -180,7 +180,7 @@ def train_view(workspace: Workspace) -> views.View:
     state = STATES[job.state]
     if is_active(job) and progress:
         state = f"step {progress['step']} of {total}, about {views.duration(progress['seconds_left'])} left"
-    if is_active(job) and events[-1].kind == "scoring":
+    if is_active(job) and events and events[-1].kind == "scoring":
         state = strings.SCORING.format(**events[-1].data)
     done = total if job.state == "done" else int(progress.get("step", 0))
     return job_view(job, done, total, state, _train_detail(job, events, progress)) | {
