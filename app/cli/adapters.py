@@ -109,12 +109,13 @@ def _show_list(adapters: list[Result]) -> None:
             adapter["base"],
             "on" if adapter["active"] else "",
             "stale" if adapter["stale"] else "",
+            adapter["manifest"].get("scores", {}).get("verdict", ""),
             adapter["created_at"][:16],
             adapter["note"],
         )
         for adapter in adapters
     )
-    table("Adapters", ("id", "name", "base", "switched", "state", "made", "note"), rows)
+    table("Adapters", ("id", "name", "base", "switched", "state", "verdict", "made", "note"), rows)
 
 
 def show_adapters(result: Result) -> None:

@@ -109,10 +109,21 @@ def _loss(value: float | None) -> str:
     return "none" if value is None else f"{value:.3f}"
 
 
-def _show_train(result: Result) -> None:
-    state = (
-        "is switched on" if result["activated"] else "is no better than the base on your held-out records and stays off"
+def _verdict_lines(scores: Result) -> list[str]:
+    """The verdict and the three scores it comes from."""
+    if not scores:
+        return []
+    systems = (("model", "base"), ("with similar records", "retrieval"), ("adapter", "personal"))
+    numbers = "; ".join(
+        f"{title} {scores[name]['value']:.3f} ({scores[name]['low']:.3f} to {scores[name]['high']:.3f})"
+        for title, name in systems
     )
+    aim = "higher" if scores["higher_is_better"] else "lower"
+    return [f"Verdict: {scores['verdict']}. {scores['words']}", f"{scores['metric']}, {aim} is better: {numbers}."]
+
+
+def _show_train(result: Result) -> None:
+    state = "is switched on" if result["activated"] else "stays off, as nothing shows that it is better"
     _say(
         f"Adapter {result['adapter']} learned from {result['examples']} examples"
         + (f" on top of the base {result['task_base']}" if result["task_base"] else "")
@@ -120,6 +131,7 @@ def _show_train(result: Result) -> None:
         f"Loss {_loss(result['final_loss'])}; held out: base {_loss(result['base_held_out_loss'])},"
         f" adapter {_loss(result['held_out_loss'])}; {result['tokens_per_second']:.0f} tokens/s,"
         f" at most {result['peak_memory_mb']:.0f} MB.",
+        *_verdict_lines(result["scores"]),
     )
 
 

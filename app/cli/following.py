@@ -65,6 +65,10 @@ class _Bar:
     def _show_saving(self, data: Mapping[str, Any]) -> None:
         self._bar.update(self._line, note="saving and checking the adapter")
 
+    def _show_scoring(self, data: Mapping[str, Any]) -> None:
+        note = f"scoring on {data['records']} held-out records"
+        self._bar.update(self._line, total=data["answers"], completed=data["done"], note=note)
+
 
 @contextlib.contextmanager
 def _screen(job: Job, quiet: bool) -> Iterator[_Screen]:

@@ -18,15 +18,14 @@ from typing import Any
 from app.device.finetuning import FineTuning, Progress, count_steps
 from app.device.rendering import render_example, template_hash
 from app.errors import JobRefused, NothingToTrain
-from app.evaluation import bootstrap
+from app.evaluation import bootstrap, held_out
 from app.evaluation.desks import ANSWER_TOKENS, Desk, Watch
-from app.evaluation.metrics import Metric, metrics_of
+from app.evaluation.metrics import Metric
 from app.evaluation.pools import shared_places
 from app.pipeline import bases, jobs
 from app.pipeline.context import JobContext
 from app.pipeline.dataset import TrainingData, TrainingText, gather
 from app.pipeline.models import device_model
-from app.pipeline.retrieval import RETRIEVED, Retriever, augmented_prompts
 from app.pipeline.workspace import Workspace
 from personal_store import jobs as stored_jobs
 from personal_store import ledger
@@ -118,11 +117,6 @@ def _seconds(workspace: Workspace, data: TrainingData, parts: Sequence[Part], se
     return GETTING_READY + learned / (_speed(workspace) or TOKENS_PER_SECOND) + answers / ANSWERS_A_SECOND
 
 
-def _metric(data: TrainingData) -> Metric:
-    labels = sorted({text.output.strip() for text in (*data.texts, *data.held_out)})
-    return metrics_of(data.task, data.task.labels or labels)[0]
-
-
 def _fine_tuning(settings: CurveSettings) -> FineTuning:
     usual = jobs.TrainSettings()
     return FineTuning(rank=usual.rank, alpha=usual.alpha, epochs=usual.epochs, seed=settings.seed)
@@ -142,7 +136,9 @@ def plan(workspace: Workspace, settings: CurveSettings | None = None) -> CurvePl
             "Nothing that came of sharing can be measured yet; share some records under Share, and keep some of the"
             " pairs that come back."
         )
-    return CurvePlan(data, parts, _metric(data).title, _seconds(workspace, data, parts, _fine_tuning(settings)))
+    return CurvePlan(
+        data, parts, held_out.metric_of(data).title, _seconds(workspace, data, parts, _fine_tuning(settings))
+    )
 
 
 def start(workspace: Workspace, settings: CurveSettings | None = None) -> Job:
@@ -193,18 +189,11 @@ class _Bench:
 
     def prompts(self) -> list[list[int]]:
         """The held-out inputs as the model is asked."""
-        return [self.desk.question_ids(self.data.task, text.input) for text in self.data.held_out]
+        return held_out.prompts(self.desk, self.data)
 
     def prompts_with_records(self) -> list[list[int]]:
         """The same with similar records, of those that are learned from."""
-        own = [text for text in self.data.texts if text.pair_id is None]
-        retriever, task = Retriever(own), self.data.task
-        made = []
-        for text in self.data.held_out:
-            found = retriever.find(text.input, RETRIEVED)
-            prompts = [prompt for _, prompt in augmented_prompts(task, text.input, found)]
-            made.append(self.desk.free_ids(task, prompts) or self.desk.question_ids(task, text.input))
-        return made
+        return held_out.prompts_with_records(self.desk, self.data)
 
     def learned(self, part: Part) -> tuple[str, ...]:
         """Answers of an adapter that learned that part."""
@@ -217,8 +206,7 @@ class _Bench:
 
     def score(self, answers: Sequence[str]) -> dict[str, Any]:
         """The metric over the held-out records, its interval when these are drawn again, and what it is made of."""
-        golds = [text.output for text in self.data.held_out]
-        rows = self.metric.measure(answers, golds)
+        rows = self.metric.measure(answers, held_out.golds(self.data))
         found = bootstrap.estimate(rows, self.metric.finish, self.settings.seed)
         return {"score": found.value, "low": found.low, "high": found.high, "rows": rows.tolist()}
 
@@ -235,7 +223,7 @@ def _bench(context: JobContext, data: TrainingData, settings: FineTuning, watch:
     desk = Desk(model, folder, None, workspace.prepared, watch)
     desk.base = bases.base_for(workspace, data.task, model, template_hash(desk.tokeniser))
     try:
-        yield _Bench(desk, data, _metric(data), settings)
+        yield _Bench(desk, data, held_out.metric_of(data), settings)
     finally:
         desk.close()
         shutil.rmtree(folder, ignore_errors=True)
@@ -247,8 +235,8 @@ def _points_before(context: JobContext, made: CurvePlan) -> dict[str, Mapping[st
         events = stored_jobs.events(store, context.job.id)
     began = next((event for event in events if event.kind == "gathered"), None)
     if began is None:
-        held_out = len(made.data.held_out)
-        context.report("gathered", {"hash": made.data.hash, "task": made.data.task.name, "held_out": held_out})
+        count = len(made.data.held_out)
+        context.report("gathered", {"hash": made.data.hash, "task": made.data.task.name, "held_out": count})
     elif began.data["hash"] != made.data.hash:
         raise JobRefused("The records or pairs have changed since this measuring began; start a new one.")
     return {event.data["name"]: event.data for event in events if event.kind == "point"}

@@ -148,6 +148,10 @@ class Desk:
             self._watch.on_answer()
         return written
 
+    def write(self, task: Task, prompts: Sequence[Sequence[int]], adapter: Path | None = None) -> list[str]:
+        """Answers of the model, or of an adapter in a folder, most probable token by token; nothing of them is kept."""
+        return self._write(prompts, Sampling(max_tokens=ANSWER_TOKENS[task.answer]), adapter)
+
     def answer(self, task: Task, prompts: Sequence[Sequence[int]]) -> Answered:
         """The model's answers with no adapter, most probable token by token."""
         sampling = Sampling(max_tokens=ANSWER_TOKENS[task.answer])

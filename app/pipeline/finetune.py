@@ -1,10 +1,10 @@
-"""The work of a train job: gather, prepare, render, train, convert, check, and only then enter the adapter."""
+"""The work of a train job: gather, prepare, render, train, convert, judge, check, and only then enter the adapter."""
 
 import dataclasses
 import datetime
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from app.device.adapters import GGUF_ADAPTER, Manifest, check_adapter, finish
 from app.device.bases import TaskBase
@@ -38,6 +38,26 @@ class _Training:
     settings: FineTuning
     base: TaskBase | None
     """What it is trained on top of; None: the bare model."""
+
+
+TOO_FEW: Final = "too few to tell"
+"""The verdict where the held-out loss decides, as there is nothing better."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Learned:
+    """A trained adapter that is not entered yet, with what it takes to judge it."""
+
+    model: LocalModel
+    base: TaskBase | None
+    """The task base that it was trained on top of; None: the bare model."""
+    data: TrainingData
+    folder: Path
+    """Its weights, in the forms that the engines read."""
+
+
+Judge = Callable[[JobContext, Learned], Mapping[str, Any]]
+"""What an adapter is worth, for Manifest.scores; what measures stands above this room (app.evaluation.verdict)."""
 
 
 def _training_set(context: JobContext, settings: TrainSettings) -> tuple[TrainingSet, TrainingData]:
@@ -105,7 +125,7 @@ def _train(context: JobContext, tokeniser: Tokeniser, prepared: Path, made_of: _
     return fine_tune(prepared, examples, held_out, settings, folder, listen, context.should_stop, resume=True)
 
 
-def _manifest(made_of: _Training, outcome: Outcome) -> Manifest:
+def _manifest(made_of: _Training, outcome: Outcome, scores: Mapping[str, Any]) -> Manifest:
     return Manifest(
         base=made_of.model.name,
         base_hash=model_hash(made_of.model),
@@ -129,20 +149,25 @@ def _manifest(made_of: _Training, outcome: Outcome) -> Manifest:
         peak_memory_mb=outcome.peak_memory_mb,
         seconds=outcome.seconds,
         device=outcome.device,
+        scores=scores,
         task_base=made_of.base.story() if made_of.base else None,
     )
 
 
-def _helps(outcome: Outcome) -> bool:
+def _helps(outcome: Outcome, scores: Mapping[str, Any]) -> bool:
     """Whether the adapter is better than the base on the held-out records; without any, nothing speaks against it."""
+    if scores and scores["verdict"] != TOO_FEW:
+        return bool(scores["verdict"] == "better")
     if outcome.held_out_loss is None or outcome.base_held_out_loss is None:
         return True
     return outcome.held_out_loss < outcome.base_held_out_loss
 
 
-def _enter(context: JobContext, made_of: _Training, outcome: Outcome, folder: Path) -> Adapter:
+def _enter(
+    context: JobContext, made_of: _Training, outcome: Outcome, scores: Mapping[str, Any], folder: Path
+) -> Adapter:
     """Finish the folder, check it as one that is about to be used is checked, then make it an adapter."""
-    finish(folder, _manifest(made_of, outcome))
+    finish(folder, _manifest(made_of, outcome, scores))
     manifest = check_adapter(folder, made_of.model, made_of.template_hash, made_of.base.hash if made_of.base else None)
     name = f"{made_of.data.task.title} {context.job.id}"
     told = {**dataclasses.asdict(manifest), "losses": [], "held_out_losses": list(manifest.held_out_losses)}
@@ -150,12 +175,12 @@ def _enter(context: JobContext, made_of: _Training, outcome: Outcome, folder: Pa
         adapter = training.add_adapter(
             store, name, folder.name, made_of.model.name, made_of.stored.id, context.job.id, told
         )
-        if _helps(outcome):
+        if _helps(outcome, scores):
             training.activate(store, adapter.id)
         return training.get_adapter(store, adapter.id)
 
 
-def _result(adapter: Adapter, made_of: _Training, outcome: Outcome) -> dict[str, Any]:
+def _result(adapter: Adapter, made_of: _Training, outcome: Outcome, scores: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "adapter": adapter.id,
         "name": adapter.name,
@@ -166,6 +191,7 @@ def _result(adapter: Adapter, made_of: _Training, outcome: Outcome) -> dict[str,
         "final_loss": outcome.final_loss,
         "held_out_loss": outcome.held_out_loss,
         "base_held_out_loss": outcome.base_held_out_loss,
+        "scores": scores,
         "activated": adapter.active,
         "tokens_per_second": round(outcome.tokens_per_second, 1),
         "peak_memory_mb": round(outcome.peak_memory_mb, 1),
@@ -173,7 +199,7 @@ def _result(adapter: Adapter, made_of: _Training, outcome: Outcome) -> dict[str,
     }
 
 
-def run(context: JobContext) -> Mapping[str, Any]:
+def run(context: JobContext, judge: Judge) -> Mapping[str, Any]:
     """Do the job; a resumed one goes on from its checkpoint. Raises AppErrors and Stopped."""
     chosen = TrainSettings(**context.job.settings)
     model = device_model(context.workspace, chosen.model)
@@ -191,7 +217,8 @@ def run(context: JobContext) -> Mapping[str, Any]:
         raise Stopped
     context.report("saving", {})
     write_gguf_adapter(folder, layout_of(prepared), folder / GGUF_ADAPTER)
-    adapter = _enter(context, made_of, outcome, folder)
-    result = _result(adapter, made_of, outcome)
+    scores = judge(context, Learned(model, base, data, folder))
+    adapter = _enter(context, made_of, outcome, scores, folder)
+    result = _result(adapter, made_of, outcome, scores)
     context.report("finished", result)
     return result

@@ -73,10 +73,15 @@ def _score(found: Any) -> Score | None:
     return None
 
 
+def systems_of(told: Mapping[str, Any]) -> dict[str, Score]:
+    """The scores in a manifest's `scores`, of the systems that were measured."""
+    return {system: score for system in SYSTEMS if (score := _score(told.get(system)))}
+
+
 def scored(adapter: Adapter) -> Scored | None:
     """By the task's metric where its manifest has that, else by the loss; None where nothing was held out."""
     told = adapter.manifest.get("scores") or {}
-    found = {system: score for system in SYSTEMS if (score := _score(told.get(system)))}
+    found = systems_of(told)
     if found:
         return Scored(adapter, str(told.get("metric", "")), bool(told.get("higher_is_better", True)), found)
     before, after = adapter.manifest.get("base_held_out_loss"), adapter.manifest.get("held_out_loss")

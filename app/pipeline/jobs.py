@@ -59,7 +59,7 @@ class TrainSettings:
 
 WORKERS: Mapping[JobKind, str] = {
     "augment": "app.pipeline.worker",
-    "train": "app.pipeline.worker",
+    "train": "app.evaluation.worker",
     "curve": "app.evaluation.worker",
 }
 """The module that is run for a job of each kind: what measures knows more than this room does."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from app.errors import SHOWN, DiskFull
-from app.pipeline import augment, finetune
+from app.pipeline import augment
 from app.pipeline.context import JobContext, Stopped
 from app.pipeline.jobs import ALIVE, refresh
 from app.pipeline.workspace import Workspace, open_workspace
@@ -27,7 +27,7 @@ from personal_store.nouns import Job
 BEAT_SECONDS = 1.0
 TURN_SECONDS = 0.5
 Bodies = Mapping[str, Callable[[JobContext], Mapping[str, Any]]]
-BODIES: Bodies = {"augment": augment.run, "train": finetune.run}
+BODIES: Bodies = {"augment": augment.run}
 
 
 class _Watch:

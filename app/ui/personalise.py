@@ -30,6 +30,11 @@ class PersonaliseTab:
     """Draws `polled` from the whole state."""
 
 
+def _verdict_word(adapter: Adapter) -> str:
+    word = (adapter.manifest.get("scores") or {}).get("verdict")
+    return f"; {word}" if word else ""
+
+
 def adapter_row(adapter: Adapter) -> views.View:
     """One adapter in the list."""
     made = adapter.created_at[:16].replace("T", " ")
@@ -39,7 +44,8 @@ def adapter_row(adapter: Adapter) -> views.View:
         "on": adapter.active,
         "stale": adapter.stale,
         "detail": f"Trained {made} on {views.trained_on(adapter)}"
-        + (", and a record it learned from is gone" if adapter.stale else ""),
+        + (", and a record it learned from is gone" if adapter.stale else "")
+        + _verdict_word(adapter),
     }
 
 

@@ -1,14 +1,14 @@
 """What the page draws every second: the header, and how far the jobs are, always from the whole state in the store."""
 
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
 from app.device.catalogue import CATALOGUE
 from app.errors import SHOWN
-from app.pipeline import jobs, models, network, review
+from app.pipeline import insights, jobs, models, network, review
 from app.pipeline.workspace import Workspace
 from app.ui import strings, views
 from app.ui.services import Services
@@ -108,9 +108,34 @@ def augment_view(workspace: Workspace) -> views.View:
     return job_view(job, done, total, state, detail) | {"pairs": _arrived(workspace, job), "go": onward}
 
 
+def _scores_words(scores: Mapping[str, Any]) -> str:
+    """The three numbers with their intervals."""
+    numbers = (
+        f"{strings.SYSTEMS[name]} {score.value:.2f} ({score.low:.2f} to {score.high:.2f})"
+        for name, score in insights.systems_of(scores).items()
+    )
+    aim = strings.HIGHER if scores["higher_is_better"] else strings.LOWER
+    return f"{scores['metric']}, {aim}: {'; '.join(numbers)}."
+
+
+def _measured_verdict(result: Mapping[str, Any]) -> views.View:
+    """The verdict that was stored with the adapter; whoever looks at it finds why it is on or off."""
+    scores, on = result["scores"], result["activated"]
+    text = f"{scores['words']} {_scores_words(scores)}" + (strings.SHOWN_BY_WRITE if on else strings.LEFT_OFF)
+    onward = views.way_to("write") if on else None
+    return {
+        "headline": strings.VERDICTS[scores["verdict"]],
+        "text": text,
+        "tone": "good" if scores["verdict"] == "better" else "warn",
+        "go": onward,
+    }
+
+
 def _verdict(job: Job) -> views.View | None:
     """Whether the training helped, in words."""
     result = job.result or {}
+    if job.state == "done" and result.get("scores"):
+        return _measured_verdict(result)
     before, after = result.get("base_held_out_loss"), result.get("held_out_loss")
     if job.state != "done" or after is None or before is None:
         return None
@@ -121,9 +146,9 @@ def _verdict(job: Job) -> views.View | None:
         f" ({change:.0f} % {'lower' if better else 'higher'})."
     )
     if not better:
-        text += " The adapter is kept and left off; more records, or fewer epochs, may help."
+        text += strings.LEFT_OFF
     else:
-        text += " Write shows the difference."
+        text += strings.SHOWN_BY_WRITE
     title = strings.BETTER if better else strings.WORSE
     tone, onward = ("good", views.way_to("write")) if better else ("warn", None)
     return {"headline": title, "text": text, "tone": tone, "go": onward}
@@ -155,6 +180,8 @@ def train_view(workspace: Workspace) -> views.View:
     state = STATES[job.state]
     if is_active(job) and progress:
         state = f"step {progress['step']} of {total}, about {views.duration(progress['seconds_left'])} left"
+    if is_active(job) and events and events[-1].kind == "scoring":
+        state = strings.SCORING.format(**events[-1].data)
     done = total if job.state == "done" else int(progress.get("step", 0))
     return job_view(job, done, total, state, _train_detail(job, events, progress)) | {
         "curve": views.curve(losses, held, total),

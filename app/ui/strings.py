@@ -150,6 +150,15 @@ EXPORT_WARNING = "It holds no text of yours, but who has it can make a model wri
 NOT_READY = "Nothing to learn from yet"
 NO_ADAPTERS = ("No adapter yet", "Press Train. With the built-in model and the sample it takes a few minutes.")
 BETTER, WORSE = "It got better", "It did not get better"
+VERDICTS = {
+    "better": BETTER,
+    "no different": "No different",
+    "worse": "It got worse",
+    "too few to tell": "Too few records to tell",
+}
+SCORING = "scoring on {records} held-out records, answer {done} of {answers}"
+LEFT_OFF = " The adapter is kept and left off; more records, or fewer epochs, may help."
+SHOWN_BY_WRITE = " Write shows the difference."
 
 # Write
 WRITE_LEAD = (

@@ -1,12 +1,16 @@
 """From nouns to what is drawn."""
 
 import html
+import os
+from pathlib import Path
 
 import gradio as gr
 import pytest
 
 from app.errors import BadInput
-from app.ui import notices, theme, views
+from app.pipeline.workspace import Workspace, open_workspace
+from app.ui import notices, state, theme, views
+from personal_store import jobs
 from tests.ui.conftest import HOSTILE
 
 
@@ -74,3 +78,46 @@ def test_the_words_that_differ_from_the_original_are_told_and_the_text_is_whole(
     assert [text.strip() for text, differs in runs if differs] == ["coach", "!"]
     assert views.differing("anything", "") == []
     assert views.differing("", "${new}") == [["${new}", True]]
+
+
+VERDICT = {
+    "metric": "ROUGE-1",
+    "higher_is_better": True,
+    "held_out": 12,
+    "base": {"value": 0.2, "low": 0.1, "high": 0.3},
+    "retrieval": {"value": 0.25, "low": 0.15, "high": 0.35},
+    "personal": {"value": 0.5, "low": 0.4, "high": 0.6},
+    "gain": {"value": 0.3, "low": 0.2, "high": 0.4},
+    "verdict": "better",
+    "words": "On 12 held-out records it is better than the model without it.",
+}
+
+
+def train_job(workspace: Workspace, activated: bool, **changes: str) -> None:
+    with workspace.store() as store:
+        job = jobs.create_job(store, "train", {})
+        jobs.set_state(store, job.id, "done", result={"activated": activated, "scores": {**VERDICT, **changes}})
+
+
+def test_the_verdict_stands_in_words_with_three_numbers_and_their_intervals(tmp_path: Path) -> None:
+    workspace = open_workspace(tmp_path)
+    train_job(workspace, True)
+    shown = state.train_view(workspace)["verdict"]
+    assert (shown["headline"], shown["tone"]) == ("It got better", "good")
+    assert "Base 0.20 (0.10 to 0.30)" in shown["text"]
+    assert "Personal 0.50 (0.40 to 0.60)" in shown["text"]
+    assert shown["go"][0] == "write"
+    train_job(workspace, False, verdict="no different")
+    shown = state.train_view(workspace)["verdict"]
+    assert (shown["headline"], shown["go"]) == ("No different", None)
+    assert "left off" in shown["text"]
+
+
+def test_scoring_is_shown_with_how_far_it_is(tmp_path: Path) -> None:
+    workspace = open_workspace(tmp_path)
+    with workspace.store() as store:
+        job = jobs.create_job(store, "train", {})
+        jobs.set_state(store, job.id, "running", process_id=os.getpid())
+        jobs.heartbeat(store, job.id)
+        jobs.add_event(store, job.id, "scoring", {"done": 3, "answers": 36, "records": 12})
+    assert "scoring on 12 held-out records, answer 3 of 36" in str(state.train_view(workspace))
