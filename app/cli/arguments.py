@@ -210,6 +210,9 @@ def _add_training(
         default=DEFAULT,
         help=" ".join(f"{preset.name}: {preset.explained}" for preset in PRESETS.values()) + " (%(default)s)",
     )
+    train.add_argument(
+        "--show-rows", type=_positive, metavar="N", help="only show the first rows as they would be learned"
+    )
     train.add_argument("--epochs", type=_positive, help="(the preset's)")
     train.add_argument("--rank", type=_positive, help="(the preset's)")
     train.add_argument("--alpha", type=_positive, help="(the preset's)")

@@ -167,6 +167,11 @@ def _train(workspace: Workspace, options: argparse.Namespace) -> Result:
     from app.device.presets import find_preset
     from app.pipeline import jobs
 
+    if options.show_rows:
+        from app.pipeline.rows import first_rows
+
+        rows = first_rows(workspace, options.show_rows, options.task, options.model, options.preset)
+        return {"rows": [dataclasses.asdict(row) for row in rows]}
     if options.resume:
         job = jobs.resume_job(workspace, _newest_unfinished(workspace).id)
     else:

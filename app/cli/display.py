@@ -122,7 +122,15 @@ def _verdict_lines(scores: Result) -> list[str]:
     return [f"Verdict: {scores['verdict']}. {scores['words']}", f"{scores['metric']}, {aim} is better: {numbers}."]
 
 
+def _show_rows(result: Result) -> None:
+    for number, row in enumerate(result["rows"], 1):
+        _say(f"--- Row {number}, {row['tokens']} tokens. Given:", row["prompt"], "--- Learned:", row["completion"], "")
+
+
 def _show_train(result: Result) -> None:
+    if "rows" in result:
+        _show_rows(result)
+        return
     state = "is switched on" if result["activated"] else "stays off, as nothing shows that it is better"
     _say(
         f"Adapter {result['adapter']} learned from {result['examples']} examples"

@@ -1,0 +1,44 @@
+"""The first rows of a training as the model will see them; trains nothing and stores nothing."""
+
+import dataclasses
+import itertools
+
+from app.device.presets import DEFAULT, find_preset
+from app.device.rendering import render_example
+from app.device.tokenising import open_tokeniser
+from app.pipeline.dataset import gather
+from app.pipeline.models import device_model
+from app.pipeline.workspace import Workspace
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """An example, decoded from the very tokens that are learned; special tokens are written out."""
+
+    prompt: str
+    """What is given, with the chat template's marks; no loss is taken on it."""
+    completion: str
+    """What is learned."""
+    tokens: int
+    """Of both together."""
+
+
+def first_rows(
+    workspace: Workspace, count: int, task: str | None = None, model: str | None = None, preset: str = DEFAULT
+) -> tuple[Row, ...]:
+    """Up to so many rows that a training would begin to learn from, the person's own records first.
+
+    Raises NothingToTrain, BadInput, ModelMissing and ModelDamaged as a training would.
+    """
+    data, tokeniser = gather(workspace, task), open_tokeniser(device_model(workspace, model))
+    max_tokens = find_preset(preset).settings.max_tokens
+    shown = itertools.islice(data.texts, count)
+    examples = (render_example(tokeniser, data.task, text.input, text.output, max_tokens) for text in shown)
+    return tuple(
+        Row(
+            tokeniser.decode(example.prompt_ids),
+            tokeniser.decode(example.completion_ids),
+            len(example.prompt_ids) + len(example.completion_ids),
+        )
+        for example in examples
+    )
