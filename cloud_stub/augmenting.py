@@ -1,9 +1,12 @@
 """From a record to its lines of the answer: its samples are drawn, scored together and told at once.
 
-Knows no network. A record that comes to nothing says so in its own lines, and all the others are served. With several
-models sample j is written by model j, in their order and again from the first.
+Knows no network. Records are done side by side, so that a model can decode what they ask for together. One that comes
+to nothing says so in its own lines, and all the others are served. With several models sample j is written by model j,
+in their order and again from the first.
 """
 
+import asyncio
+import dataclasses
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +14,7 @@ from dataclasses import dataclass
 
 from cloud_stub.errors import RecordTooLong, UpstreamFailed
 from cloud_stub.nli import NliScorer
+from cloud_stub.pieces import pieces
 from cloud_stub.prompts import Form, build_prompt
 from cloud_stub.schemas import (
     AugmentRequest,
@@ -95,12 +99,12 @@ def _place(error: Exception) -> str:
     return f"{type(error).__name__} in {where}"
 
 
-def _draw(task: _Task, scorer: NliScorer) -> Drawn:
+async def _draw(task: _Task, scorer: NliScorer) -> Drawn:
     request, record = task.request, task.record
     if task.form == "sentences":
         thresholds = request.thresholds or LIKELY
-        return draw_by_sentence(task.model, scorer, request, record, thresholds, task.should_stop)
-    return draw_samples(
+        return await draw_by_sentence(task.model, scorer, request, record, thresholds, task.should_stop)
+    return await draw_samples(
         task.model,
         build_prompt(task.form, request, record),
         record,
@@ -142,14 +146,14 @@ def _tasks(work: Work, parts: Parts, record: SharedRecord) -> Iterator[tuple[ran
             yield numbers, _Task(record, request, model, form, should_stop)
 
 
-def _draw_in_turns(work: Work, parts: Parts, record: SharedRecord) -> Drawn:
+async def _draw_in_turns(work: Work, parts: Parts, record: SharedRecord) -> Drawn:
     """The record's k samples, each written by the model whose turn it is."""
     draws: dict[int, Draw] = {}
     tokens = 0
     for numbers, task in _tasks(work, parts, record):
         missing: Fault = "stopped"
         try:
-            drawn = _draw(task, parts.scorer)
+            drawn = await _draw(task, parts.scorer)
             tokens += drawn.tokens
             for draw in drawn.draws:
                 number = numbers[draw.number - 1]
@@ -208,13 +212,13 @@ def _whole_failure(record: SharedRecord, reason: FailureReason) -> FailureLine:
     return FailureLine(reference=record.reference, number=0, reason=reason)
 
 
-def augment_record(work: Work, parts: Parts, record: SharedRecord) -> Outcome:
+async def augment_record(work: Work, parts: Parts, record: SharedRecord) -> Outcome:
     """The lines of a record; it raises nothing, whatever the models do."""
     reason: FailureReason
     if not record.input.strip() or not record.output.strip():
         return Outcome(record.reference, (_whole_failure(record, "empty"),), 0)
     try:
-        drawn = _draw_in_turns(work, parts, record)
+        drawn = await _draw_in_turns(work, parts, record)
         return Outcome(record.reference, tuple(_lines(work, parts, record, drawn)), drawn.tokens)
     except RecordTooLong:
         reason = "too long"
@@ -223,6 +227,38 @@ def augment_record(work: Work, parts: Parts, record: SharedRecord) -> Outcome:
         work.report(f"the model failed on a record ({_place(error)})")
         reason = "model error"
     return Outcome(record.reference, (_whole_failure(record, reason),), 0)
+
+
+def _samples(work: Work, record: SharedRecord) -> int:
+    """How many samples are asked for at first, roughly."""
+    by_sentence = any(form_for(model, work.request) == "sentences" for model in work.models)
+    return work.request.k * (max(1, len(pieces(record.input))) if by_sentence else 1)
+
+
+def groups(work: Work, records: Sequence[SharedRecord], samples: int) -> Iterator[tuple[SharedRecord, ...]]:
+    """The records in their order, in groups that keep a model busy which decodes so many samples together."""
+    group: list[SharedRecord] = []
+    asked = 0
+    for record in records:
+        group.append(record)
+        asked += _samples(work, record)
+        if asked >= samples:
+            yield tuple(group)
+            group, asked = [], 0
+    if group:
+        yield tuple(group)
+
+
+async def augment_group(
+    work: Work, parts: Parts, records: Sequence[SharedRecord], tell: Callable[[Outcome], None]
+) -> None:
+    """Do records side by side and tell of each when it is done; each may take as long as all would one by one."""
+    work = dataclasses.replace(work, record_seconds=work.record_seconds * len(records))
+
+    async def do(record: SharedRecord) -> None:
+        tell(await augment_record(work, parts, record))
+
+    await asyncio.gather(*map(do, records))
 
 
 class Tally:

@@ -173,7 +173,9 @@ class Context:
         self._size = int(llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(model)))
         self._memory = llama.llama_get_memory(self._pointer)
         self._batch = llama.llama_batch_init(BLOCK, 0, 1)
-        self._lengths = [0] * sequences
+        self._cells: list[list[int]] = [[] for _ in range(sequences)]
+        """Of each sequence, a number for each token's cell; sequences that share a beginning share its cells."""
+        self._read_so_far = 0
 
     def read(self, given: Iterable[tuple[int, Sequence[int]]]) -> list[Logits]:
         """Append tokens to sequences; the logits after the last token of each, in that order.
@@ -185,15 +187,16 @@ class Context:
         for sequence, tokens in given:
             for token in tokens:
                 batch.token[count] = token
-                batch.pos[count] = self._lengths[sequence]
+                batch.pos[count] = len(self._cells[sequence])
                 batch.n_seq_id[count] = 1
                 batch.seq_id[count][0] = sequence
                 batch.logits[count] = 0
-                self._lengths[sequence] += 1
+                self._cells[sequence].append(self._read_so_far + count)
                 count += 1
             lasts.append(count - 1)
             batch.logits[count - 1] = 1
         batch.n_tokens = count
+        self._read_so_far += count
         status = self._llama.llama_decode(self._pointer, batch)
         if status != 0:
             raise RuntimeError(f"llama_decode returned {status} for {count} tokens")
@@ -207,22 +210,30 @@ class Context:
         """Make one sequence the same as another; takes no room of its own."""
         self.drop(target)
         self._llama.llama_memory_seq_cp(self._memory, source, target, -1, -1)
-        self._lengths[target] = self._lengths[source]
+        self._cells[target] = list(self._cells[source])
 
     def drop(self, sequence: int) -> None:
         """Empty a sequence."""
         self._llama.llama_memory_seq_rm(self._memory, sequence, -1, -1)
-        self._lengths[sequence] = 0
+        self._cells[sequence] = []
 
     def cut(self, sequence: int, length: int) -> None:
         """Drop what a sequence holds after its first `length` tokens."""
         self._llama.llama_memory_seq_rm(self._memory, sequence, length, -1)
-        self._lengths[sequence] = length
+        del self._cells[sequence][length:]
 
     def clear(self) -> None:
         """Empty all sequences."""
         self._llama.llama_memory_clear(self._memory, False)
-        self._lengths = [0] * len(self._lengths)
+        self._cells = [[] for _ in self._cells]
+
+    def length(self, sequence: int) -> int:
+        """How many tokens a sequence holds."""
+        return len(self._cells[sequence])
+
+    def used(self) -> int:
+        """How many tokens all sequences hold, those that they share counted once."""
+        return len(set().union(*self._cells))
 
     def close(self) -> None:
         """Free the memory."""

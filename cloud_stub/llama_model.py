@@ -1,25 +1,20 @@
-"""A GGUF model in process, on llama.cpp; the samples of a record are decoded together.
+"""A GGUF model in process, on llama.cpp: what a prompt is in its tokens, and what holds for its samples."""
 
-They share their prompt, which is read once: each sample is a sequence that begins as a copy of the prompt's.
-"""
-
+import asyncio
 import math
 import os
 from collections.abc import Callable, Sequence
 
-import numpy
-
+from cloud_stub.decoding import PROMPTS, TOGETHER, Call, Decoder
 from cloud_stub.errors import ModelNotUsable, RecordTooLong
-from cloud_stub.llama_library import Context, Logits, Vocabulary, library, open_model
+from cloud_stub.llama_library import Context, Vocabulary, library, open_model
 from cloud_stub.models import ModelFile
 from cloud_stub.prompts import Prompt
-from cloud_stub.strands import Guide, Strand, choose, without
+from cloud_stub.strands import Guide, Strand
 from cloud_stub.writing import Sample
 
 CONTEXT = 8192
 """Tokens that a prompt and its samples share."""
-TOGETHER = 20
-"""Samples that are decoded together at most."""
 LONGEST = 2.5
 """A part that becomes so many times as long as the example's is given up: no length filter would keep it."""
 SLACK = 16
@@ -28,24 +23,10 @@ SHORTEST = 0.6
 """A rewritten part does not end before it is so many times as long as the example's; a small model would write its
 first sentence alone. The source's prompt is left to the model."""
 
-READ_TOGETHER = 64
-"""Prompt tokens that are read at a time. What earlier prompts left in the context is used in whole groups alone: a
-token is always computed beside the same others: neither its numbers nor a draw depend on what was asked before."""
-
-_PROMPT = 0
-"""The sequence that holds the prompt; the samples have the numbers from 1 on."""
-
 
 def processors() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens two texts begin with in common."""
-    return next(
-        (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
-    )
 
 
 class LlamaModel:
@@ -57,11 +38,9 @@ class LlamaModel:
         self._tokens = min(context, int(library().llama_model_n_ctx_train(self._model)))
         self._vocabulary = Vocabulary(self._model)
         self._vocabulary.turns()
-        self._context = Context(self._model, self._tokens, TOGETHER + 1, threads or processors())
+        self._context = Context(self._model, self._tokens, PROMPTS + TOGETHER, threads or processors())
         self._enders = self._vocabulary.enders()
-        self._kept: list[int] = []
-        """The prompt that is in the context now."""
-        self._after_prompt: Logits = numpy.zeros(0, numpy.float32)
+        self._decoder = Decoder(self._context, self._vocabulary, self._tokens)
 
     def close(self) -> None:
         """Free the model."""
@@ -100,60 +79,17 @@ class LlamaModel:
             answers=tuple(tuple(encode(f" {answer}\n")) for answer in prompt.answers),
         )
 
-    def _read_prompt(self, ids: list[int], should_stop: Callable[[], bool]) -> bool:
-        """Have the prompt, and nothing else, in the context; false if stopped on the way."""
-        if ids == self._kept:
-            return True
-        # The last token is read again in any case: its logits are wanted.
-        same = min(_common(ids, self._kept), len(ids) - 1) // READ_TOGETHER * READ_TOGETHER
-        self._kept = []
-        self._context.cut(_PROMPT, same)
-        for start in range(same, len(ids), READ_TOGETHER):
-            if should_stop():
-                return False
-            (logits,) = self._context.read([(_PROMPT, ids[start : start + READ_TOGETHER])])
-        self._after_prompt = logits.copy()
-        self._kept = ids
-        return True
-
-    def _advance(self, strand: Strand, logits: Logits, temperature: float) -> None:
-        possible = without(logits, strand.banned) if strand.banned else logits
-        token = choose(possible, temperature, strand.draw, strand.allowed)
-        strand.accept(token, self._vocabulary.piece(token), self._vocabulary.ends(token))
-
-    def _decode(self, strands: Sequence[Strand], temperature: float, should_stop: Callable[[], bool]) -> None:
-        """Take strands to their ends, one token of each at a time."""
-        for number, strand in enumerate(strands, 1):
-            self._context.copy(_PROMPT, number)
-            self._advance(strand, self._after_prompt, temperature)
-        while (going := [(number, strand) for number, strand in enumerate(strands, 1) if not strand.done]) and (
-            not should_stop()
-        ):
-            all_logits = self._context.read((number, strand.waiting) for number, strand in going)
-            for (_, strand), logits in zip(going, all_logits, strict=True):
-                self._advance(strand, logits, temperature)
-        for number in range(1, len(strands) + 1):
-            self._context.drop(number)
-
-    def write(
+    async def write(
         self, prompt: Prompt, seeds: Sequence[int], temperature: float, should_stop: Callable[[], bool]
     ) -> list[Sample]:
         """See LanguageModel."""
         ids, guide = self.prompt_ids(prompt), self._guide(prompt)
-        together = min((self._tokens - len(ids)) // guide.room, TOGETHER)
-        if together < 1:
+        if len(ids) + guide.room > self._tokens:
             raise RecordTooLong(
                 f"A record should leave room for a sample in {self._tokens:,} tokens, but it takes {len(ids):,} and"
                 f" {guide.room:,} more; shorten it or leave it out."
             )
         strands = [Strand(guide, seed) for seed in seeds]
-        try:
-            if self._read_prompt(ids, should_stop):
-                for start in range(0, len(strands), together):
-                    self._decode(strands[start : start + together], temperature, should_stop)
-        except BaseException:
-            # What is in the context is not known any more.
-            self._kept = []
-            self._context.clear()
-            raise
+        ended = asyncio.get_running_loop().create_future()
+        await self._decoder.decode(Call(ids, strands, guide.room, temperature, should_stop, ended))
         return [strand.sample() for strand in strands]

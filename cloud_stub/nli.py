@@ -92,6 +92,16 @@ def _check_folder(folder: pathlib.Path) -> None:
     entailment_label(labels)
 
 
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 by itself: where it does, that is two to three times as fast.
+
+    Probabilities then differ by about 0.001 from those in full precision; where it does not, it would be slower.
+    """
+    import torch
+
+    return bool(torch.backends.cpu.get_cpu_capability().startswith("AVX512") and torch.cpu._is_avx512_bf16_supported())
+
+
 class EmbeddedNli:
     """See NliScorer: the scorer that comes with the install."""
 
@@ -114,13 +124,14 @@ class EmbeddedNli:
         bare = transformers.AutoModelForSequenceClassification.from_pretrained(body, num_labels=len(labels))
         # The adapter is stored in half precision; the processor is faster and more exact in full precision.
         self._model = peft.PeftModel.from_pretrained(bare, folder).merge_and_unload().float().eval()
+        self._halved = has_bfloat16()
 
     def _probabilities(self, ids: list[list[int]]) -> list[float]:
         import torch
 
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self._halved):
             logits = self._model(**nli_training.tensors(self._tokenizer, ids)).logits
-        return [float(value) for value in logits.softmax(-1)[:, self._label]]
+        return [float(value) for value in logits.float().softmax(-1)[:, self._label]]
 
     def entailment(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """See NliScorer; in batches of similar length."""

@@ -6,6 +6,7 @@ none holds the piece stays as the person wrote it. The answer stays the person's
 changes without changing what is said.
 """
 
+import asyncio
 import dataclasses
 import heapq
 import itertools
@@ -44,12 +45,12 @@ class Studio:
     record: SharedRecord
     should_stop: Callable[[], bool]
 
-    def write(self, prompt: Prompt, place: object, attempt: int, count: int) -> list[Sample]:
+    async def write(self, prompt: Prompt, place: object, attempt: int, count: int) -> list[Sample]:
         """So many samples of a prompt; the seeds depend on the record and the place in it."""
         seeds = [
             seeded(self.request.seed, self.record.reference, place, number, attempt) for number in range(1, count + 1)
         ]
-        return self.model.write(prompt, seeds, self.request.temperature, self.should_stop)
+        return await self.model.write(prompt, seeds, self.request.temperature, self.should_stop)
 
     def agreement(self, text: str, others: Sequence[str]) -> list[float]:
         """The lesser of P(text entails other) and P(other entails text), of each other."""
@@ -96,13 +97,13 @@ def _usable(sample: Sample, text: str) -> str | None:
     return rewrite if usable else None
 
 
-def _rewrite(studio: Studio, number: int, piece: Piece, attempts: int) -> int:
+async def _rewrite(studio: Studio, number: int, piece: Piece, attempts: int) -> int:
     """Draw rewrites of a piece until there are k good ones, a bounded number of times; how many tokens it took."""
     text, tokens = piece.text, 0
     for attempt in range(attempts if studio.request.temperature > 0 else 1):
         if len(piece.good) >= studio.request.k or studio.should_stop():
             break
-        samples = studio.write(sentence_prompt(text), number, attempt, studio.request.k)
+        samples = await studio.write(sentence_prompt(text), number, attempt, studio.request.k)
         tokens += sum(sample.tokens for sample in samples)
         found = [rewrite for sample in samples if (rewrite := _usable(sample, text))]
         for rewrite, agreement in zip(found, studio.agreement(text, found), strict=True):
@@ -153,12 +154,12 @@ def _combined(made: Sequence[Piece], k: int, alike: float) -> list[tuple[str, ..
     return [*chosen, *(one for one in candidates if one not in chosen)][:k]
 
 
-def _varied(studio: Studio) -> tuple[list[str], int]:
+async def _varied(studio: Studio) -> tuple[list[str], int]:
     """Variations of the record's answer in the person's manner that say the same; with the tokens generated."""
     answer = one_line(studio.record.output)
     if studio.request.answer != "text":
         return [], 0
-    samples = studio.write(variation_prompt(studio.request, studio.record), "answer", 0, studio.request.k)
+    samples = await studio.write(variation_prompt(studio.request, studio.record), "answer", 0, studio.request.k)
     found = [rewrite for sample in samples if (rewrite := _usable(sample, answer))]
     good = [
         text
@@ -190,7 +191,20 @@ def _draws(
     return tuple(draws)
 
 
-def draw_by_sentence(
+async def _written(studio: Studio, made: Sequence[Piece], attempts: int) -> tuple[tuple[list[str], int], int]:
+    """What `_varied` gives, and the tokens of all pieces; everything is written together."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            varying = group.create_task(_varied(studio))
+            rewriting = [
+                group.create_task(_rewrite(studio, number, piece, attempts)) for number, piece in enumerate(made, 1)
+            ]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return varying.result(), sum(task.result() for task in rewriting)
+
+
+async def draw_by_sentence(
     model: LanguageModel,
     scorer: NliScorer,
     request: AugmentRequest,
@@ -206,7 +220,6 @@ def draw_by_sentence(
     alike = min(thresholds.rouge_l, VARIED_ENOUGH) if len(parts) == 1 else VARIED_ENOUGH
     made = [Piece(text, thresholds.entailment, alike) for text in parts]
     attempts = ATTEMPTS_ALONE if len(parts) == 1 else ATTEMPTS
-    tokens = sum(_rewrite(studio, number, piece, attempts) for number, piece in enumerate(made, 1))
+    (answers, generated), tokens = await _written(studio, made, attempts)
     texts = [ways for ways in _combined(made, request.k, thresholds.rouge_l) if not same(" ".join(ways), original)]
-    answers, generated = _varied(studio)
     return Drawn(_draws(studio, made, texts, [one_line(record.output), *answers]), tokens + generated)

@@ -11,7 +11,7 @@ import http
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Future
 from typing import Annotated, Any
 
@@ -23,7 +23,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from cloud_stub.augmenting import Outcome, Parts, Tally, Work, augment_record
+from cloud_stub.augmenting import Outcome, Parts, Tally, Work, augment_group, groups
 from cloud_stub.gate import ComeBack, Gate, address, problem, too_fast
 from cloud_stub.limits import Bounds, Rate
 from cloud_stub.page import HEADERS, render_page
@@ -39,6 +39,9 @@ from cloud_stub.schemas import (
     SharedRecord,
 )
 
+TOGETHER = 96
+"""Samples that a group of records should ask for where models are in process: some more than are decoded together,
+because some end early; with many more, the other clients and a group's first records would wait too long."""
 STOP_SECONDS = 1.0
 """A stream notices within so long that the service is to end."""
 
@@ -97,6 +100,7 @@ class Service:
         self._parts = parts
         # Half of it keeps the models busy while the other half is scored.
         self._pool = Pool(2 * room if room > 1 else 1)
+        self._together = 1 if room > 1 else TOGETHER
 
     @property
     def ready(self) -> bool:
@@ -119,12 +123,17 @@ class Service:
 
         work = Work(request, self.capabilities.models, self.bounds.record_seconds, should_stop, _report)
 
-        def do(record: SharedRecord) -> None:
+        def tell(outcome: Outcome) -> None:
             if not should_stop():
-                loop.call_soon_threadsafe(told.put_nowait, augment_record(work, parts, record))
+                loop.call_soon_threadsafe(told.put_nowait, outcome)
+
+        def do(group: Sequence[SharedRecord]) -> None:
+            if not should_stop():
+                asyncio.run(augment_group(work, parts, group, tell))
 
         records = [record for record in request.records if record.reference not in skip]
-        batch = self._pool.add([functools.partial(do, record) for record in records], request.k)
+        together = groups(work, records, self._together)
+        batch = self._pool.add([functools.partial(do, group) for group in together], request.k)
         try:
             async with contextlib.aclosing(self._told(told, len(records))) as lines:
                 async for line in lines:

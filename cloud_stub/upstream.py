@@ -6,7 +6,6 @@ never repeated: it may hold what a person wrote.
 """
 
 import asyncio
-import concurrent.futures
 import ipaddress
 import json
 import logging
@@ -271,21 +270,26 @@ class UpstreamModel:
             "seed": seed,
         }
 
-    def write(
+    async def write(
         self, prompt: Prompt, seeds: Sequence[int], temperature: float, should_stop: Callable[[], bool]
     ) -> list[Sample]:
         """See LanguageModel; raises UpstreamFailed where the server failed on all of them."""
         calls = [
-            asyncio.run_coroutine_threadsafe(
-                self._upstream.sample(self._wanted(prompt, seed, temperature), prompt), self._upstream.loop
+            asyncio.wrap_future(
+                asyncio.run_coroutine_threadsafe(
+                    self._upstream.sample(self._wanted(prompt, seed, temperature), prompt), self._upstream.loop
+                )
             )
             for seed in seeds
         ]
-        while (waiting := concurrent.futures.wait(calls, POLL_SECONDS).not_done) and not should_stop():
-            pass
-        for call in waiting:
-            # Closes the connection, which is how a server learns that it need not go on.
-            call.cancel()
+        waiting = set(calls)
+        try:
+            while waiting and not should_stop():
+                _, waiting = await asyncio.wait(waiting, timeout=POLL_SECONDS)
+        finally:
+            for call in waiting:
+                # Closes the connection, which is how a server learns that it need not go on.
+                call.cancel()
         samples = [_failed("stopped") if call.cancelled() else call.result() for call in calls]
         if samples and all(sample.fault == "model error" for sample in samples):
             raise UpstreamFailed("The upstream server should write samples and failed on all; see what it reports.")

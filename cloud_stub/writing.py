@@ -36,12 +36,12 @@ class Sample:
 
 
 class LanguageModel(Protocol):
-    """Writes samples; it takes one call at a time where the service has room for 1, else many."""
+    """Writes samples; its calls are of one event loop at a time where the service has room for 1, else of many."""
 
-    def write(
+    async def write(
         self, prompt: Prompt, seeds: Sequence[int], temperature: float, should_stop: Callable[[], bool]
     ) -> list[Sample]:
-        """One sample for each seed, in their order; the same call gives the same samples.
+        """One sample for each seed, in their order; the same calls in the same order give the same samples.
 
         `should_stop` is asked again and again; samples that are unfinished when it says so have the fault "stopped".
         Raises RecordTooLong.
@@ -125,7 +125,7 @@ def _to_draw(draws: dict[int, Draw], k: int) -> list[int]:
     ]
 
 
-def draw_samples(
+async def draw_samples(
     model: LanguageModel,
     prompt: Prompt,
     record: SharedRecord,
@@ -134,7 +134,7 @@ def draw_samples(
     temperature: float,
     should_stop: Callable[[], bool],
 ) -> Drawn:
-    """Draw k samples of a record; each depends only on the prompt, the seed, the reference and its number.
+    """Draw k samples of a record; the seed of each depends only on the request's, the reference and its number.
 
     Raises RecordTooLong.
     """
@@ -146,7 +146,7 @@ def draw_samples(
         if not numbers or should_stop():
             break
         seeds = [seeded(seed, record.reference, number, attempt) for number in numbers]
-        samples = model.write(prompt, seeds, temperature, should_stop)
+        samples = await model.write(prompt, seeds, temperature, should_stop)
         tokens += sum(sample.tokens for sample in samples)
         for number, own_seed, sample in zip(numbers, seeds, samples, strict=True):
             pair = (tidy(sample.input, record.input), tidy(sample.output, record.output))

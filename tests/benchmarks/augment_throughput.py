@@ -1,6 +1,6 @@
 """Generated tokens a second of POST /v1/augment, beside a plain loop over create_chat_completion; nothing is asserted.
 
-python -m tests.benchmarks.augment_throughput [--model FILE] [--records 6] [--k 5]
+python -m tests.benchmarks.augment_throughput [--model FILE] [--records 24] [--k 5]
 
 Same model, same prompt (the source's), same k, same temperature, same threads; the loop's answers are held to the mean
 length of the service's. The service scores its pairs as well, the loop does not. Records are the sample history's.
@@ -74,7 +74,7 @@ def main() -> None:
     """Print both figures and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=embedded_model().path, metavar="FILE")
-    parser.add_argument("--records", type=int, default=6)
+    parser.add_argument("--records", type=int, default=24)
     parser.add_argument("--k", type=int, default=5)
     options = parser.parse_args()
     request = _request(options.records, options.k)

@@ -7,6 +7,7 @@ verdicts are the service's and the app's own. `--out FILE` writes every pair as 
 """
 
 import argparse
+import asyncio
 import collections
 import json
 import math
@@ -51,7 +52,8 @@ def _requests(options: argparse.Namespace) -> Iterator[tuple[AugmentRequest, Sha
 def _augmented(options: argparse.Namespace, parts: Parts, name: str) -> Iterator[tuple[SharedRecord, Outcome]]:
     writer = ModelDescription(name=name, embedded=False, prompt=options.form)
     for request, record in _requests(options):
-        yield record, augment_record(Work(request, (writer,), math.inf, lambda: False, print), parts, record)
+        work = Work(request, (writer,), math.inf, lambda: False, print)
+        yield record, asyncio.run(augment_record(work, parts, record))
 
 
 def _verdict(record: SharedRecord, line: PairLine) -> dict[str, Any]:

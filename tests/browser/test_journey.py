@@ -56,8 +56,9 @@ def write(visit: Visit) -> None:
     assert tags[0] == "no adapter"
     assert tags[1] not in ("", "no adapter")
     visit.shot("7-written")
-    after_better.click()
-    visit.see("Your vote is kept")
+    # By key: under the pointer the page may still be moving, because the answers' differences are drawn just now.
+    after_better.press("Enter")
+    visit.page.locator("#answers .answer.is-chosen").wait_for()
 
 
 def test_journey_from_the_sample_to_both_answers(visit: Visit) -> None:

@@ -1,10 +1,10 @@
 """Stand-ins for the service's two seams, written by hand, and the real server around them on a free port."""
 
+import asyncio
 import contextlib
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -32,7 +32,7 @@ class FakeModel:
         self.prompts: list[Prompt] = []
         self.seeds: list[tuple[int, ...]] = []
 
-    def write(
+    async def write(
         self, prompt: Prompt, seeds: Sequence[int], temperature: float, should_stop: Callable[[], bool]
     ) -> list[Sample]:
         """See LanguageModel."""
@@ -50,15 +50,15 @@ class SlowModel(FakeModel):
         self.started = threading.Event()
         self.stopped = threading.Event()
 
-    def write(
+    async def write(
         self, prompt: Prompt, seeds: Sequence[int], temperature: float, should_stop: Callable[[], bool]
     ) -> list[Sample]:
         """See LanguageModel."""
         if prompt.input_like == self.quick:
-            return super().write(prompt, seeds, temperature, should_stop)
+            return await super().write(prompt, seeds, temperature, should_stop)
         self.started.set()
         while not should_stop():
-            time.sleep(0.005)
+            await asyncio.sleep(0.005)
         self.stopped.set()
         return [Sample("", "", 0, "stopped") for _ in seeds]
 

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -46,7 +47,7 @@ def rewriter(*rewrites: str) -> FakeModel:
 
 def draw(model: FakeModel, one: SharedRecord, scorer: Any = None, **settings: Any) -> Drawn:
     request = AugmentRequest(records=(one,), k=settings.pop("k", 2), **settings)
-    return draw_by_sentence(model, scorer or Agreeing(), request, one, HABITS, lambda: False)
+    return asyncio.run(draw_by_sentence(model, scorer or Agreeing(), request, one, HABITS, lambda: False))
 
 
 def test_sentences_are_put_together_up_to_so_many_words() -> None:

@@ -1,5 +1,6 @@
 """The service in front of a server that misbehaves on order: every record gets its line, and the others are served."""
 
+import asyncio
 import concurrent.futures
 import contextlib
 import threading
@@ -260,14 +261,14 @@ def test_where_one_of_two_models_fails_the_other_ones_pairs_come() -> None:
 
 def test_a_server_that_fails_on_all_samples_says_so(stand_in: Running) -> None:
     with connected("http://127.0.0.1:1/v1", retries=0) as upstream, pytest.raises(UpstreamFailed):
-        UpstreamModel(upstream, "x").write(PROMPT, [1, 2], 0.7, never)
+        asyncio.run(UpstreamModel(upstream, "x").write(PROMPT, [1, 2], 0.7, never))
 
 
 def test_told_to_stop_the_samples_are_unfinished() -> None:
     with standing_in(first_token_seconds=60) as stand_in, connected(stand_in.url) as upstream:
         stop = threading.Event()
         threading.Timer(0.2, stop.set).start()
-        samples = UpstreamModel(upstream, "x").write(PROMPT, [1, 2], 0.7, stop.is_set)
+        samples = asyncio.run(UpstreamModel(upstream, "x").write(PROMPT, [1, 2], 0.7, stop.is_set))
     assert [sample.fault for sample in samples] == ["stopped", "stopped"]
 
 
@@ -275,7 +276,7 @@ def test_the_key_goes_along_and_a_wrong_one_is_told_at_the_start() -> None:
     with standing_in(api_key="right") as stand_in:
         with connected(stand_in.url, key="right") as upstream:
             upstream.check(["stand-in"])
-            assert UpstreamModel(upstream, "x").write(PROMPT, [1], 0.7, never)[0].fault is None
+            assert asyncio.run(UpstreamModel(upstream, "x").write(PROMPT, [1], 0.7, never))[0].fault is None
         with (
             connected(stand_in.url, key="wrong") as upstream,
             pytest.raises(UpstreamNotUsable, match="refused the key"),

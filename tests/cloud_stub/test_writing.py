@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -12,7 +13,7 @@ PROMPT = Prompt("rewrite", "text", True, ONE.input, ONE.output)
 
 
 def drawn(model: FakeModel, k: int = 3, temperature: float = 0.7, stop: Callable[[], bool] = lambda: False) -> Drawn:
-    return draw_samples(model, PROMPT, ONE, k, 0, temperature, stop)
+    return asyncio.run(draw_samples(model, PROMPT, ONE, k, 0, temperature, stop))
 
 
 def test_each_sample_has_a_number_and_a_seed_of_its_own() -> None:
