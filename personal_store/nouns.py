@@ -61,15 +61,16 @@ class Record:
 
 
 @dataclasses.dataclass(frozen=True)
-class Candidate:
-    """What the slider needs of a record."""
+class Boxes:
+    """What the slider needs of all records."""
 
-    id: int
-    shared: bool
-    by_hand: bool
-    """A hand has set its box, one way or the other."""
-    harmless: bool
-    """Nothing was found in it."""
+    ids: tuple[int, ...]
+    """Oldest first."""
+    shared: frozenset[int] = frozenset()
+    by_hand: frozenset[int] = frozenset()
+    """A hand has set their boxes, one way or the other."""
+    marked: frozenset[int] = frozenset()
+    """Something was found in them, or nobody has looked."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from personal_store.errors import AlreadyStored, NotFound
+from personal_store.finding import ORDERS, find
 from personal_store.nouns import (
     AddOutcome,
-    Candidate,
+    Boxes,
     Examined,
     NewRecord,
     Record,
@@ -19,7 +20,7 @@ from personal_store.nouns import (
     SharedAs,
     SharedBy,
 )
-from personal_store.store import Row, Store, ids_json, now
+from personal_store.store import Store, ids_json, now
 
 COLUMNS = (
     "id, task, input, output, created_at, imported_at, source, content_hash, coalesce(shared, 0) AS shared, shared_by,"
@@ -27,9 +28,6 @@ COLUMNS = (
 )
 WITH_BOX = "records LEFT JOIN shares ON record_id = id"
 """What COLUMNS are columns of."""
-
-MOST_WORDS = 64
-"""Words of a search that count; a whole pasted page finds nothing more with the rest."""
 
 TOLD_EVERY = 1_000
 """Records between two words to the listener of an import."""
@@ -40,12 +38,6 @@ MANY = 200
 SORTED_LATER = ("records_by_time", "records_by_task", "records_by_head", "records_by_tail")
 """Indices that a large import makes anew at its end."""
 
-ORDERS = {
-    "newest": "written_at DESC, id DESC",
-    "oldest": "written_at, id",
-    "imported": "id",
-}
-
 
 def content_hash(task: str, input: str, output: str) -> str:
     """SHA-256 (hex) of the three as a JSON list, so that no text can pass for another by where it is cut."""
@@ -54,10 +46,11 @@ def content_hash(task: str, input: str, output: str) -> str:
     return hashlib.sha256(f"[{quoted}]".encode()).hexdigest()
 
 
-def record_of(row: Row) -> Record:
-    """A row of COLUMNS as a Record."""
-    findings = None if row["findings"] is None else tuple(row["findings"].split("\n")) if row["findings"] else ()
-    return Record(**{**row, "shared": bool(row["shared"]), "findings": findings})
+def record_of(row: Sequence[Any]) -> Record:
+    """A row of COLUMNS as a Record, whose fields stand in the same order."""
+    id, task, input, output, created, imported, source, hash, shared, by, findings, shared_as = row
+    found = None if findings is None else tuple(findings.split("\n")) if findings else ()
+    return Record(id, task, input, output, created, imported, source, hash, bool(shared), by, found, shared_as)
 
 
 def _where_task(task: str | None) -> str:
@@ -127,66 +120,24 @@ def add_records(
     return AddOutcome(tuple(added), len(records) - len(added))
 
 
-def search_expression(text: str) -> str:
-    """What a person typed as an FTS5 query: every word must be there, the last one may be unfinished; "" without words.
-
-    Each word is quoted, so nothing in it is an operator. A word without letters or digits is ignored by FTS5.
-    """
-    # SQLite ends a query at a NUL, and cannot be given half a surrogate pair.
-    typed = text.replace("\0", " ").encode("utf-8", "replace").decode()
-    words = ['"' + word.replace('"', '""') + '"' for word in typed.split()[:MOST_WORDS]]
-    return " ".join(words) + "*" if words else ""
-
-
-def _conditions(query: RecordQuery, search: str) -> list[str]:
-    conditions = []
-    if search:
-        conditions.append("records_fts MATCH :search")
-    if query.task is not None:
-        conditions.append("task = :task")
-    if query.shared is not None:
-        # The sign keeps SQLite on its way through an index in the list's order.
-        conditions.append(f"+id {'' if query.shared else 'NOT '}IN (SELECT record_id FROM shares WHERE shared = 1)")
-    if query.sensitive is not None:
-        conditions.append("findings <> ''" if query.sensitive else "findings = ''")
-    return conditions
-
-
-def _found(search: str) -> str:
-    # CROSS: the search goes first. For each record in turn it would be begun anew.
-    return "records_fts CROSS JOIN records ON id = records_fts.rowid" if search else "records"
-
-
-def _count(store: Store, conditions: Sequence[str], search: str, values: dict[str, Any]) -> int:
-    where = "WHERE " + " AND ".join(conditions) if conditions else ""
-    if search and len(conditions) == 1:
-        # The index alone counts ten times as fast as it names what it found.
-        return int(store.value(f"SELECT count(*) FROM records_fts {where}", values))
-    return int(store.value(f"SELECT count(*) FROM {_found(search)} {where}", values))
-
-
 def find_records(store: Store, query: RecordQuery) -> RecordPage:
     """One page of the records that match, and how many match in all. Any text may be searched for."""
-    search = search_expression(query.text)
-    if query.text.strip() and not search:
+    found = find(store, query)
+    if found is None:
         return RecordPage((), 0)
-    conditions = _conditions(query, search)
-    where = "WHERE " + " AND ".join(conditions) if conditions else ""
-    values = {"search": search, "task": query.task, "limit": query.limit, "offset": query.offset}
-    order = ORDERS[query.order]
-    # The inner query walks an index alone; whole records are read for the page only, also far down the list.
-    rows = store.rows(
-        f"SELECT {COLUMNS} FROM {WITH_BOX} WHERE id IN"
-        f" (SELECT id FROM {_found(search)} {where} ORDER BY {order} LIMIT :limit OFFSET :offset) ORDER BY {order}",
-        values,
+    # Whole records are read for the page only, also far down the list.
+    rows = store.tuples(
+        f"SELECT {COLUMNS} FROM {WITH_BOX} WHERE id IN ({found.page}) ORDER BY {ORDERS[query.order]}", found.values
     )
-    return RecordPage(tuple(map(record_of, rows)), _count(store, conditions, search, values))
+    return RecordPage(tuple(map(record_of, rows)), found.total)
 
 
 def get_records(store: Store, ids: Sequence[int]) -> tuple[Record, ...]:
     """The records with those ids, in that order; raises NotFound."""
-    rows = store.rows(f"SELECT {COLUMNS} FROM {WITH_BOX} WHERE id IN (SELECT value FROM json_each(?))", [ids_json(ids)])
-    found = {row["id"]: record_of(row) for row in rows}
+    rows = store.tuples(
+        f"SELECT {COLUMNS} FROM {WITH_BOX} WHERE id IN (SELECT value FROM json_each(?))", [ids_json(ids)]
+    )
+    found = {row[0]: record_of(row) for row in rows}
     missing = [id for id in ids if id not in found]
     if missing:
         raise NotFound(f"There is no record {missing[0]}; `cdcda import` and the list of records show which there are.")
@@ -236,7 +187,7 @@ def set_shared(store: Store, ids: Iterable[int], shared: bool, by: SharedBy, sha
 
 def unexamined(store: Store, limit: int) -> tuple[Record, ...]:
     """Records that nobody has looked at yet, at most so many."""
-    rows = store.rows(f"SELECT {COLUMNS} FROM {WITH_BOX} WHERE findings IS NULL ORDER BY id LIMIT ?", [limit])
+    rows = store.tuples(f"SELECT {COLUMNS} FROM {WITH_BOX} WHERE findings IS NULL ORDER BY id LIMIT ?", [limit])
     return tuple(map(record_of, rows))
 
 
@@ -256,36 +207,31 @@ def note_findings(store: Store, found: Sequence[Examined]) -> None:
 
 def with_ends(store: Store, ends: Iterable[int]) -> tuple[tuple[Record, int, int], ...]:
     """Records that begin or end with words of one of those hashes, and their own two."""
-    rows = store.rows(
+    rows = store.tuples(
         f"SELECT {COLUMNS}, head, tail FROM {WITH_BOX} WHERE id IN ("
         "SELECT id FROM records WHERE head IN (SELECT value FROM json_each(:ends))"
         " UNION SELECT id FROM records WHERE tail IN (SELECT value FROM json_each(:ends)))",
         {"ends": ids_json(ends)},
     )
-    return tuple((record_of(row), head, tail) for row in rows for head, tail in [(row.pop("head"), row.pop("tail"))])
-
-
-def candidates(store: Store) -> tuple[Candidate, ...]:
-    """Every record as the slider sees it, oldest first."""
-    ids = store.column(f"SELECT id FROM records ORDER BY {ORDERS['oldest']}")
-    # Two small indices rather than a look at each record: texts stand in between its columns.
-    odd = set(
-        store.column(
-            "SELECT id FROM records WHERE findings <> '' UNION ALL SELECT id FROM records WHERE findings IS NULL"
-        )
-    )
-    boxes = {
-        id: (shared, hand)
-        for id, shared, hand in store.tuples("SELECT record_id, shared, shared_by IS 'hand' FROM shares")
-    }
-    return tuple(
-        Candidate(id, bool(shared), bool(hand), id not in odd) for id in ids for shared, hand in [boxes.get(id, (0, 0))]
-    )
+    return tuple((record_of(row), head, tail) for *row, head, tail in rows)
 
 
 def shared_ids(store: Store) -> tuple[int, ...]:
     """Ids of the shared records, in their order."""
     return tuple(store.column("SELECT record_id FROM shares WHERE shared = 1 ORDER BY record_id"))
+
+
+def boxes(store: Store) -> Boxes:
+    """Every record as the slider sees it."""
+    # Small indices rather than a look at each record: texts stand in between its columns.
+    marked = "SELECT id FROM records WHERE findings <> '' UNION ALL SELECT id FROM records WHERE findings IS NULL"
+    by_hand = store.column("SELECT record_id FROM shares WHERE shared_by = 'hand'")
+    return Boxes(
+        tuple(store.column(f"SELECT id FROM records ORDER BY {ORDERS['oldest']}")),
+        frozenset(shared_ids(store)),
+        frozenset(by_hand),
+        frozenset(store.column(marked)),
+    )
 
 
 def newest_ids(store: Store, task: str, count: int) -> tuple[int, ...]:
@@ -298,7 +244,7 @@ def newest_ids(store: Store, task: str, count: int) -> tuple[int, ...]:
 def shared_records(store: Store, task: str | None = None) -> tuple[Record, ...]:
     """Every shared record, oldest first."""
     and_task = "" if task is None else "AND task = :task"
-    rows = store.rows(
+    rows = store.tuples(
         f"SELECT {COLUMNS} FROM {WITH_BOX} WHERE shared = 1 {and_task} ORDER BY {ORDERS['oldest']}", {"task": task}
     )
     return tuple(map(record_of, rows))
@@ -306,7 +252,7 @@ def shared_records(store: Store, task: str | None = None) -> tuple[Record, ...]:
 
 def all_records(store: Store, task: str | None = None) -> tuple[Record, ...]:
     """Every record, oldest first."""
-    rows = store.rows(
+    rows = store.tuples(
         f"SELECT {COLUMNS} FROM {WITH_BOX} {_where_task(task)} ORDER BY {ORDERS['oldest']}", {"task": task}
     )
     return tuple(map(record_of, rows))

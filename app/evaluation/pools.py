@@ -25,7 +25,7 @@ from app.tasks import Task
 from cloud_stub.schemas import MAX_TEXT, PromptForm
 from personal_store import pairs as stored_pairs
 from personal_store import preferences, records
-from personal_store.nouns import Candidate, Job, NewRecord, Pair
+from personal_store.nouns import Boxes, Job, NewRecord, Pair
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +63,7 @@ class Largest:
 
 def shared_places(count: int, share: float, seed: int) -> tuple[int, ...]:
     """Places in a history of the records that are shared: the app's own random strategy."""
-    blank = [Candidate(place, shared=False, by_hand=False, harmless=True) for place in range(count)]
-    return propose(blank, share, "random", seed, lambda ids: [""] * len(ids))
+    return propose(Boxes(tuple(range(count))), share, "random", seed, lambda ids: [""] * len(ids))
 
 
 def _sent(pair: LampPair) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from app.pipeline.looking import look
 from app.pipeline.sensitivity import exposure, find
 from app.pipeline.workspace import Workspace
 from personal_store import records
-from personal_store.nouns import Candidate, Record, SharedAs
+from personal_store.nouns import Boxes, Record, SharedAs
 from personal_store.store import Store
 
 Strategy = Literal["random", "newest", "representative", "careful"]
@@ -90,7 +90,7 @@ def _representative(
 
 
 def propose(
-    everything: Sequence[Candidate],
+    boxes: Boxes,
     ratio: float,
     strategy: Strategy,
     seed: int,
@@ -100,16 +100,16 @@ def propose(
 ) -> tuple[int, ...]:
     """Ids that would be shared at this ratio: those shared by hand, and as many free ones as reach the ratio.
 
-    `everything` stands oldest first. Fewer where hands and findings leave too few; raises BadInput where the ratio is
-    not between 0 and 1.
+    Fewer where hands and findings leave too few; raises BadInput where the ratio is not between 0 and 1.
     """
     if not 0 <= ratio <= 1:
         raise BadInput(f"The share ratio lies between 0 and 1, got {ratio}; choose for example 0.5.")
     if strategy not in STRATEGIES:
         raise BadInput(f"There is no strategy {strategy!r}; choose one of {', '.join(STRATEGIES)}.")
-    by_hand = [item.id for item in everything if item.shared and item.by_hand]
-    free = [item.id for item in everything if item.harmless and not item.by_hand]
-    wanted = max(0, round(ratio * len(everything)) - len(by_hand))
+    by_hand = boxes.by_hand & boxes.shared
+    left = boxes.by_hand | boxes.marked
+    free = [id for id in boxes.ids if id not in left]
+    wanted = max(0, round(ratio * len(boxes.ids)) - len(by_hand))
     learned = [id for id in free if id not in held_out]
     last = [id for id in free if id in held_out]
     first = {
@@ -139,12 +139,12 @@ def share_ratio(workspace: Workspace, ratio: float, strategy: Strategy = "random
     """Move the slider: share what `propose` says, and stop sharing the rest, hands' choices left alone."""
     with workspace.store() as store:
         look(store)
-        everything = records.candidates(store)
-        chosen = set(propose(everything, ratio, strategy, seed, _texts_of(store), held_out_ids(store)))
+        boxes = records.boxes(store)
+        chosen = set(propose(boxes, ratio, strategy, seed, _texts_of(store), held_out_ids(store)))
         # A hand that ticks a box meanwhile is not overruled: the store looks once more who set it.
         with store.change():
-            records.set_shared(store, [c.id for c in everything if c.shared and c.id not in chosen], False, "slider")
-            records.set_shared(store, [c.id for c in everything if not c.by_hand and c.id in chosen], True, "slider")
+            records.set_shared(store, boxes.shared - chosen, False, "slider")
+            records.set_shared(store, chosen - boxes.by_hand, True, "slider")
             return _now(store)
 
 
@@ -197,7 +197,7 @@ def share_ids(workspace: Workspace, ids: Sequence[int], shared: bool = True, con
 def share_none(workspace: Workspace) -> Shared:
     """Stop sharing everything; boxes that a hand had ticked count as unticked by hand."""
     with workspace.store() as store, store.change():
-        shared = [item for item in records.candidates(store) if item.shared]
-        records.set_shared(store, [item.id for item in shared if item.by_hand], False, "hand")
-        records.set_shared(store, [item.id for item in shared if not item.by_hand], False, "slider")
+        boxes = records.boxes(store)
+        records.set_shared(store, boxes.shared & boxes.by_hand, False, "hand")
+        records.set_shared(store, boxes.shared - boxes.by_hand, False, "slider")
         return _now(store)

@@ -24,17 +24,19 @@ from app.pipeline.looking import alike, ends
 from app.pipeline.sensitivity import findings
 from app.pipeline.sharing import share_ids, share_ratio, shared_now
 from app.pipeline.workspace import Workspace, open_workspace
+from personal_store.finding import search_expression
 from personal_store.nouns import RecordQuery
-from personal_store.records import find_records, search_expression
+from personal_store.records import find_records
 from personal_store.store import Store, open_store
 
 RUNS = 9
 WORDS = 20_000
 """Different words; as in a language, few are common and most are rare."""
 PLAIN_SCHEMA = """
-CREATE TABLE records (id INTEGER PRIMARY KEY, task TEXT, input TEXT, output TEXT, created_at TEXT, hash TEXT UNIQUE,
-    shared INTEGER DEFAULT 0);
+CREATE TABLE records (id INTEGER PRIMARY KEY, task TEXT, input TEXT, output TEXT, created_at TEXT, imported_at TEXT,
+    source TEXT, hash TEXT UNIQUE, findings TEXT, shared INTEGER DEFAULT 0);
 CREATE INDEX by_time ON records (created_at);
+CREATE INDEX by_task ON records (task, created_at);
 CREATE VIRTUAL TABLE fts USING fts5 (input, output, content='records', content_rowid='id');
 """
 
@@ -72,13 +74,16 @@ def by_hand(path: Path) -> sqlite3.Connection:
 
 
 def plain(source: Path, path: Path) -> sqlite3.Connection:
-    """The same history in a database that was written by hand, without a word about sharing, finding or undoing."""
+    """The same history in a database that was written by hand: the columns that a page shows, and no more."""
     database = by_hand(path)
     database.executescript(PLAIN_SCHEMA)
     database.execute("BEGIN")
     with source.open(newline="", encoding="utf-8") as file:
-        rows = ((i, a, t, d, f"{a}{t}") for i, (d, a, t) in enumerate(list(csv.reader(file))[1:]))
-        database.executemany("INSERT INTO records VALUES (?, 'title', ?, ?, ?, ?, 0)", rows)
+        rows = ((i, a, t, d, f"{i:064x}") for i, (d, a, t) in enumerate(list(csv.reader(file))[1:]))
+        database.executemany(
+            "INSERT INTO records VALUES (?, 'title', ?, ?, ?, '2026-01-01T00:00:00.000+00:00', 'a.csv', ?, '', 0)",
+            rows,
+        )
     database.execute("INSERT INTO fts (rowid, input, output) SELECT id, input, output FROM records")
     database.execute("COMMIT")
     return database
@@ -115,12 +120,18 @@ def plain_full(source: Path, path: Path) -> None:
     database.close()
 
 
-def plain_page(database: sqlite3.Connection, words: str) -> None:
+def plain_page(database: sqlite3.Connection, query: RecordQuery) -> None:
     """A page of 50, the newest first, and how many there are."""
-    where = "WHERE id IN (SELECT rowid FROM fts WHERE fts MATCH ?)" if words else "WHERE ? = ''"
-    values = [search_expression(words)]
-    database.execute(f"SELECT * FROM records {where} ORDER BY created_at DESC, id DESC LIMIT 50", values).fetchall()
-    database.execute(f"SELECT count(*) FROM records {where}", values).fetchone()
+    words = search_expression(query.text)
+    conditions = ["id IN (SELECT rowid FROM fts WHERE fts MATCH ?)" if words else "? = ''"]
+    if query.task is not None:
+        conditions.append(f"task = '{query.task}'")
+    if query.shared is not None:
+        conditions.append(f"shared = {query.shared:d}")
+    where = "WHERE " + " AND ".join(conditions)
+    page = f"SELECT * FROM records {where} ORDER BY created_at DESC, id DESC LIMIT 50 OFFSET {query.offset}"
+    database.execute(page, [words]).fetchall()
+    database.execute(f"SELECT count(*) FROM records {where}", [words]).fetchone()
 
 
 def plain_marking(database: sqlite3.Connection, count: int) -> None:
@@ -151,22 +162,35 @@ def measure_imports(source: Path, folder: Path, count: int) -> sqlite3.Connectio
     return database
 
 
+def measure_page(store: Store, database: sqlite3.Connection, name: str, query: RecordQuery) -> None:
+    """A page of 50 with a search and a sort, and how many there are."""
+    ours = milliseconds(lambda: find_records(store, query))
+    theirs = milliseconds(lambda: plain_page(database, query))
+    hits = find_records(store, query).total
+    print(f"| page of 50, {name} ({hits:,} found), ms | {ours:.1f} | {theirs:.1f} | {ours / theirs:.2f} |")
+
+
 def measure_pages(store: Store, database: sqlite3.Connection, count: int) -> None:
-    """A page of 50 with a search and a sort."""
-    for name, words in (
-        ("no word", ""),
-        ("a rare word", "w9000"),
-        ("a middling word", "w300"),
-        ("a common word", "w0"),
-    ):
-        ours = milliseconds(lambda words=words: find_records(store, RecordQuery(words)))  # type: ignore[misc]
-        theirs = milliseconds(lambda words=words: plain_page(database, words))  # type: ignore[misc]
-        hits = find_records(store, RecordQuery(words)).total
-        print(f"| page of 50, {name} ({hits:,} found), ms | {ours:.1f} | {theirs:.1f} | {ours / theirs:.2f} |")
-    deep = milliseconds(lambda: find_records(store, RecordQuery("w0", offset=count // 4)))
-    print(f"| the same, far down the list, ms | {deep:.1f} | | |")
-    narrow = milliseconds(lambda: find_records(store, RecordQuery("w0", task="title", shared=False)))
-    print(f"| a common word among those kept at home, ms | {narrow:.1f} | | |")
+    """Pages of rare and of common words."""
+    measure_page(store, database, "no word", RecordQuery())
+    measure_page(store, database, "a rare word", RecordQuery("w9000"))
+    measure_page(store, database, "a middling word", RecordQuery("w300"))
+    measure_page(store, database, "a common word", RecordQuery("w0"))
+    measure_page(store, database, "the same, far down the list", RecordQuery("w0", offset=count // 4))
+
+
+def measure_narrowed(workspace: Workspace, database: sqlite3.Connection) -> None:
+    """Pages of a common word where a third of the records have another task and half of them are shared."""
+    shared = share_ratio(workspace, 0.5).shared
+    other = "UPDATE records SET task = 'tag' WHERE id % 3 = 0"
+    database.execute(other)
+    database.executemany("UPDATE records SET shared = 1 WHERE id = ?", ((id,) for id in shared))
+    with workspace.store() as store:
+        store.run(other)
+        measure_page(store, database, "a common word of one task", RecordQuery("w0", task="title"))
+        measure_page(store, database, "a common word kept at home", RecordQuery("w0", shared=False))
+        measure_page(store, database, "a common word, both", RecordQuery("w0", task="title", shared=False))
+        measure_page(store, database, "no word, both", RecordQuery(task="title", shared=False))
 
 
 def measure_slider(workspace: Workspace, database: sqlite3.Connection, count: int) -> None:
@@ -198,6 +222,7 @@ def main(count: int) -> None:
             measure_pages(store, database, count)
         measure_slider(workspace, database, count)
         measure_ticks(workspace)
+        measure_narrowed(workspace, database)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from personal_store import finding
 from personal_store.errors import AlreadyStored, NotFound
 from personal_store.nouns import NewRecord, Record, RecordCounts, RecordQuery, SharedBy
 from personal_store.records import (
@@ -135,6 +137,56 @@ def test_any_search_is_answered() -> None:
             assert page.total == len(page.records)
 
         search()
+
+
+def fits(record: Record, query: RecordQuery) -> bool:
+    """Whether a record is one that the query asks for, said without SQL."""
+    return (
+        query.text in record.input.split()
+        and query.task in (None, record.task)
+        and query.shared in (None, record.shared)
+        and query.sensitive in (None, bool(record.findings))
+    )
+
+
+@pytest.mark.parametrize("few", [0, 1000], ids=["many", "few"])
+@pytest.mark.parametrize("text", ["common", "no"])
+@pytest.mark.parametrize("task", [None, "title"])
+def test_both_ways_to_a_page_find_what_the_query_asks_for(
+    store: Store, monkeypatch: pytest.MonkeyPatch, few: int, text: str, task: str | None
+) -> None:
+    monkeypatch.setattr(finding, "FEW", few)
+    for number in range(60):
+        words = f"{'common' if number % 4 else 'no'} word {number}"
+        day = f"2024-01-{number * 7 % 28 + 1:02}" if number % 5 else None
+        new = NewRecord("title" if number % 3 else "tag", words, "o", day, "f", ("name",) if number % 7 == 0 else ())
+        add_records(store, [new])
+    set_shared(store, range(1, 60, 2), True, "hand")
+    everything = all_records(store)
+    for shared, sensitive, order, offset in itertools.product(
+        (None, True, False), (None, True, False), ("newest", "oldest", "imported"), (0, 5)
+    ):
+        query = RecordQuery(text, task, shared, order, offset, 10, sensitive)  # type: ignore[arg-type]
+        wanted = [record for record in everything if fits(record, query)]
+        if order == "imported":
+            wanted.sort(key=lambda record: record.id)
+        if order == "newest":
+            wanted.reverse()
+        page = find_records(store, query)
+        assert page.total == len(wanted)
+        assert list(page.records) == wanted[offset : offset + 10]
+
+
+def test_without_words_the_boxes_are_counted_as_they_are(store: Store, add: Add) -> None:
+    ids = [add(f"text {number}", task="title" if number % 2 else "tag").id for number in range(10)]
+    set_shared(store, ids[:3], True, "hand")
+    set_shared(store, ids[3:5], False, "hand")
+    totals = [
+        find_records(store, RecordQuery(task=task, shared=shared, limit=1)).total
+        for task in (None, "tag")
+        for shared in (None, True, False)
+    ]
+    assert totals == [10, 3, 7, 5, 2, 3]
 
 
 def test_a_change_keeps_what_is_not_named(store: Store, add: Add) -> None:

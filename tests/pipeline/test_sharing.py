@@ -16,7 +16,7 @@ from app.pipeline.sharing import STRATEGIES, Strategy, propose, share_ids, share
 from app.pipeline.workspace import open_workspace
 from personal_store import records
 from personal_store.errors import NotFound
-from personal_store.nouns import Candidate
+from personal_store.nouns import Boxes
 from tests.pipeline.support import new_record, workspace_with
 
 
@@ -31,24 +31,25 @@ def texts(ids: Sequence[int]) -> list[str]:
     return [f"text {id}" for id in ids]
 
 
-FREE = [Candidate(id, False, False, True) for id in range(1, 21)]
+FREE = Boxes(tuple(range(1, 21)))
 HISTORIES = st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=0, max_size=30).map(
-    lambda marks: [Candidate(id, *mark) for id, mark in enumerate(marks, 1)]
+    lambda marks: Boxes(
+        tuple(range(1, len(marks) + 1)),
+        *(frozenset(id for id, mark in enumerate(marks, 1) if mark[place]) for place in range(3)),
+    )
 )
 
 
 @given(HISTORIES, st.floats(0, 1), st.sampled_from(STRATEGIES), st.integers(0, 9), st.sets(st.integers(1, 30)))
 def test_the_slider_never_overrules_a_hand(
-    history: list[Candidate], ratio: float, strategy: Strategy, seed: int, held_out: set[int]
+    history: Boxes, ratio: float, strategy: Strategy, seed: int, held_out: set[int]
 ) -> None:
     chosen = propose(history, ratio, strategy, seed, texts, held_out, encode)
-    for item in history:
-        if item.by_hand:
-            assert (item.id in chosen) == item.shared
-        assert item.by_hand or item.harmless or item.id not in chosen
-    by_hand = sum(item.shared and item.by_hand for item in history)
-    free = sum(item.harmless and not item.by_hand for item in history)
-    assert len(chosen) == by_hand + min(free, max(0, round(ratio * len(history)) - by_hand))
+    assert history.by_hand.intersection(chosen) == history.by_hand & history.shared
+    assert not (history.marked - history.by_hand).intersection(chosen)
+    by_hand = len(history.by_hand & history.shared)
+    free = len(set(history.ids) - history.by_hand - history.marked)
+    assert len(chosen) == by_hand + min(free, max(0, round(ratio * len(history.ids)) - by_hand))
     assert len(set(chosen)) == len(chosen)
 
 
@@ -124,8 +125,7 @@ def test_representative_covers_the_kinds_of_a_history() -> None:
     def kinds(ids: Sequence[int]) -> list[str]:
         return [f"{id % 3} text {id}" for id in ids]
 
-    history = [Candidate(id, False, False, True) for id in range(1, 31)]
-    chosen = propose(history, 0.1, "representative", 0, kinds, encode=by_kind)  # type: ignore[arg-type]
+    chosen = propose(Boxes(tuple(range(1, 31))), 0.1, "representative", 0, kinds, encode=by_kind)  # type: ignore[arg-type]
     assert {id % 3 for id in chosen} == {0, 1, 2}
 
 
@@ -183,4 +183,4 @@ def test_an_unknown_id_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ratio", [-0.1, 1.1, float("nan")])
 def test_a_ratio_outside_0_to_1_is_refused(ratio: float) -> None:
     with pytest.raises(BadInput):
-        propose([], ratio, "random", 0, texts)
+        propose(Boxes(()), ratio, "random", 0, texts)
