@@ -198,7 +198,6 @@ CHAT_TAB, TASK_TAB = "Chat", "Tasks"
 MESSAGE, MESSAGE_HINT, SEND, CLEAR = "Message", "Write a message", "Send", "New conversation"
 ANSWER_AGAIN, EDIT_LAST = "Answer again", "Change my message"
 NO_CHAT = ("Talk with your model", "It answers with the adapter that is on; the header says which.")
-SAMPLE_TEXTS = "Texts to try"
 BASE_MODEL = "no adapter"
 
 # Insights
