@@ -118,6 +118,16 @@ window.cdcda = (() => {
     node.replaceChildren(...(content ? [content] : []));
   }
 
+  const HEARD = 600;
+
+  /** A button says at once that it was pressed; what its action does is drawn when the app answers. */
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.(".gradio-container button:is(.lg, .sm)");
+    if (!button || button.disabled) return;
+    button.setAttribute("aria-busy", "true");
+    setTimeout(() => button.removeAttribute("aria-busy"), HEARD);
+  }, true);
+
   // ---- Header ----------------------------------------------------------------------------------------------------
 
   function paintTheme(dark) {
@@ -694,6 +704,7 @@ window.cdcda = (() => {
     });
     const record = small("Keep as a record", () => store(""));
     async function store(text) {
+      record.disabled = true;
       const answer = await ask(keep([of().answer, text]));
       if (answer.message) note(answer.message);
       if (answer.message && !text) kept = of().answer;
