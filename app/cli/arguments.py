@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from app.cli.adapters import add_adapters
+from app.cli.curve import add_curve
 from app.cli.lamp import add_lamp
 from app.cli.serving import add_serve
 from app.device.presets import DEFAULT, PRESETS
@@ -287,6 +288,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_models(commands, common)
     _add_bases(commands, common)
     add_serve(commands, common)
+    add_curve(commands, common)
     add_lamp(commands, common)
     commands.add_parser("doctor", parents=common, help="examine this computer")
     return parser

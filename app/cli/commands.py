@@ -10,6 +10,7 @@ from typing import Any
 
 from app.cli import display, history
 from app.cli.adapters import adapters
+from app.cli.curve import measure
 from app.cli.lamp import lamp
 from app.cli.serving import serve
 from app.errors import BadInput, JobRefused
@@ -337,6 +338,7 @@ COMMANDS: Mapping[str, Callable[[Workspace, argparse.Namespace], Result | None]]
     "models": _models,
     "bases": _bases,
     "lamp": lamp,
+    "curve": measure,
     "doctor": _doctor,
     "serve": serve,
 }

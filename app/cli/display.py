@@ -9,6 +9,7 @@ from typing import Any
 
 from app.cli import shown_history
 from app.cli.adapters import show_adapters
+from app.cli.curve import show_curve
 from app.cli.lamp import show_lamp
 from app.cli.printing import console as _console
 from app.cli.printing import say as _say
@@ -144,6 +145,9 @@ def _show_train(result: Result) -> None:
 
 
 def _show_jobs(result: Result) -> None:
+    if "points" in result:
+        show_curve(result)
+        return
     if "jobs" not in result:
         _show_augment(result)
         return
@@ -236,6 +240,7 @@ SHOW: Mapping[str, Callable[[Result], None]] = {
     "models": _show_models,
     "bases": _show_bases,
     "lamp": show_lamp,
+    "curve": show_curve,
     "doctor": _show_doctor,
     "serve": _shown_already,
 }

@@ -59,8 +59,14 @@ class _Bar:
         self._bar.update(self._line, completed=data["done"])
 
     def _show_progress(self, data: Mapping[str, Any]) -> None:
-        note = f"epoch {data['epoch']}, loss {data['loss']:.3f}, {data['tokens_per_second']:.0f} tokens/s"
-        self._bar.update(self._line, total=data["steps"], completed=data["step"], note=note)
+        # Measuring counts steps and answers, and has no loss of its own.
+        figures = "epoch {epoch}, loss {loss:.3f}, {tokens_per_second:.0f} tokens/s"
+        note = {"note": figures.format(**data)} if "loss" in data else {}
+        self._bar.update(self._line, total=data["steps"], completed=data["step"], **note)
+
+    def _show_point(self, data: Mapping[str, Any]) -> None:
+        share = f"{data['share']:.0%} shared" if "share" in data else data["name"]
+        self._bar.update(self._line, note=f"{share}: {data['score']:.2f}")
 
     def _show_saving(self, data: Mapping[str, Any]) -> None:
         self._bar.update(self._line, note="saving and checking the adapter")

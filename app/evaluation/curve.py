@@ -13,7 +13,7 @@ import dataclasses
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from app.device.finetuning import FineTuning, Progress, count_steps
 from app.device.rendering import render_example, template_hash
@@ -265,6 +265,14 @@ def _result(made: CurvePlan, metric: Metric, points: Sequence[Mapping[str, Any]]
         "answer_tokens": ANSWER_TOKENS[made.data.task.answer],
         "points": list(points),
     }
+
+
+def outcome(result: Mapping[str, Any]) -> Literal["helped", "hurt", "not apart"]:
+    """What all that is shared did against nothing shared, when it is more than the luck of the held-out records."""
+    gain = result["gain"]
+    if gain["low"] <= 0 <= gain["high"]:
+        return "not apart"
+    return "helped" if (gain["value"] > 0) == result["higher_is_better"] else "hurt"
 
 
 def run(context: JobContext) -> Mapping[str, Any]:

@@ -88,7 +88,9 @@ def _choose_task(workspace: Workspace, task: str | None) -> Task:
     with workspace.store() as store:
         by_task = records.count_records(store).by_task
     if not by_task:
-        raise NothingToTrain("There are no records to learn from; bring a history in with `cdcda import` first.")
+        raise NothingToTrain(
+            "There are no records to learn from; bring a history in under History, or with `cdcda import`."
+        )
     if task is None:
         return find_task(workspace, min(by_task, key=lambda name: (-by_task[name], name)))
     found = find_task(workspace, task)

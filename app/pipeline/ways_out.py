@@ -44,7 +44,7 @@ WAYS_OUT: tuple[WayOut, ...] = (
     ),
     WayOut(
         "Fetching a model",
-        "you press Pull or run `cdcda models pull`",
+        "you press Fetch or run `cdcda models pull`",
         "the model hub, else the Python package index that pip is set up for",
         "the model's name",
         "closed",

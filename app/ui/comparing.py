@@ -28,8 +28,6 @@ from personal_store.nouns import RecordQuery
 
 PROMPTS = importlib.resources.files("assets") / "sample" / "prompts.json"
 SAMPLES = 5
-CUT = 110
-"""Characters of a sample that its button shows."""
 WARMTH = 0.8
 """Temperature of an answer that is written again: at 0 it would be the same one."""
 PLACES: tuple[Place, ...] = ("first", "same", "second")
@@ -48,7 +46,7 @@ class Panels:
     stop_button: gr.Button
     blind: gr.Checkbox
     look_up: gr.Checkbox
-    samples: gr.Dropdown
+    samples: gr.HTML
     answers: gr.HTML
     comparison_id: gr.Number
     attempt: gr.State
@@ -159,12 +157,12 @@ class Comparing:
         choices = task_choices(self._workspace)
         if task not in {name for _, name in choices}:
             task = FIRST_TASK
-        samples = [(" ".join(text.split())[:CUT], text) for text in sample_texts(self._workspace, task)]
+        samples = {"texts": sample_texts(self._workspace, task)}
         label, hint = strings.TASK_TEXTS.get(task or "", (strings.TEXT, strings.TEXT_HINT))
         return (
             gr.Radio(choices=choices, value=task),
             gr.Textbox(label=label, placeholder=hint),
-            gr.Dropdown(choices=samples, value=None, visible=bool(samples)),
+            samples,
         )
 
     def choose(self, task: str | None) -> tuple[Any, ...]:
@@ -232,11 +230,11 @@ def lay_out_panels(actions: Comparing) -> Panels:
     )  # fmt: skip
     label, hint = strings.TASK_TEXTS[FIRST_TASK]
     text = gr.Textbox(label=label, placeholder=hint, lines=4, max_lines=12, elem_id="write-text")
-    samples = gr.Dropdown([], label=strings.SAMPLE_TEXTS, visible=False)
+    samples = drawn("samples", elem_id="samples")
     with gr.Row(elem_classes="write-bar"):
         write_button = gr.Button(strings.WRITE_BUTTON, variant="primary", elem_id="write-button", min_width=120)
         again = gr.Button(strings.WRITE_AGAIN, interactive=False, scale=0, min_width=130)
-        stop = gr.Button(strings.STOP, scale=0, min_width=90)
+        stop = gr.Button(strings.STOP, scale=0, min_width=90, elem_classes="stop-writing")
         look_up = gr.Checkbox(label=strings.LOOK_UP, scale=0, min_width=220, container=False)
         blind = gr.Checkbox(label=strings.BLIND, scale=0, min_width=240, container=False)
     answers = drawn("answers", answers_view(None), server_functions=[answered(actions.keep_shown)], elem_id="answers")
@@ -258,5 +256,4 @@ def wire_panels(at: Panels, actions: Comparing) -> None:
         vote = functools.partial(actions.vote, place)
         button.click(shown(vote), at.comparison_id, [at.answers, *at.votes], api_name=f"vote_{place}")
     at.task.input(shown(actions.choose), at.task, [at.text, at.samples], api_name="choose_task", **QUIET)
-    at.samples.input(lambda chosen: chosen, at.samples, at.text, api_visibility="private", **QUIET)
     gr.api(shown(actions.keep), api_name="keep_answer")

@@ -106,12 +106,9 @@ def _curve_sentence(shares: Sequence[Mapping[str, Any]], result: Mapping[str, An
     """What the curve says, and whether that is more than chance."""
     if "gain" not in result:
         return strings.CURVE_GROWING
-    first, last, gain = shares[0], shares[-1], result["gain"]
+    first, last = shares[0], shares[-1]
     words = strings.CURVE_SENTENCE.format(first=first["score"], last=last["score"], left=last["left"])
-    if gain["low"] <= 0 <= gain["high"]:
-        return words + strings.CURVE_NOT_APART
-    helped = (gain["value"] > 0) == result["higher_is_better"]
-    return words + (strings.CURVE_HELPED if helped else strings.CURVE_HURT)
+    return words + strings.CURVE_OUTCOMES[curve.outcome(result)]
 
 
 def curve_view(workspace: Workspace, job: Job | None) -> views.View:

@@ -55,6 +55,12 @@ def _wire_states(
     tabs["settings"].select(settings.load, None, settings.loaded, **quiet)
 
 
+def _name_pages(history: HistoryTab, review: ReviewTab) -> None:
+    """Any page of a list by its number, for whoever has no buttons to press."""
+    gr.api(history.load, api_name="page_of_records")
+    gr.api(review.load, api_name="page_of_pairs")
+
+
 def build_ui(services: Services) -> gr.Blocks:
     """The page as Gradio blocks; launch it with `launch_options()`."""
     tabs: dict[str, gr.Tab] = {}
@@ -104,6 +110,7 @@ def build_ui(services: Services) -> gr.Blocks:
         page.load(history.load, history.query, history.listing, show_progress="hidden", api_visibility="private")
         page.load(review.load_thresholds, None, review.thresholds, show_progress="hidden", api_name="thresholds")
         _wire_loading(tabs, history, share, review)
+        _name_pages(history, review)
         _wire_states(tabs, personalise, write, insights, settings)
     page.queue(default_concurrency_limit=AT_ONCE, api_open=False)
     return page

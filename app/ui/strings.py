@@ -198,7 +198,6 @@ CHAT_TAB, TASK_TAB = "Chat", "Tasks"
 MESSAGE, MESSAGE_HINT, SEND, CLEAR = "Message", "Write a message", "Send", "New conversation"
 ANSWER_AGAIN, EDIT_LAST = "Answer again", "Change my message"
 NO_CHAT = ("Talk with your model", "It answers with the adapter that is on; the header says which.")
-SAMPLE_TEXTS = "Texts to try"
 BASE_MODEL = "no adapter"
 
 # Insights
@@ -228,9 +227,11 @@ CANNOT_MEASURE = "There is nothing to measure yet"
 NO_CURVE = ("Not measured yet", "Press Measure; each point appears as soon as it is there.")
 CURVE_GROWING = "The other points appear as soon as they are measured."
 CURVE_SENTENCE = "From {first:.2f} with nothing shared to {last:.2f} with {left} records shared"
-CURVE_HELPED = ": better by more than the luck of which records were held out."
-CURVE_HURT = ": worse by more than the luck of which records were held out; keep fewer pairs."
-CURVE_NOT_APART = ": no more than the luck of which records were held out, so sharing less costs you little."
+CURVE_OUTCOMES = {
+    "helped": ": better by more than the luck of which records were held out.",
+    "hurt": ": worse by more than the luck of which records were held out; keep fewer pairs.",
+    "not apart": ": no more than the luck of which records were held out, so sharing less costs you little.",
+}
 CURVE_COLUMNS = ("Part shared", "Records that left", "Pairs learned", "Score (95 % interval)")
 SHARE_WORDS = ("nothing shared", "half", "all that you shared")
 VOTES_TITLE = "### Your votes\nBlind votes count for more: who knows which answer is theirs likes it better."
@@ -252,7 +253,7 @@ PLACES_TITLE = "### Where things are"
 CLOUD_ADDRESS, CLOUD_TOKEN = "Address of the augmentation service", "Token"
 CLOUD_ADDRESS_INFO = "Empty: the service that this app starts on this computer."
 OFFLINE = "Offline: open no connection to another computer"
-SAVE_CLOUD = "Save"
+SAVE_CLOUD = "Use this address"
 MODELS_TITLE = "### Models"
 DEVICE_MODEL = "Model on this computer"
 BASES_TITLE = "### Bases"
@@ -285,7 +286,7 @@ KEPT_BEFORE = "This answer is a record of your History already."
 # Settings, the person's data
 WAYS_TITLE = "### Everything that uses the network"
 LEDGER_TITLE = "### What left this computer"
-LEDGER_WHOLE = "{count} lines; none is missing or changed."
+LEDGER_WHOLE = "{lines}; none is missing or changed."
 LEDGER_COLUMNS = ("When", "Where to", "Records", "Bytes", "SHA-256", "Outcome", "Attempt")
 PRICES = "Prices of the service, for the estimate"
 PRICE_READ, PRICE_WRITTEN = "A million tokens read", "A million tokens written"

@@ -119,7 +119,7 @@ def lay_out_conversation(keep: Callable[[Any], dict[str, Any]]) -> Conversation:
         send = gr.Button(strings.SEND, variant="primary", min_width=120)
         again = gr.Button(strings.ANSWER_AGAIN, scale=0, min_width=150)
         edit = gr.Button(strings.EDIT_LAST, scale=0, min_width=190)
-        stop = gr.Button(strings.STOP, scale=0, min_width=90)
+        stop = gr.Button(strings.STOP, scale=0, min_width=90, elem_classes="stop-writing")
         clear = gr.Button(strings.CLEAR, scale=0, min_width=160)
         look_up = gr.Checkbox(label=strings.LOOK_UP, scale=0, min_width=220, container=False)
     return Conversation(view, messages, message, send, again, edit, stop, clear, look_up)

@@ -118,6 +118,16 @@ window.cdcda = (() => {
     node.replaceChildren(...(content ? [content] : []));
   }
 
+  const HEARD = 600;
+
+  /** A button says at once that it was pressed; what its action does is drawn when the app answers. */
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.(".gradio-container button:is(.lg, .sm)");
+    if (!button || button.disabled) return;
+    button.setAttribute("aria-busy", "true");
+    setTimeout(() => button.removeAttribute("aria-busy"), HEARD);
+  }, true);
+
   // ---- Header ----------------------------------------------------------------------------------------------------
 
   function paintTheme(dark) {
@@ -572,15 +582,27 @@ window.cdcda = (() => {
 
   // ---- Training --------------------------------------------------------------------------------------------------
 
-  const WIDE = 640, HIGH = 200, LEFT = 44, LOW = 24;
+  const HIGH = 200, LEFT = 44, LOW = 24;
 
-  function scale(points, steps) {
+  /** Draw now and whenever the place gets another width: charts are drawn in the page's own pixels, so their words stay legible. */
+  function fitted(place, draw) {
+    let wide = 0;
+    new ResizeObserver(([entry]) => requestAnimationFrame(() => {
+      const now = Math.round(entry.contentRect.width);
+      if (!now || now === wide) return;
+      wide = now;
+      draw();
+    })).observe(place);
+    return () => Math.max(240, (wide || 640) - 34);
+  }
+
+  function scale(points, steps, wide) {
     const losses = points.map((point) => point[1]);
     const top = Math.max(...losses, 0.1), bottom = Math.min(...losses, top - 0.1);
     const room = (top - bottom) * 0.08;
     return {
       top: top + room, bottom: Math.max(0, bottom - room),
-      across: (step) => LEFT + (WIDE - LEFT - 8) * (step / Math.max(1, steps)),
+      across: (step) => LEFT + (wide - LEFT - 8) * (step / Math.max(1, steps)),
       down(loss) { return 8 + (HIGH - LOW - 8) * ((this.top - loss) / Math.max(1e-9, this.top - this.bottom)); },
     };
   }
@@ -591,16 +613,16 @@ window.cdcda = (() => {
   }
 
   /** Loss over steps, with the held-out loss as dots; colours come from the style sheet. */
-  function curve(value) {
-    const scaled = scale([...value.losses, ...value.held_out], value.steps);
+  function curve(value, wide) {
+    const scaled = scale([...value.losses, ...value.held_out], value.steps, wide);
     const heights = [0, 0.5, 1].map((share) => scaled.bottom + (scaled.top - scaled.bottom) * share);
     return h("figure", { class: "curve" },
-      h("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": value.description },
+      h("svg", { width: wide, height: HIGH, role: "img", "aria-label": value.description },
         heights.map((loss) => h("g", {},
-          h("line", { x1: LEFT, x2: WIDE - 8, y1: scaled.down(loss), y2: scaled.down(loss), class: "grid" }),
+          h("line", { x1: LEFT, x2: wide - 8, y1: scaled.down(loss), y2: scaled.down(loss), class: "grid" }),
           h("text", { x: LEFT - 8, y: scaled.down(loss) + 4, "text-anchor": "end" }, loss.toFixed(2)))),
         h("text", { x: LEFT, y: HIGH - 4 }, "0"),
-        h("text", { x: WIDE - 8, y: HIGH - 4, "text-anchor": "end" }, `step ${value.steps}`),
+        h("text", { x: wide - 8, y: HIGH - 4, "text-anchor": "end" }, `step ${value.steps}`),
         line(value.losses, scaled, "loss"),
         value.held_out.length > 1 ? line(value.held_out, scaled, "held-out") : null,
         value.held_out.map(([step, loss]) => h("circle", { cx: scaled.across(step), cy: scaled.down(loss), r: 3.5, class: "held-out-dot" }))),
@@ -612,9 +634,13 @@ window.cdcda = (() => {
     const progress = progressFrame();
     const plot = h("div"), words = h("div");
     frame(element, "job-frame", progress, plot, words);
+    let drawn = null;
+    const wide = fitted(plot, () => drawCurve());
+    const drawCurve = () => refill(plot, drawn && [drawn, wide()], () => curve(drawn, wide()));
     bind(props, watch, (value) => {
       progress.draw(value);
-      refill(plot, value.curve, curve);
+      drawn = value.curve;
+      drawCurve();
       refill(words, value.verdict, (verdict) => h("div", { class: "panel", role: "status", "data-tone": verdict.tone },
         h("p", { class: "headline" }, verdict.headline), h("p", { class: "muted" }, verdict.text),
         verdict.go ? goButton(verdict.go) : null));
@@ -678,6 +704,7 @@ window.cdcda = (() => {
     });
     const record = small("Keep as a record", () => store(""));
     async function store(text) {
+      record.disabled = true;
       const answer = await ask(keep([of().answer, text]));
       if (answer.message) note(answer.message);
       if (answer.message && !text) kept = of().answer;
@@ -699,6 +726,21 @@ window.cdcda = (() => {
     const node = h("div", { class: "answer-tools" }, row, place);
     node.draw = draw;
     return node;
+  }
+
+  /** Texts to try: a press puts one into the field above. */
+  function samples(element, props, server, watch) {
+    const list = h("div", { role: "group", "aria-label": "Texts to try" });
+    frame(element, "samples-frame", list);
+    function take(text) {
+      const field = document.querySelector("#write-text textarea");
+      field.value = text;
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+      field.focus();
+    }
+    bind(props, watch, (value) => refill(list, (value.texts || []).length ? value.texts : null, (texts) => h("div", { class: "samples" },
+      h("span", { class: "muted" }, "Try one:"),
+      texts.map((text) => h("button", { class: "small-button", type: "button", title: text, onclick: () => take(text) }, text)))));
   }
 
   /** Two answers side by side; with a click, the words are marked in which they differ. */
@@ -789,7 +831,7 @@ window.cdcda = (() => {
   }
 
   /** Where values lie in a plot: room above and below, and round numbers at the lines. */
-  function plotScale(value) {
+  function plotScale(value, wide) {
     const every = [...value.series.flatMap((one) => one.points.flatMap((point) => [point.y, point.low ?? point.y, point.high ?? point.y])),
       ...(value.levels || []).map((level) => level.y)];
     const least = Math.min(...every), most = Math.max(...every), room = Math.max(0.02, (most - least) * 0.12);
@@ -797,7 +839,7 @@ window.cdcda = (() => {
     const bottom = Math.max(0, Math.floor((least - room) / step) * step), top = Math.ceil((most + room) / step) * step;
     return {
       lines: Array.from({ length: Math.round((top - bottom) / step) + 1 }, (_, number) => bottom + step * number),
-      across: (x) => LEFT + 30 + (WIDE - LEFT - 68) * x,
+      across: (x) => LEFT + 30 + (wide - LEFT - 68) * x,
       down: (y) => 10 + (PLOT_HIGH - PLOT_LOW - 10) * (top - y) / Math.max(1e-9, top - bottom),
     };
   }
@@ -812,17 +854,17 @@ window.cdcda = (() => {
   }
 
   /** Lines and levels with their intervals; the same in a table, for those who do not see the picture. */
-  function plotFigure(value) {
-    const scaled = plotScale(value), named = [...value.series, ...(value.levels || [])];
+  function plotFigure(value, wide) {
+    const scaled = plotScale(value, wide), named = [...value.series, ...(value.levels || [])];
     return h("figure", { class: "plot" },
-      h("svg", { viewBox: `0 0 ${WIDE} ${PLOT_HIGH}`, role: "img", "aria-label": `${value.title}. ${value.description}` },
+      h("svg", { width: wide, height: PLOT_HIGH, role: "img", "aria-label": `${value.title}. ${value.description}` },
         scaled.lines.map((y) => h("g", {},
-          h("line", { x1: LEFT, x2: WIDE - 8, y1: scaled.down(y), y2: scaled.down(y), class: "grid" }),
+          h("line", { x1: LEFT, x2: wide - 8, y1: scaled.down(y), y2: scaled.down(y), class: "grid" }),
           h("text", { x: LEFT - 8, y: scaled.down(y) + 4, "text-anchor": "end" }, y.toFixed(2)))),
         value.ticks.map((tick, place) => h("text", { x: scaled.across(tick.x), y: PLOT_HIGH - 8,
           "text-anchor": value.ticks.length === 1 ? "middle" : place === 0 ? "start" : place === value.ticks.length - 1 ? "end" : "middle" }, tick.label)),
         (value.levels || []).map((level) => h("g", { class: `system-${level.id}` },
-          h("line", { class: "level", x1: LEFT, x2: WIDE - 8, y1: scaled.down(level.y), y2: scaled.down(level.y) }))),
+          h("line", { class: "level", x1: LEFT, x2: wide - 8, y1: scaled.down(level.y), y2: scaled.down(level.y) }))),
         value.series.map((one) => plotSeries(one, scaled))),
       h("figcaption", { class: "muted" }, named.map((one) => h("span", { class: `key system-${one.id}` }, one.name))));
   }
@@ -830,13 +872,16 @@ window.cdcda = (() => {
   function plot(element, props, server, watch) {
     const place = frame(element, "plot-frame"), hint = h("div"), body = h("div");
     place.append(hint, body);
-    bind(props, watch, (value) => {
+    let value = {};
+    const wide = fitted(place, () => draw());
+    const draw = () => {
       refill(hint, value.empty, empty);
-      refill(body, value.series ? value : null, () => h("div", { class: "panel" },
+      refill(body, value.series ? [value, wide()] : null, () => h("div", { class: "panel" },
         value.title ? h("p", { class: "headline" }, value.title) : null, h("p", { class: "muted" }, value.description),
-        value.series.some((one) => one.points.length) || (value.levels || []).length ? plotFigure(value) : null,
+        value.series.some((one) => one.points.length) || (value.levels || []).length ? plotFigure(value, wide()) : null,
         h("details", {}, h("summary", {}, "As a table"), table(value.title || "Scores", value.table.columns, value.table.rows))));
-    });
+    };
+    bind(props, watch, (now) => { value = now; draw(); });
   }
 
   /** A job that works, without more than how far it is. */
@@ -938,7 +983,7 @@ window.cdcda = (() => {
   }
 
   return {
-    header, records, shareList, preview, report, payload, augmenting, review, training, adapters, answers, chat, models, bases,
+    header, records, shareList, preview, report, payload, augmenting, review, training, adapters, answers, samples, chat, models, bases,
     findings, notice, waysOut, ledger, plot, working, votes, brought,
   };
 })();

@@ -84,8 +84,10 @@ def running(folder: Path, every: float) -> Iterator[tuple[str, int]]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line = next(line for line in process.stdout if line.startswith(READY))
-        yield line.removeprefix(READY).strip(), process.pid
-        process.kill()
+        try:
+            yield line.removeprefix(READY).strip(), process.pid
+        finally:
+            process.kill()
 
 
 def _typed(text: str) -> str:

@@ -91,9 +91,10 @@ def test_the_curve_says_whether_sharing_made_more_than_chance(page: Page) -> Non
     drawn = tab.curve_view(page.workspace, job)
     assert [point["y"] for point in drawn["series"][0]["points"]] == [0.3, 0.5]
     assert [level["id"] for level in drawn["levels"]] == ["base", "retrieval"]
-    assert drawn["description"].endswith(strings.CURVE_HELPED)
+    assert drawn["description"].endswith(strings.CURVE_OUTCOMES["helped"])
     assert [row[:3] for row in drawn["table"]["rows"]][-1] == ["100%", "4", "4"]
-    for gain, words in (((0.1, -0.1, 0.3), strings.CURVE_NOT_APART), ((-0.2, -0.3, -0.1), strings.CURVE_HURT)):
+    outcomes = strings.CURVE_OUTCOMES
+    for gain, words in (((0.1, -0.1, 0.3), outcomes["not apart"]), ((-0.2, -0.3, -0.1), outcomes["hurt"])):
         a_curve(page, gain=gain)
         drawn = tab.curve_view(page.workspace, state.latest_job(page.workspace, "curve"))
         assert drawn["description"].endswith(words)

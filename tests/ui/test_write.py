@@ -100,7 +100,7 @@ def test_tasks_of_ones_own_have_a_panel(page: Page) -> None:
 def test_texts_to_try_are_the_newest_records(page: Page) -> None:
     some_records(page.workspace)
     _, samples = page.client.predict("title", api_name="/choose_task")
-    assert samples["choices"][0][1].startswith("Hostile")
+    assert samples["texts"][0].startswith("Hostile")
 
 
 def test_conversation_answers_again_and_gives_a_message_back(page: Page) -> None:
