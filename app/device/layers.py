@@ -46,7 +46,9 @@ def _linear(module: Any) -> _Linear:
     import torch
 
     nothing = torch.empty(0, device=base.weight.device)
-    return _Linear(base, nothing.view(0, base.in_features).to(base.weight.device), nothing.view(base.out_features, 0), 1.0)
+    return _Linear(
+        base, nothing.view(0, base.in_features).to(base.weight.device), nothing.view(base.out_features, 0), 1.0
+    )
 
 
 @dataclasses.dataclass(frozen=True)

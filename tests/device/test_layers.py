@@ -1,5 +1,6 @@
 """The layers' own forward and backward pass beside those of transformers and PEFT."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from app.device import layers, losses, weights
 from app.device.attention import attend, attend_backward
-from app.device.finetuning import FineTuning, _add_adapter, _adapter_parameters
+from app.device.finetuning import FineTuning, _adapter_parameters, _add_adapter
 from app.device.rendering import Example
 from tests.tiny import IM_END, IM_START, Architecture, tiny_folder
 
@@ -123,18 +124,16 @@ def test_attention_and_its_gradients_are_torchs_own(lengths: list[int]) -> None:
     shapes = [(tokens, 6, 8), (tokens, 2, 8), (tokens, 2, 8)]
     inputs = [torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True) for shape in shapes]
     direction = torch.randn(shapes[0], generator=generator, dtype=torch.float64)
-    pieces = zip(*(tensor.split(lengths) for tensor in inputs), strict=True)
-    expected = torch.cat(
-        [
-            torch.nn.functional.scaled_dot_product_attention(
-                *(tensor.transpose(0, 1) for tensor in piece), is_causal=True, enable_gqa=True
-            ).transpose(0, 1)
-            for piece in pieces
-        ]
-    )
+    alone: list[Any] = []
+    for start, length in zip(itertools.accumulate(lengths, initial=0), lengths, strict=False):
+        q, k, v = (tensor[start : start + length].transpose(0, 1) for tensor in inputs)
+        attended = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        alone.append(attended.transpose(0, 1))
+    expected = torch.cat(alone)
     theirs = torch.autograd.grad(expected, inputs, direction)
     with torch.no_grad():
-        gathered = attend(*inputs, lengths)
-        ours = attend_backward(direction, *inputs, gathered, lengths)
+        queries, keys, values = inputs
+        gathered = attend(queries, keys, values, lengths)
+        ours = attend_backward(direction, queries, keys, values, gathered, lengths)
     assert torch.allclose(gathered, expected)
     assert all(torch.allclose(a, b) for a, b in zip(ours, theirs, strict=True))
