@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from app.device import batching
+from app.device import batching, layers
 from app.device.rendering import Example
 
 Loss = Callable[[Any, Sequence[Example], str], Any]
@@ -17,42 +17,42 @@ Loss = Callable[[Any, Sequence[Example], str], Any]
 
 @dataclasses.dataclass(frozen=True)
 class _Batch:
-    """A micro-batch as tensors."""
+    """A micro-batch as tensors, the examples end to end."""
 
     input_ids: Any
-    """[examples, longest], padded on the right: attention is causal, so no token sees the padding; there is no mask."""
+    """[tokens]."""
+    lengths: list[int]
+    """Of each example."""
     positions: Any
-    """[completion tokens], places in the flattened [examples * longest] that predict one."""
+    """[completion tokens], places that predict one."""
     targets: Any
-    """[completion tokens]"""
+    """[completion tokens]."""
 
 
 def _collate(examples: Sequence[Example], device: str) -> _Batch:
     import torch
 
-    longest = max(batching.length(example) for example in examples)
-    rows: list[list[int]] = []
+    ids: list[int] = []
     positions: list[int] = []
     targets: list[int] = []
-    for number, example in enumerate(examples):
-        ids = [*example.prompt_ids, *example.completion_ids][:-1]
-        rows.append(ids + [0] * (longest - len(ids)))
-        first = number * longest + len(example.prompt_ids) - 1
+    for example in examples:
+        first = len(ids) + len(example.prompt_ids) - 1
         positions += range(first, first + len(example.completion_ids))
+        ids += [*example.prompt_ids, *example.completion_ids][:-1]
         targets += example.completion_ids
-    return _Batch(*(torch.tensor(values, device=device) for values in (rows, positions, targets)))
+    tensors = [torch.tensor(values, device=device) for values in (ids, positions, targets)]
+    return _Batch(tensors[0], [batching.length(example) for example in examples], *tensors[1:])
 
 
 def completion_logits(network: Any, examples: Sequence[Example], device: str) -> tuple[Any, Any]:
     """Logits in float32, [completion tokens, vocabulary], and the tokens that they should predict, example by example.
 
-    `network` is a causal language model of transformers whose logits are its output layer applied to its last hidden
-    states; adapters may be set in it.
+    `network` is a causal language model of transformers, llama or qwen2, whose logits are its output layer applied to
+    its last hidden states; adapters may be set in it, and gradients reach them alone.
     """
     batch = _collate(examples, device)
-    hidden = network.base_model(input_ids=batch.input_ids, use_cache=False).last_hidden_state
-    chosen = hidden.flatten(0, 1).index_select(0, batch.positions)
-    return network.get_output_embeddings()(chosen).float(), batch.targets
+    hidden = layers.hidden_states(network, batch.input_ids, batch.lengths, batch.positions)
+    return network.get_output_embeddings()(hidden).float(), batch.targets
 
 
 def completion_loss(network: Any, examples: Sequence[Example], device: str) -> Any:
