@@ -52,11 +52,13 @@ class Panels:
     attempt: gr.State
     """How often this text was written again."""
     votes: list[gr.Button]
+    compared: gr.State
+    """The comparison's id once more: a hidden number may not reach the page before its first vote."""
 
     @property
     def results(self) -> list[Any]:
         """What writing fills in."""
-        return [self.answers, self.comparison_id, self.attempt, self.again_button, *self.votes]
+        return [self.answers, self.comparison_id, self.attempt, self.again_button, *self.votes, self.compared]
 
 
 def task_choices(workspace: Workspace | None = None) -> list[tuple[str, str]]:
@@ -184,12 +186,12 @@ class Comparing:
                 self._writer, text, task, "personal", sampling, RETRIEVED if look_up else 0, blind, stop.is_set
             ):
                 if last.comparison is None:
-                    yield answers_view(last, waiting=True), None, attempt, *wait
+                    yield answers_view(last, waiting=True), None, attempt, *wait, None
         assert last is not None
         assert last.comparison is not None
         again = gr.Button(interactive=True)
         shown = answers_view(last) | self._added(text, task, look_up, last)
-        yield shown, last.comparison.id, attempt, again, *vote_buttons(True, blind)
+        yield shown, last.comparison.id, attempt, again, *vote_buttons(True, blind), last.comparison.id
 
     def write(self, text: str, task: str, blind: bool = False, look_up: bool = False) -> Iterator[tuple[Any, ...]]:
         """Both answers as they grow; the comparison's id when they are done."""
@@ -199,8 +201,9 @@ class Comparing:
         """Two other answers to the same text."""
         yield from self._write(text, task, blind, look_up, int(attempt) + 1)
 
-    def vote(self, place: Place, comparison_id: float | None) -> tuple[Any, ...]:
+    def vote(self, place: Place, comparison_id: float | None, compared: int | None = None) -> tuple[Any, ...]:
         """Say which answer is better; a blind comparison then shows which is which."""
+        comparison_id = comparison_id or compared
         if not comparison_id:
             raise BadInput("There is nothing to vote on yet; press Write first.")
         voted = comparison.vote_by_place(self._workspace, int(comparison_id), place)
@@ -242,7 +245,19 @@ def lay_out_panels(actions: Comparing) -> Panels:
     with gr.Row(elem_id="votes"):
         votes = [gr.Button(word, interactive=False, visible=False, min_width=140) for word in strings.OPEN_VOTES]
     return Panels(
-        task, text, write_button, again, stop, blind, look_up, samples, answers, comparison_id, attempt, votes
+        task,
+        text,
+        write_button,
+        again,
+        stop,
+        blind,
+        look_up,
+        samples,
+        answers,
+        comparison_id,
+        attempt,
+        votes,
+        gr.State(None),
     )
 
 
@@ -254,6 +269,10 @@ def wire_panels(at: Panels, actions: Comparing) -> None:
     at.again_button.click(shown(actions.again), [*given, at.attempt], at.results, api_name="write_again", **asked)
     for button, place in zip(at.votes, PLACES, strict=True):
         vote = functools.partial(actions.vote, place)
-        button.click(shown(vote), at.comparison_id, [at.answers, *at.votes], api_name=f"vote_{place}")
+        # From the page it is always the comparison that stands there; other programs say which.
+        button.click(
+            shown(vote), [at.comparison_id, at.compared], [at.answers, *at.votes],
+            api_name=f"vote_{place}", js="() => [null, null]",
+        )  # fmt: skip
     at.task.input(shown(actions.choose), at.task, [at.text, at.samples], api_name="choose_task", **QUIET)
     gr.api(shown(actions.keep), api_name="keep_answer")

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 from app.pipeline import comparison
@@ -72,8 +73,18 @@ def test_an_open_vote_is_counted_apart(page: Page) -> None:
 
 
 def test_voting_before_there_is_an_answer_says_what_to_do(page: Page) -> None:
+    newcomer = Client(page.client.src, verbose=False)
     with pytest.raises(AppError, match="press Write"):
-        page.client.predict(None, api_name="/vote_same")
+        newcomer.predict(None, api_name="/vote_same")
+    newcomer.close()
+
+
+def test_the_page_votes_on_the_comparison_that_it_shows(page: Page) -> None:
+    adapter = usable_adapter(page.workspace)
+    write(page)
+    page.client.predict(None, api_name="/vote_second")
+    with page.workspace.store() as store:
+        assert generations.count_votes(store) == (Votes(adapter.id, False, 0, 0, 1),)
 
 
 def test_an_answer_is_kept_once_and_an_edited_one_as_edited(page: Page) -> None:
