@@ -173,6 +173,9 @@ class Decoder:
         held.ids = call.ids[:known]
         for start in range(known, len(call.ids), READ_TOGETHER):
             if call.over:
+                # Half a prompt must not pass for another that ends there.
+                self._context.cut(held.sequence, 0)
+                held.ids = []
                 return False
             group = call.ids[start : start + READ_TOGETHER]
             (logits,) = self._context.read([(held.sequence, group)])

@@ -6,6 +6,7 @@ products, and of each layer eight activations in bfloat16 are kept; the rest is 
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -168,6 +169,7 @@ def _heads(flat: Any, size: int) -> Any:
     return flat.view(flat.shape[0], -1, size)
 
 
+@functools.cache
 def _layer_function() -> Any:
     """The autograd function of a layer; made when torch is there."""
     import torch
