@@ -16,6 +16,7 @@ from cloud_stub.errors import RecordTooLong, UpstreamFailed
 from cloud_stub.nli import NliScorer
 from cloud_stub.pieces import pieces
 from cloud_stub.prompts import Form, build_prompt
+from cloud_stub.proofreading import EmbeddedProofreader, Proofreader
 from cloud_stub.schemas import (
     AugmentRequest,
     FailureLine,
@@ -53,6 +54,8 @@ class Parts:
     """In the order of the capabilities' models."""
     scorer: NliScorer
     """Takes calls of as many threads as the service has records in progress."""
+    reader: Proofreader = dataclasses.field(default_factory=EmbeddedProofreader)
+    """As the scorer."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +102,13 @@ def _place(error: Exception) -> str:
     return f"{type(error).__name__} in {where}"
 
 
-async def _draw(task: _Task, scorer: NliScorer) -> Drawn:
+async def _draw(task: _Task, parts: Parts) -> Drawn:
     request, record = task.request, task.record
     if task.form == "sentences":
         thresholds = request.thresholds or LIKELY
-        return await draw_by_sentence(task.model, scorer, request, record, thresholds, task.should_stop)
+        return await draw_by_sentence(
+            task.model, parts.scorer, parts.reader, request, record, thresholds, task.should_stop
+        )
     return await draw_samples(
         task.model,
         build_prompt(task.form, request, record),
@@ -153,7 +158,7 @@ async def _draw_in_turns(work: Work, parts: Parts, record: SharedRecord) -> Draw
     for numbers, task in _tasks(work, parts, record):
         missing: Fault = "stopped"
         try:
-            drawn = await _draw(task, parts.scorer)
+            drawn = await _draw(task, parts)
             tokens += drawn.tokens
             for draw in drawn.draws:
                 number = numbers[draw.number - 1]

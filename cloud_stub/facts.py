@@ -1,8 +1,8 @@
-"""What a rewrite must not change: numbers, days, mentions, tags, addresses, names, and whether it asks or addresses
-somebody. Knows no model.
+"""What a rewrite must not change: numbers, days, mentions, tags, addresses, names, persons, and whether it asks.
+Knows no model.
 
 An inference model of 22 million parameters overlooks a changed number, and takes a question or a greeting at the end
-for nothing new; this does not. Number words, days and "you" are English; the rest holds in any language.
+for nothing new; this does not. Number words, days and persons are English; the rest holds in any language.
 """
 
 import collections
@@ -29,7 +29,16 @@ _DAYS = frozenset(
     )
 )  # fmt: skip
 """May is left out: it is mostly a verb."""
-_ADDRESSED = frozenset(("you", "your", "yours", "u", "ur"))
+_PERSONS = tuple(
+    frozenset(words.split())
+    for words in (
+        "i me my mine myself im",
+        "you your yours yourself yourselves u ur",
+        "he him his himself she her hers herself",
+        "they them their theirs themselves",
+    )
+)
+"""English words for those who speak, are spoken to and are spoken of. "We" is left out: papers come and go with it."""
 _MARKS = re.compile(r"https?://\S+|[@#]\w+")
 _THANKS = re.compile(r"\bthank (?:you|u)\b")
 """Says nothing to anybody: else "thank you" could become "you're welcome"."""
@@ -59,25 +68,27 @@ def _names(text: str) -> set[str]:
     return quoted | {word.lower().rstrip("s") for word in words if any(map(str.isupper, word[1:]))}
 
 
-def _addresses(text: str) -> bool:
-    return not _ADDRESSED.isdisjoint(_ANY_WORD.findall(_THANKS.sub(" ", text.lower())))
-
-
 def _thanks(text: str) -> bool:
     return any(word.startswith(_GRATEFUL) for word in _ANY_WORD.findall(text.lower()))
+
+
+def _persons(text: str) -> list[bool]:
+    """Whether each person occurs; whoever thanks is there, said or not."""
+    words = _ANY_WORD.findall(_THANKS.sub(" ", text.lower()))
+    return [_thanks(text), *(not person.isdisjoint(words) for person in _PERSONS[_thanks(text) :])]
 
 
 def same_facts(original: str, rewrite: str) -> bool:
     """Whether a rewrite holds the same numbers, days, @mentions, #tags and web addresses, and all that was quoted or
     written with capitals inside; asks if and only if the original does, and no more often; thanks if and only if it
-    does; and speaks to nobody that it did not."""
+    does; and speaks of and to the same persons."""
     before, after = _numbers(original), _numbers(rewrite)
     if before.difference(_COMMON) != after.difference(_COMMON) or _marks(original) != _marks(rewrite):
         return False
     asked, asks = original.count("?"), rewrite.count("?")
     if asks > asked or (asked and not asks) or _thanks(original) != _thanks(rewrite):
         return False
-    if _addresses(rewrite) and not _addresses(original):
+    if _persons(original) != _persons(rewrite):
         return False
     said = rewrite.lower()
     return all(name in said for name in _names(original))

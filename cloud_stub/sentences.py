@@ -1,9 +1,9 @@
 """The form "sentences": a record's input is said anew piece by piece, and what changes a piece's meaning is left out.
 
 A small model copies or shortens a long text when it is asked for the whole; a sentence it can say in other words. Each
-piece gets several rewrites; those that a filter would reject are drawn again, a bounded number of times, and where
-none holds the piece stays as the person wrote it. The answer stays the person's own but for words that a variation
-changes without changing what is said.
+piece gets several rewrites, and texts that take some of what these change; those that a filter or the proofreader would
+reject are drawn again, a bounded number of times, and where none holds the piece stays as the person wrote it. The
+answer stays the person's own but for words that a variation changes without changing what is said.
 """
 
 import asyncio
@@ -13,9 +13,11 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 from cloud_stub.facts import same_facts
+from cloud_stub.mixing import mixtures
 from cloud_stub.nli import NliScorer
 from cloud_stub.pieces import pieces
 from cloud_stub.prompts import Prompt, one_line, seeded, sentence_prompt, variation_prompt
+from cloud_stub.proofreading import Proofreader
 from cloud_stub.schemas import AugmentRequest, SharedRecord, Thresholds
 from cloud_stub.scoring import rouge_l
 from cloud_stub.writing import Draw, Drawn, Fault, LanguageModel, Sample, same, tidy
@@ -26,6 +28,10 @@ ATTEMPTS_ALONE = 6
 """The same of a text that is one piece: where it has no good rewrite, the record has no pair."""
 VARIED_ENOUGH = 0.95
 """ROUGE-L; a rewrite more like its piece than this has not been rewritten."""
+MARGIN = 0.05
+"""What a piece's agreement must have over the threshold that the client will hold the whole to."""
+MIXTURES = 60
+"""Texts between a piece and its rewrites that are looked at after each draw."""
 CANDIDATES = 100
 """Texts put together from a record's rewrites, of which k are chosen."""
 SAME_ANSWER = 0.7
@@ -41,6 +47,7 @@ class Studio:
 
     model: LanguageModel
     scorer: NliScorer
+    reader: Proofreader
     request: AugmentRequest
     record: SharedRecord
     should_stop: Callable[[], bool]
@@ -68,22 +75,21 @@ class Piece:
     """Agreement that a rewrite must reach."""
     alike: float
     """ROUGE-L that it must not pass."""
+    drawn: list[str] = dataclasses.field(default_factory=list)
+    """What the model wrote, good and bad."""
     good: list[str] = dataclasses.field(default_factory=list)
     """Rewrites that say the same in other words."""
     poor: list[tuple[float, str]] = dataclasses.field(default_factory=list)
-    """Agreement and text of those that do not."""
+    """Agreement and text of those that a filter would reject."""
+    seen: set[str] = dataclasses.field(default_factory=set)
+    """All that was looked at, in lower case."""
 
-    def offer(self, rewrite: str, agreement: float) -> None:
-        """Take a rewrite in, unless it repeats one that is there or changes a fact."""
-        if any(same(rewrite, known) for known in [*self.good, *(text for _, text in self.poor)]):
-            return
+    def news(self, texts: Sequence[str], most: int) -> list[str]:
+        """Those of the texts that nobody has looked at and that change no fact, up to so many."""
         # No filter would see a changed number.
-        if not same_facts(self.text, rewrite):
-            return
-        if agreement >= self.least and rouge_l(self.text, rewrite) <= self.alike:
-            self.good.append(rewrite)
-        else:
-            self.poor.append((agreement, rewrite))
+        found = [text for text in texts if text.lower() not in self.seen and same_facts(self.text, text)][:most]
+        self.seen.update(text.lower() for text in found)
+        return found
 
     def ways(self, poor: bool) -> list[str]:
         """What may stand for the piece, the most different first; on request the poor ones too, the best first."""
@@ -97,6 +103,31 @@ def _usable(sample: Sample, text: str) -> str | None:
     return rewrite if usable else None
 
 
+def _offer(studio: Studio, piece: Piece, texts: Sequence[str]) -> None:
+    """Take in the texts that hold; of the others, those that a filter will reject, for the person to see.
+
+    What the proofreader alone refuses is dropped: no filter would, and a person should not have to.
+    """
+    if not texts:
+        return
+    agreements = studio.agreement(piece.text, texts)
+    piece.poor += [(found, text) for found, text in zip(agreements, texts, strict=True) if found < piece.least - MARGIN]
+    held = [text for found, text in zip(agreements, texts, strict=True) if found >= piece.least]
+    reads = studio.reader.reads_well(piece.text, held)
+    piece.good += [text for text, good in zip(held, reads, strict=True) if good]
+
+
+def _look_at(studio: Studio, piece: Piece, drawn: Sequence[str]) -> None:
+    """Judge what was drawn, and what lies between the piece and all that was drawn for it."""
+    piece.drawn += drawn
+    fresh = piece.news(drawn, len(drawn))
+    mixed = piece.news(mixtures(piece.text, piece.drawn), MIXTURES)
+    different = [text for text in [*fresh, *mixed] if rouge_l(piece.text, text) <= piece.alike]
+    piece.poor += [(0.0, text) for text in fresh if text not in different]
+    same_words = studio.reader.says_the_same(piece.text, different)
+    _offer(studio, piece, [text for text, holds in zip(different, same_words, strict=True) if holds])
+
+
 async def _rewrite(studio: Studio, number: int, piece: Piece, attempts: int) -> int:
     """Draw rewrites of a piece until there are k good ones, a bounded number of times; how many tokens it took."""
     text, tokens = piece.text, 0
@@ -105,9 +136,7 @@ async def _rewrite(studio: Studio, number: int, piece: Piece, attempts: int) -> 
             break
         samples = await studio.write(sentence_prompt(text), number, attempt, studio.request.k)
         tokens += sum(sample.tokens for sample in samples)
-        found = [rewrite for sample in samples if (rewrite := _usable(sample, text))]
-        for rewrite, agreement in zip(found, studio.agreement(text, found), strict=True):
-            piece.offer(rewrite, agreement)
+        _look_at(studio, piece, [rewrite for sample in samples if (rewrite := _usable(sample, text))])
     return tokens
 
 
@@ -161,11 +190,12 @@ async def _varied(studio: Studio) -> tuple[list[str], int]:
         return [], 0
     samples = await studio.write(variation_prompt(studio.request, studio.record), "answer", 0, studio.request.k)
     found = [rewrite for sample in samples if (rewrite := _usable(sample, answer))]
-    good = [
-        text
-        for text, agreement in zip(found, studio.agreement(answer, found), strict=True)
-        if agreement >= SAME_ANSWER and rouge_l(answer, text) >= CLOSE_ANSWER and _same_manner(answer, text)
+    close = [text for text in found if rouge_l(answer, text) >= CLOSE_ANSWER and _same_manner(answer, text)]
+    agreed = [
+        text for text, agreement in zip(close, studio.agreement(answer, close), strict=True) if agreement >= SAME_ANSWER
     ]
+    same_words = studio.reader.says_the_same(answer, agreed)
+    good = [text for text, holds in zip(agreed, same_words, strict=True) if holds]
     return list(dict.fromkeys(good)), sum(sample.tokens for sample in samples)
 
 
@@ -207,18 +237,19 @@ async def _written(studio: Studio, made: Sequence[Piece], attempts: int) -> tupl
 async def draw_by_sentence(
     model: LanguageModel,
     scorer: NliScorer,
+    reader: Proofreader,
     request: AugmentRequest,
     record: SharedRecord,
     thresholds: Thresholds,
     should_stop: Callable[[], bool],
 ) -> Drawn:
     """Draw k pairs of a record that are likely to pass the thresholds; raises RecordTooLong."""
-    studio = Studio(model, scorer, request, record, should_stop)
+    studio = Studio(model, scorer, reader, request, record, should_stop)
     original = one_line(record.input)
     parts = pieces(original)
     # One piece among several may stay nearly as it is: the whole counts.
     alike = min(thresholds.rouge_l, VARIED_ENOUGH) if len(parts) == 1 else VARIED_ENOUGH
-    made = [Piece(text, thresholds.entailment, alike) for text in parts]
+    made = [Piece(text, thresholds.entailment + MARGIN, alike) for text in parts]
     attempts = ATTEMPTS_ALONE if len(parts) == 1 else ATTEMPTS
     (answers, generated), tokens = await _written(studio, made, attempts)
     texts = [ways for ways in _combined(made, request.k, thresholds.rouge_l) if not same(" ".join(ways), original)]

@@ -75,6 +75,21 @@ class FakeNli:
         return [min(1.0, len(premise) / (len(premise) + len(hypothesis))) for premise, hypothesis in pairs]
 
 
+class Lenient:
+    """A proofreader that lets pass what a function says."""
+
+    def __init__(self, says: Callable[[str, str], bool] = lambda original, text: True) -> None:
+        self.says = says
+
+    def says_the_same(self, original: str, texts: Sequence[str]) -> list[bool]:
+        """See Proofreader."""
+        return [self.says(original, text) for text in texts]
+
+    def reads_well(self, original: str, texts: Sequence[str]) -> list[bool]:
+        """See Proofreader."""
+        return [True for _ in texts]
+
+
 def reference(number: int) -> str:
     return f"{number:016x}"
 
@@ -98,7 +113,7 @@ BOUNDS = Bounds(requests_per_minute=0, records_per_minute=0)
 def loaded(model: Any, scorer: Any = None) -> "Future[Parts]":
     future: Future[Parts] = Future()
     models = model if isinstance(model, tuple) else (model,)
-    future.set_result(Parts(models, scorer or FakeNli()))
+    future.set_result(Parts(models, scorer or FakeNli(), Lenient()))
     return future
 
 

@@ -11,7 +11,7 @@ from cloud_stub.schemas import AugmentRequest, SharedRecord, Thresholds
 from cloud_stub.scoring import entailments, score_inputs
 from cloud_stub.sentences import ATTEMPTS_ALONE, draw_by_sentence
 from cloud_stub.writing import Drawn, Sample
-from tests.cloud_stub.fakes import FakeModel, FakeNli, record
+from tests.cloud_stub.fakes import FakeModel, FakeNli, Lenient, record
 
 HABITS = Thresholds(entailment=0.5, rouge_l=0.8, shortest=0.5, longest=2.0)
 LONG = (
@@ -45,9 +45,11 @@ def rewriter(*rewrites: str) -> FakeModel:
     return FakeModel(answer)
 
 
-def draw(model: FakeModel, one: SharedRecord, scorer: Any = None, **settings: Any) -> Drawn:
+def draw(model: FakeModel, one: SharedRecord, scorer: Any = None, reader: Any = None, **settings: Any) -> Drawn:
     request = AugmentRequest(records=(one,), k=settings.pop("k", 2), **settings)
-    return asyncio.run(draw_by_sentence(model, scorer or Agreeing(), request, one, HABITS, lambda: False))
+    return asyncio.run(
+        draw_by_sentence(model, scorer or Agreeing(), reader or Lenient(), request, one, HABITS, lambda: False)
+    )
 
 
 def test_sentences_are_put_together_up_to_so_many_words() -> None:
@@ -97,11 +99,11 @@ def test_a_rewrite_that_copies_changes_a_number_or_repeats_another_is_no_good() 
     model = rewriter(
         "We paid 30 euros there",
         "Thirty was what it cost",
-        "For 40 euros they let us in",
-        *["For 40 euros they let us in"] * 5,
+        "For 40 euros we got in",
+        *["For 40 euros we got in"] * 5,
     )
     drawn = draw(model, record(1, "We paid 40 euros there", "x"), answer="label", k=1)
-    assert [draw.input for draw in drawn.draws] == ["For 40 euros they let us in"]
+    assert [draw.input for draw in drawn.draws] == ["For 40 euros we got in"]
 
 
 def test_nothing_new_is_a_failure_and_not_a_copy() -> None:
@@ -113,11 +115,26 @@ def test_of_the_texts_that_pieces_make_those_in_other_words_come_first_and_are_u
     near = [piece.replace("tells of", "speaks about") for piece in pieces(LONG)]
     far = ["Nobody wrote words like a", "Nobody wrote words like b"]
     model = rewriter(near[0], far[0], near[1], far[1])
-    drawn = draw(model, record(1, LONG, "x"), answer="label", k=2)
+    reader = Lenient(lambda original, text: text in near + far)
+    drawn = draw(model, record(1, LONG, "x"), reader=reader, answer="label", k=2)
     texts = [draw.input for draw in drawn.draws]
     assert texts[0] == " ".join(far)
     # Of two texts with one near piece each, and one with two, none but the first is in other words throughout.
     assert texts[1] in (f"{far[0]} {near[1]}", f"{near[0]} {far[1]}")
+
+
+def test_what_the_proofreader_refuses_goes_out_neither_as_good_nor_as_poor() -> None:
+    reader = Lenient(lambda original, text: text.startswith("Nobody") is False)
+    drawn = draw(rewriter(), record(1, "Only one short sentence", "x"), reader=reader, answer="label")
+    assert [draw.fault for draw in drawn.draws] == ["unusable answer"] * 2
+
+
+def test_of_a_rewrite_the_proofreader_refuses_the_changes_that_hold_are_taken() -> None:
+    original, rewrite = "The small dog sleeps in the old stone yard", "The little dog rests in the new stone court"
+    reader = Lenient(lambda original, text: "new" not in text)
+    model = FakeModel(lambda prompt, seed: Sample(rewrite, "", 3))
+    drawn = draw(model, record(1, original, "x"), reader=reader, answer="label", k=1)
+    assert [draw.input for draw in drawn.draws] == ["The little dog rests in the old stone court"]
 
 
 def test_a_label_stays_and_costs_no_question() -> None:
@@ -177,6 +194,9 @@ def test_a_variation_of_another_meaning_does_not() -> None:
         ("Thanks! Where is my seat?", "Where is my seat?", False),
         ("You went. Was it good?", "Did you go? Was it good?", False),
         ("Thank you for the seat", "You're welcome to the seat", False),
+        ("I lost my bag", "We lost our bag", False),
+        ("They lost the bag", "The bag was lost", False),
+        ("He told her", "She was told by him", True),
     ],
 )
 def test_what_must_not_change(original: str, rewrite: str, same: bool) -> None:
