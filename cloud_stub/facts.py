@@ -72,23 +72,28 @@ def _thanks(text: str) -> bool:
     return any(word.startswith(_GRATEFUL) for word in _ANY_WORD.findall(text.lower()))
 
 
-def _persons(text: str) -> list[bool]:
-    """Whether each person occurs; whoever thanks is there, said or not."""
+def _persons(text: str) -> list[int]:
+    """How often each person occurs; whoever thanks is there, said or not."""
     words = _ANY_WORD.findall(_THANKS.sub(" ", text.lower()))
-    return [_thanks(text), *(not person.isdisjoint(words) for person in _PERSONS[_thanks(text) :])]
+    return [sum(word in person for word in words) for person in _PERSONS[_thanks(text) :]]
+
+
+def _same_persons(original: str, rewrite: str) -> bool:
+    pairs = zip(_persons(original), _persons(rewrite), strict=True)
+    return all(bool(before) == bool(after) and after <= before for before, after in pairs)
 
 
 def same_facts(original: str, rewrite: str) -> bool:
     """Whether a rewrite holds the same numbers, days, @mentions, #tags and web addresses, and all that was quoted or
     written with capitals inside; asks if and only if the original does, and no more often; thanks if and only if it
-    does; and speaks of and to the same persons."""
+    does; and speaks of and to the same persons, none of them more often."""
     before, after = _numbers(original), _numbers(rewrite)
     if before.difference(_COMMON) != after.difference(_COMMON) or _marks(original) != _marks(rewrite):
         return False
     asked, asks = original.count("?"), rewrite.count("?")
     if asks > asked or (asked and not asks) or _thanks(original) != _thanks(rewrite):
         return False
-    if _persons(original) != _persons(rewrite):
+    if not _same_persons(original, rewrite):
         return False
     said = rewrite.lower()
     return all(name in said for name in _names(original))

@@ -18,7 +18,7 @@ SHORT = 4
 """Tokens; changes that are no longer than this, before and after, are put beside those of other rewrites."""
 APART = 3
 """Tokens between two changes of different rewrites; nearer ones would not fit each other's grammar."""
-TRIPLES = 100
+TRIPLES = 300
 """Draws of three changes from different rewrites."""
 
 Change = tuple[int, int, tuple[str, ...]]

@@ -31,7 +31,8 @@ VARIED_ENOUGH = 0.95
 MARGIN = 0.05
 """What a piece's agreement must have over the threshold that the client will hold the whole to."""
 MIXTURES = 60
-"""Texts between a piece and its rewrites that are looked at after each draw."""
+"""Texts between a piece and its rewrites that are looked at after each draw; and so many that take together what held
+alone."""
 CANDIDATES = 100
 """Texts put together from a record's rewrites, of which k are chosen."""
 SAME_ANSWER = 0.7
@@ -75,21 +76,32 @@ class Piece:
     """Agreement that a rewrite must reach."""
     alike: float
     """ROUGE-L that it must not pass."""
+    far: float
+    """ROUGE-L that the whole must not pass."""
     drawn: list[str] = dataclasses.field(default_factory=list)
     """What the model wrote, good and bad."""
     good: list[str] = dataclasses.field(default_factory=list)
-    """Rewrites that say the same in other words."""
+    """Texts that say the same in other words."""
+    near: list[str] = dataclasses.field(default_factory=list)
+    """Texts that say the same in nearly the same words."""
     poor: list[tuple[float, str]] = dataclasses.field(default_factory=list)
     """Agreement and text of those that a filter would reject."""
     seen: set[str] = dataclasses.field(default_factory=set)
     """All that was looked at, in lower case."""
 
-    def news(self, texts: Sequence[str], most: int) -> list[str]:
-        """Those of the texts that nobody has looked at and that change no fact, up to so many."""
+    def news(self, texts: Sequence[str]) -> list[str]:
+        """Those of the texts that nobody has looked at and that change no fact, different ones first."""
         # No filter would see a changed number.
-        found = [text for text in texts if text.lower() not in self.seen and same_facts(self.text, text)][:most]
-        self.seen.update(text.lower() for text in found)
-        return found
+        found = [text for text in texts if text.lower() not in self.seen and same_facts(self.text, text)]
+        return sorted(dict.fromkeys(found), key=self.is_alike)
+
+    def is_alike(self, text: str) -> bool:
+        """Whether the diversity filter would reject it."""
+        return rouge_l(self.text, text) > self.alike
+
+    def enough(self, k: int) -> bool:
+        """Whether there are rewrites for k pairs, one of them as different as the whole has to be."""
+        return len(self.good) >= k and any(rouge_l(self.text, text) <= self.far for text in self.good)
 
     def ways(self, poor: bool) -> list[str]:
         """What may stand for the piece, the most different first; on request the poor ones too, the best first."""
@@ -103,36 +115,38 @@ def _usable(sample: Sample, text: str) -> str | None:
     return rewrite if usable else None
 
 
-def _offer(studio: Studio, piece: Piece, texts: Sequence[str]) -> None:
+def _judge(studio: Studio, piece: Piece, texts: Sequence[str]) -> None:
     """Take in the texts that hold; of the others, those that a filter will reject, for the person to see.
 
     What the proofreader alone refuses is dropped: no filter would, and a person should not have to.
     """
-    if not texts:
-        return
-    agreements = studio.agreement(piece.text, texts)
-    piece.poor += [(found, text) for found, text in zip(agreements, texts, strict=True) if found < piece.least - MARGIN]
-    held = [text for found, text in zip(agreements, texts, strict=True) if found >= piece.least]
-    reads = studio.reader.reads_well(piece.text, held)
-    piece.good += [text for text, good in zip(held, reads, strict=True) if good]
+    piece.seen.update(text.lower() for text in texts)
+    same_words = studio.reader.says_the_same(piece.text, texts)
+    said = [text for text, holds in zip(texts, same_words, strict=True) if holds]
+    agreements = studio.agreement(piece.text, said)
+    piece.poor += [(found, text) for found, text in zip(agreements, said, strict=True) if found < piece.least - MARGIN]
+    held = [text for found, text in zip(agreements, said, strict=True) if found >= piece.least]
+    for text, good in zip(held, studio.reader.reads_well(piece.text, held), strict=True):
+        if good:
+            (piece.near if piece.is_alike(text) else piece.good).append(text)
 
 
 def _look_at(studio: Studio, piece: Piece, drawn: Sequence[str]) -> None:
-    """Judge what was drawn, and what lies between the piece and all that was drawn for it."""
+    """Judge what was drawn, what lies between the piece and that, and what takes together the changes that held."""
     piece.drawn += drawn
-    fresh = piece.news(drawn, len(drawn))
-    mixed = piece.news(mixtures(piece.text, piece.drawn), MIXTURES)
-    different = [text for text in [*fresh, *mixed] if rouge_l(piece.text, text) <= piece.alike]
-    piece.poor += [(0.0, text) for text in fresh if text not in different]
-    same_words = studio.reader.says_the_same(piece.text, different)
-    _offer(studio, piece, [text for text, holds in zip(different, same_words, strict=True) if holds])
+    fresh = piece.news(drawn)
+    piece.poor += [(0.0, text) for text in fresh if piece.is_alike(text)]
+    _judge(studio, piece, fresh)
+    _judge(studio, piece, piece.news(mixtures(piece.text, piece.drawn))[:MIXTURES])
+    together = piece.news(mixtures(piece.text, [*piece.good, *piece.near]))
+    _judge(studio, piece, [text for text in together if not piece.is_alike(text)][:MIXTURES])
 
 
 async def _rewrite(studio: Studio, number: int, piece: Piece, attempts: int) -> int:
     """Draw rewrites of a piece until there are k good ones, a bounded number of times; how many tokens it took."""
     text, tokens = piece.text, 0
     for attempt in range(attempts if studio.request.temperature > 0 else 1):
-        if len(piece.good) >= studio.request.k or studio.should_stop():
+        if piece.enough(studio.request.k) or studio.should_stop():
             break
         samples = await studio.write(sentence_prompt(text), number, attempt, studio.request.k)
         tokens += sum(sample.tokens for sample in samples)
@@ -249,7 +263,7 @@ async def draw_by_sentence(
     parts = pieces(original)
     # One piece among several may stay nearly as it is: the whole counts.
     alike = min(thresholds.rouge_l, VARIED_ENOUGH) if len(parts) == 1 else VARIED_ENOUGH
-    made = [Piece(text, thresholds.entailment + MARGIN, alike) for text in parts]
+    made = [Piece(text, thresholds.entailment + MARGIN, alike, thresholds.rouge_l) for text in parts]
     attempts = ATTEMPTS_ALONE if len(parts) == 1 else ATTEMPTS
     (answers, generated), tokens = await _written(studio, made, attempts)
     texts = [ways for ways in _combined(made, request.k, thresholds.rouge_l) if not same(" ".join(ways), original)]
