@@ -1,11 +1,12 @@
-"""What a rewrite must not change: numbers, days, mentions, tags, addresses, names, persons, and whether it asks.
-Knows no model.
+"""What a rewrite must not change: numbers, days, mentions, tags, addresses, names, persons, how one thing stands to
+another, and whether it asks. Knows no model.
 
 An inference model of 22 million parameters overlooks a changed number, and takes a question or a greeting at the end
 for nothing new; this does not. Number words, days and persons are English; the rest holds in any language.
 """
 
 import collections
+import itertools
 import re
 
 _NUMBER_WORDS = {
@@ -40,6 +41,27 @@ _PERSONS = tuple(
 )
 """English words for those who speak, are spoken to and are spoken of. "We" is left out: papers come and go with it."""
 _MARKS = re.compile(r"https?://\S+|[@#]\w+")
+FUNCTION_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        a about after all also although am amp an and any are aren as at away be because been before being
+        both but by can could couldn d did didn do does doesn doing don done down each even every for from
+        get gets getting go goes going got had hadn has hasn have haven having he her here hers him his how
+        however i if in into is isn it its just ll m may me might mine must my myself n no nor not of off on
+        one ones onto or other our ours out over re s shall she should since so some still t than that the their
+        theirs them then there these they this those though to too u under up ur us ve very was wasn we went
+        were weren what when where which while who whom whose why will with won would wouldn you your yours
+        """,
+    )
+)
+"""English; words of other languages all count as words that say something."""
+_CONTRASTS = frozenset(
+    ("but", "however", "though", "although", "yet", "nevertheless", "nonetheless", "despite", "while")
+)
+_RESULTS = frozenset(("so", "therefore", "thus", "hence", "consequently"))
+_JOINED = frozenset(("and", "or", "nor"))
+"""English words that say how one thing stands to another."""
 _THANKS = re.compile(r"\bthank (?:you|u)\b")
 """Says nothing to anybody: else "thank you" could become "you're welcome"."""
 _GRATEFUL = ("thank", "thx", "grateful", "gratitude", "glad", "appreciat", "cheers")
@@ -83,10 +105,32 @@ def _same_persons(original: str, rewrite: str) -> bool:
     return all(bool(before) == bool(after) and after <= before for before, after in pairs)
 
 
+def _same_joints(original: str, rewrite: str) -> bool:
+    """Whether a contrast stays one, no result is drawn that was not, and no more is joined than was."""
+    before, after = (_ANY_WORD.findall(text.lower()) for text in (original, rewrite))
+    if _CONTRASTS.isdisjoint(before) != _CONTRASTS.isdisjoint(after):
+        return False
+    if _RESULTS.isdisjoint(before) and not _RESULTS.isdisjoint(after):
+        return False
+    return sum(word in _JOINED for word in after) <= sum(word in _JOINED for word in before)
+
+
+def _turned(original: str, rewrite: str) -> bool:
+    """Whether two words that stand next to each other, function words aside, have changed places: "passengers from
+    other flights to board" says something else than "passengers to board other flights". "Data of MIREX" does not."""
+    before, after = (_ANY_WORD.findall(text.lower()) for text in (original, rewrite))
+    shared = set(before) & set(after) - FUNCTION_WORDS
+    here, there = (set(itertools.pairwise(word for word in words if word in shared)) for words in (before, after))
+    turned = [(one, two) for one, two in here - there if (two, one) in there and one != two]
+    said = f" {' '.join(after)} {' '.join(before)} "
+    return any(f" {one} of {two} " not in said and f" {two} of {one} " not in said for one, two in turned)
+
+
 def same_facts(original: str, rewrite: str) -> bool:
     """Whether a rewrite holds the same numbers, days, @mentions, #tags and web addresses, and all that was quoted or
     written with capitals inside; asks if and only if the original does, and no more often; thanks if and only if it
-    does; and speaks of and to the same persons, none of them more often."""
+    does; and speaks of and to the same persons, none of them more often;
+    contrasts where it does and concludes where it does; and leaves neighbouring words in their order."""
     before, after = _numbers(original), _numbers(rewrite)
     if before.difference(_COMMON) != after.difference(_COMMON) or _marks(original) != _marks(rewrite):
         return False
@@ -94,6 +138,8 @@ def same_facts(original: str, rewrite: str) -> bool:
     if asks > asked or (asked and not asks) or _thanks(original) != _thanks(rewrite):
         return False
     if not _same_persons(original, rewrite):
+        return False
+    if not _same_joints(original, rewrite) or _turned(original, rewrite):
         return False
     said = rewrite.lower()
     return all(name in said for name in _names(original))

@@ -188,7 +188,7 @@ def test_a_variation_of_another_meaning_does_not() -> None:
         ("No one came", "Nobody came", True),
         ("The train leaves today", "The train goes tomorrow", False),
         ("Where is my bus?", "My bus is not here", False),
-        ("The bus is late", "The bus is late, so how can I help?", False),
+        ("The bus is late", "The bus is late, how can this help?", False),
         ("They were told to wait", "You were told to wait", False),
         ("Thanks for the seat", "I am glad of the seat", True),
         ("Thanks! Where is my seat?", "Where is my seat?", False),
@@ -197,6 +197,11 @@ def test_a_variation_of_another_meaning_does_not() -> None:
         ("I lost my bag", "We lost our bag", False),
         ("They lost the bag", "The bag was lost", False),
         ("He told her", "She was told by him", True),
+        ("It never came, but he waits", "It never came, so he waits", False),
+        ("It never came, but he waits", "Although it never came, he waits", True),
+        ("It never came", "It never came and nobody cared", False),
+        ("Guests of other flights to board", "Guests to board other flights", False),
+        ("A wait at the gate due to trouble", "Due to trouble a wait at the gate", True),
     ],
 )
 def test_what_must_not_change(original: str, rewrite: str, same: bool) -> None:
