@@ -8,6 +8,7 @@ for nothing new; this does not. Number words, days and persons are English; the 
 import collections
 import itertools
 import re
+from collections.abc import Collection, Sequence
 
 _NUMBER_WORDS = {
     word: str(number)
@@ -33,13 +34,14 @@ _DAYS = frozenset(
 _PERSONS = tuple(
     frozenset(words.split())
     for words in (
-        "i me my mine myself im",
-        "you your yours yourself yourselves u ur",
-        "he him his himself she her hers herself",
-        "they them their theirs themselves",
+        "i me myself im",
+        "you yourself yourselves u",
+        "he him himself she her herself",
+        "they them themselves",
     )
 )
 """English words for those who speak, are spoken to and are spoken of. "We" is left out: papers come and go with it."""
+_POSSESSIVES = tuple(frozenset(words.split()) for words in ("my mine", "your yours ur", "his", "their theirs"))
 _MARKS = re.compile(r"https?://\S+|[@#]\w+")
 FUNCTION_WORDS = frozenset(
     re.findall(
@@ -61,6 +63,7 @@ _CONTRASTS = frozenset(
 )
 _RESULTS = frozenset(("so", "therefore", "thus", "hence", "consequently"))
 _JOINED = frozenset(("and", "or", "nor"))
+_ALTERNATIVES = _JOINED - {"and"}
 """English words that say how one thing stands to another."""
 _THANKS = re.compile(r"\bthank (?:you|u)\b")
 """Says nothing to anybody: else "thank you" could become "you're welcome"."""
@@ -94,15 +97,16 @@ def _thanks(text: str) -> bool:
     return any(word.startswith(_GRATEFUL) for word in _ANY_WORD.findall(text.lower()))
 
 
-def _persons(text: str) -> list[int]:
-    """How often each person occurs; whoever thanks is there, said or not."""
+def _counts(text: str, groups: Sequence[Collection[str]]) -> list[int]:
     words = _ANY_WORD.findall(_THANKS.sub(" ", text.lower()))
-    return [sum(word in person for word in words) for person in _PERSONS[_thanks(text) :]]
+    return [sum(word in group for word in words) for group in groups]
 
 
 def _same_persons(original: str, rewrite: str) -> bool:
-    pairs = zip(_persons(original), _persons(rewrite), strict=True)
-    return all(bool(before) == bool(after) and after <= before for before, after in pairs)
+    """Whether the same persons occur, each as often; whoever thanks is there, said or not. Nothing becomes theirs."""
+    persons = _PERSONS[_thanks(original) :]
+    owned = zip(_counts(original, _POSSESSIVES), _counts(rewrite, _POSSESSIVES), strict=True)
+    return _counts(original, persons) == _counts(rewrite, persons) and all(after <= before for before, after in owned)
 
 
 def _same_joints(original: str, rewrite: str) -> bool:
@@ -112,7 +116,8 @@ def _same_joints(original: str, rewrite: str) -> bool:
         return False
     if _RESULTS.isdisjoint(before) and not _RESULTS.isdisjoint(after):
         return False
-    return sum(word in _JOINED for word in after) <= sum(word in _JOINED for word in before)
+    joined = [[sum(word in words for word in text) for words in (_JOINED, _ALTERNATIVES)] for text in (before, after)]
+    return all(now <= then for then, now in zip(*joined, strict=True))
 
 
 def _turned(original: str, rewrite: str) -> bool:
@@ -129,7 +134,7 @@ def _turned(original: str, rewrite: str) -> bool:
 def same_facts(original: str, rewrite: str) -> bool:
     """Whether a rewrite holds the same numbers, days, @mentions, #tags and web addresses, and all that was quoted or
     written with capitals inside; asks if and only if the original does, and no more often; thanks if and only if it
-    does; and speaks of and to the same persons, none of them more often;
+    does; and speaks of and to the same persons, as often;
     contrasts where it does and concludes where it does; and leaves neighbouring words in their order."""
     before, after = _numbers(original), _numbers(rewrite)
     if before.difference(_COMMON) != after.difference(_COMMON) or _marks(original) != _marks(rewrite):
