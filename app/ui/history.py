@@ -187,7 +187,7 @@ def build_history(services: Services) -> HistoryTab:
     listing = drawn("records", server_functions=[answered(actions.change)], elem_id="history-records")
     fields, make, delete = _lay_out_tasks()
     load = shown(actions.load)
-    bringing.wire(upper, services.workspace, query, listing, load)
+    bringing.wire(upper, services, query, listing, load)
     gr.on([part.change for part in query], load, query, listing, api_name="find_records", **QUIET)
     listing.select(shown(actions.turn), query, listing, api_visibility="private", **QUIET)
     make.click(shown(actions.make_task), fields, query[1], api_name="make_task")
