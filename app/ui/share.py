@@ -14,7 +14,7 @@ from app.ui import state, strings, views
 from app.ui.bringing import task_choices
 from app.ui.listing import first_of, list_records
 from app.ui.notices import answered, shown
-from app.ui.parts import QUIET, drawn, lead, stop_and_resume
+from app.ui.parts import QUIET, UNCHECKED, drawn, lead, stop_and_resume
 from app.ui.services import Services
 from personal_store.nouns import RecordQuery
 
@@ -236,8 +236,8 @@ def _wire_choice(at: _Layout, actions: Actions) -> None:
 def _wire_sending(at: _Layout, actions: Actions) -> None:
     approved = [at.previewed[1], *at.request]
     results = [*at.previewed, *at.polled]
-    at.preview_button.click(shown(actions.preview), at.request, at.previewed, api_name="preview_payload")
-    at.previewed[2].click(shown(actions.approve), approved, results, api_name="approve")
+    at.preview_button.click(shown(actions.preview), at.request, at.previewed, api_name="preview_payload", **UNCHECKED)
+    at.previewed[2].click(shown(actions.approve), approved, results, api_name="approve", **UNCHECKED)
     at.polled[1].click(shown(actions.stop), None, at.polled, api_name="stop_augmenting")
     at.polled[2].click(shown(actions.resume), None, at.polled, api_name="resume_augmenting")
 
