@@ -150,7 +150,7 @@ class Actions:
             output=_named(output),
             date=_named(date),
             user=(person or "").strip() or None,
-            listen=lambda done, total: progress((done, total), desc=strings.IMPORTING, unit="records"),
+            listen=lambda advance: progress(advance.share, desc=advance.words),
         )
         # After a refusal the copy stays, so that it can be tried another way.
         self._uploads.hold(session_of(request), PART, ())
