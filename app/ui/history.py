@@ -84,8 +84,9 @@ class Actions:
     def _forget(self, ids: list[int]) -> dict[str, Any]:
         gone = forgetting.forget_all(self._workspace, ids)
         stale = {adapter for item in gone for adapter in item.adapters}
-        pairs = sum(item.pairs for item in gone)
+        pairs, answers = sum(item.pairs for item in gone), sum(item.answers for item in gone)
         said = f"{len(gone)} records and {pairs} pairs made from them are gone without a trace"
+        said += f", with {answers} answers to their texts" if answers else ""
         said += f"; {len(stale)} adapters that learned from them are marked stale." if stale else "."
         return {"message": said, "train": forgetting.retrain_task(self._workspace)}
 
