@@ -78,10 +78,21 @@ def _leftover(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("cdcda-leftover", _leftover)
 
 
+def _unmarked_utf16(data: bytes) -> str | None:
+    """Which UTF-16 a text without a mark is: of Western text every other byte is zero, and of no other kind of file."""
+    even, odd = data[:4096:2], data[1:4096:2]
+    for encoding, zeros, letters in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
+        if zeros.count(0) * 2 > len(zeros) and 0 not in letters:
+            return encoding
+    return None
+
+
 def decode(data: bytes, name: str) -> tuple[str, str]:
     """The text of a file and its encoding; raises FileNotUsable where it is no text."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", "replace"), "utf-16"
+    if encoding := _unmarked_utf16(data):
+        return data.decode(encoding, "replace"), encoding
     if data.startswith(b"PK\x03\x04") or b"\x00" in data[:65536]:
         raise FileNotUsable(f"{name} is not a text file; expected {FORMATS} (save a spreadsheet as CSV first).")
     encoding = "utf-8-sig" if data.startswith(codecs.BOM_UTF8) else "utf-8"
