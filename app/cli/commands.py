@@ -52,8 +52,10 @@ def _share(workspace: Workspace, options: argparse.Namespace) -> Result:
         done = sharing.share_ids(workspace, options.unshare, shared=False)
     else:
         done = sharing.share_none(workspace) if options.none else sharing.shared_now(workspace)
-    confirmed = [{"record": item.record_id, "found": list(item.things)} for item in found]
-    return {"shared": list(done.shared), "total": done.total, "confirmed": confirmed}
+    now = {"shared": list(done.shared), "total": done.total}
+    if not found:
+        return now
+    return {**now, "confirmed": [{"record": item.record_id, "found": list(item.things)} for item in found]}
 
 
 def _build_payload(workspace: Workspace, options: argparse.Namespace) -> Payload:

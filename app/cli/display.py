@@ -22,7 +22,7 @@ Result = Mapping[str, Any]
 
 
 def _show_share(result: Result) -> None:
-    for item in result["confirmed"]:
+    for item in result.get("confirmed", ()):
         held = ", ".join(f"{kind} {_short(text, 60)!r}" for kind, text in item["found"])
         _say(f"Record {item['record']} is shared as it is, with what looks personal in it: {held}.")
     _say(f"{len(result['shared'])} of {result['total']} records are shared; `cdcda payload` shows what would be sent.")

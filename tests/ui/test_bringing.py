@@ -121,7 +121,7 @@ def chooses_another(client: Client, file: Path) -> None:
 
 
 def chooses_none_that_can_be_read(client: Client, file: Path) -> None:
-    file.with_name("other.csv").write_bytes(b"\x00\x01")
+    file.with_name("other.csv").write_bytes(b"\x89PNG\x00\x00")
     with pytest.raises(AppError, match="not a text file"):
         look_at(client, file.with_name("other.csv"))
 
