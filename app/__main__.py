@@ -9,7 +9,9 @@ heavy is imported before the arguments are read: `cdcda-app --help` answers at o
 import argparse
 import concurrent.futures
 import contextlib
+import fcntl
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -17,6 +19,7 @@ import tempfile
 import threading
 import webbrowser
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.errors import SHOWN, PortInUse
@@ -30,6 +33,10 @@ PORT = 7860
 TOKEN = "CDCDA_CLOUD_TOKEN"
 STOP_SECONDS = 20.0
 """How long jobs have to save before the program ends without them."""
+UPLOADS = "cdcda-uploads-"
+"""How the folders begin that hold what the browser sent, one for each run."""
+IN_USE = "in-use"
+"""A file in such a folder that is locked as long as its run lives."""
 
 
 def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -69,9 +76,32 @@ def claim_port(port: int) -> int:
         return int(probe.getsockname()[1])
 
 
+def _locked(mark: Path) -> int | None:
+    """Take the lock of a run's folder; None while that run lives, or where the folder is somebody else's."""
+    descriptor = None
+    with contextlib.suppress(OSError):
+        descriptor = os.open(mark, os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return descriptor
+    if descriptor is not None:
+        os.close(descriptor)
+    return None
+
+
+def _remove_abandoned() -> None:
+    """Delete what runs left behind that were killed."""
+    for mark in Path(tempfile.gettempdir()).glob(f"{UPLOADS}*/{IN_USE}"):
+        if (descriptor := _locked(mark)) is not None:
+            shutil.rmtree(mark.parent, ignore_errors=True)
+            os.close(descriptor)
+
+
 def _private_uploads() -> str:
     """A folder of this run alone for files that the browser sends; the system's temporary folder is open to others."""
-    folder = tempfile.mkdtemp(prefix="cdcda-")
+    _remove_abandoned()
+    folder = tempfile.mkdtemp(prefix=UPLOADS)
+    # Locked until the process ends, however it does.
+    _locked(Path(folder, IN_USE))
     os.environ["GRADIO_TEMP_DIR"] = folder
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_OFFLINE"] = "1"
@@ -155,8 +185,6 @@ def _close_service(service: Any) -> None:
 
 
 def _remove(folder: str) -> None:
-    import shutil
-
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,11 +1,13 @@
 """Deleting without a trace: records, and everything. Every function takes an open Store first."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from personal_store.errors import NotFound
 from personal_store.migrations import backups
 from personal_store.nouns import Forgotten
-from personal_store.store import Store
+from personal_store.store import Store, ids_json
 
 LEARNED_FROM = """
 SELECT adapters.id FROM adapters JOIN training_sets ON training_sets.id = training_set_id WHERE
@@ -13,6 +15,9 @@ SELECT adapters.id FROM adapters JOIN training_sets ON training_sets.id = traini
     OR EXISTS (SELECT 1 FROM json_each(training_sets.pair_ids) JOIN pairs ON pairs.id = value WHERE record_id = :id)
 """
 """Adapters whose training set holds the record or a pair made from it; being held out teaches nothing."""
+
+TELLING = 16
+"""Characters from which on a text tells something by itself, wherever it stands."""
 
 
 def mark_stale(store: Store, id: int) -> tuple[int, ...]:
@@ -40,30 +45,68 @@ def _drop_words(store: Store) -> None:
     store.run("INSERT INTO records_fts (records_fts) VALUES ('optimize')")
 
 
-def _take_out(store: Store, id: int) -> tuple[int, tuple[int, ...]]:
-    """Delete a record wherever it stands, a deleted one that could still be undone too; its pairs and adapters."""
+def _texts_in(before: Mapping[str, Any]) -> Iterator[str]:
+    """The record's texts in what a change keeps of it."""
+    for row in before.get("records") or [before]:
+        yield from (row[name] for name in ("input", "output"))
+
+
+def _texts(store: Store, id: int) -> set[str]:
+    """Input and output of a record, as they are and as they were before edits that could be undone."""
+    found: set[str] = set()
+    for row in store.rows("SELECT input, output FROM records WHERE id = ?", [id]):
+        found.update(row.values())
+    for before in store.column("SELECT before FROM changed_records WHERE record_id = ? AND before IS NOT NULL", [id]):
+        found.update(_texts_in(json.loads(before)))
+    return found
+
+
+def _forget_answers(store: Store, texts: set[str]) -> int:
+    """Delete answers that were asked for with one of these texts, or that hold one; how many.
+
+    A short text is looked for only as the whole of what was asked: a label stands in many answers by itself.
+    """
+    long = json.dumps([text for text in texts if len(text) >= TELLING])
+    answers = store.column(
+        "SELECT id FROM generations WHERE prompt IN (SELECT value FROM json_each(:texts)) OR EXISTS"
+        " (SELECT 1 FROM json_each(:long) WHERE instr(prompt, value) OR instr(text, value))",
+        {"texts": json.dumps(list(texts)), "long": long},
+    )
+    gone = ids_json(answers)
+    store.run(
+        "DELETE FROM comparisons WHERE before_id IN (SELECT value FROM json_each(:gone))"
+        " OR after_id IN (SELECT value FROM json_each(:gone))",
+        {"gone": gone},
+    )
+    return store.run("DELETE FROM generations WHERE id IN (SELECT value FROM json_each(?))", [gone])
+
+
+def _take_out(store: Store, id: int) -> tuple[int, tuple[int, ...], int]:
+    """Delete a record, a deleted one that could still be undone too; how many pairs, its adapters, how many answers."""
+    answers = _forget_answers(store, _texts(store, id))
     pairs = store.value("SELECT count(*) FROM pairs WHERE record_id = ?", [id])
     adapters = mark_stale(store, id)
     there = store.run("DELETE FROM records WHERE id = ?", [id])
     undoable = store.run("DELETE FROM changed_records WHERE record_id = ?", [id])
     if not there + undoable:
         raise NotFound(f"There is no record {id}; `cdcda records` shows which there are.")
-    return int(pairs), adapters
+    return int(pairs), adapters, answers
 
 
 def forget_records(store: Store, ids: Sequence[int]) -> tuple[Forgotten, ...]:
     """Delete records, their pairs and the decisions on them; mark adapters that learned from them stale.
 
-    The texts are overwritten in the database, its search index and its log, and copies made by migrations are deleted;
-    what could be undone of them cannot be any more. Answers that adapters wrote stay, and the ledger keeps the ids.
-    Raises NotFound, and then nothing is changed.
+    Answers that were asked for with their texts or that hold one of them go too, with their votes. The texts are
+    overwritten in the database, its search index and its log, and copies made by migrations are deleted; what could be
+    undone of them cannot be any more. Other answers stay, and the ledger keeps the ids. Raises NotFound, and then
+    nothing is changed.
     """
     with store.change():
         taken = {id: _take_out(store, id) for id in dict.fromkeys(ids)}
         store.run("DELETE FROM changes WHERE id NOT IN (SELECT change_id FROM changed_records)")
         _drop_words(store)
     erased = erase(store)
-    return tuple(Forgotten(id, pairs, adapters, erased) for id, (pairs, adapters) in taken.items())
+    return tuple(Forgotten(id, pairs, adapters, erased, answers) for id, (pairs, adapters, answers) in taken.items())
 
 
 def forget_record(store: Store, id: int) -> Forgotten:
@@ -81,9 +124,18 @@ def deleted_ids(store: Store) -> tuple[int, ...]:
     )
 
 
+def _earlier_texts(store: Store) -> set[str]:
+    """Texts of deleted records, and those before an edit, that no record has."""
+    kept = store.column("SELECT before FROM changed_records WHERE before IS NOT NULL")
+    texts = {text for before in kept for text in _texts_in(json.loads(before))}
+    still_there = "EXCEPT SELECT input FROM records EXCEPT SELECT output FROM records"
+    return set(store.column(f"SELECT value FROM json_each(?) {still_there}", [json.dumps(list(texts))]))
+
+
 def forget_changes(store: Store) -> bool:
     """Make everything final that could be undone: deleted records and earlier texts go without a trace."""
     with store.change():
+        _forget_answers(store, _earlier_texts(store))
         store.run("DELETE FROM changes")
         _drop_words(store)
     return erase(store)

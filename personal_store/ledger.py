@@ -1,6 +1,7 @@
 """The ledger of what left the computer, or tried to. It can only grow; each line carries the hash of the one before.
 
-The database itself refuses a change or a deletion; `broken_line` finds one that was made behind its back.
+The database itself refuses a change or a deletion; `broken_line` finds one that was made behind its back. Where the
+ledger ends is kept apart from it, so that its last lines are missed too.
 """
 
 import hashlib
@@ -8,11 +9,15 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from personal_store import preferences
 from personal_store.nouns import Sent, Upload
 from personal_store.store import Row, Store, ids_json, now
 
 START = "0" * 64
 """Stands for the hash of the line before the first."""
+
+END = "end of the ledger"
+"""The preference that holds number and hash of the last line."""
 
 
 def _line_hash(line: Row) -> str:
@@ -41,7 +46,9 @@ def append_upload(
             "outcome": outcome,
             "previous_hash": last["line_hash"],
         }
-        return _upload(store.insert("uploads", {**line, "line_hash": _line_hash(line)}))
+        hash = _line_hash(line)
+        preferences.put(store, END, [line["id"], hash])
+        return _upload(store.insert("uploads", {**line, "line_hash": hash}))
 
 
 def uploads(store: Store) -> tuple[Upload, ...]:
@@ -69,13 +76,14 @@ def attempts(lines: Iterable[Upload]) -> Mapping[int, int]:
 
 
 def broken_line(store: Store) -> int | None:
-    """Number of the first line that is missing or was changed, None when the ledger is whole.
-
-    Lines missing at the very end leave no trace in the lines that are left.
-    """
-    previous = START
+    """Number of the first line that is missing, was changed or was put in, None when the ledger is whole."""
+    previous, number = START, 0
     for number, row in enumerate(store.rows("SELECT * FROM uploads ORDER BY id"), start=1):
         if row["id"] != number or row["previous_hash"] != previous or row["line_hash"] != _line_hash(row):
             return number
         previous = row["line_hash"]
-    return None
+    # A ledger whose last line is older than this preference has none yet.
+    end: list[Any] = preferences.get(store, END, [number, previous])
+    if end[0] != number:
+        return min(int(end[0]), number) + 1
+    return None if end[1] == previous else number

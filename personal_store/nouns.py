@@ -168,6 +168,8 @@ class Forgotten:
     erased: bool
     """No trace of the text is left in the files. False: another process was reading; the last to close the store
     erases it."""
+    answers: int = 0
+    """How many answers went with it: asked for with its text, or holding it."""
 
 
 @dataclasses.dataclass(frozen=True)

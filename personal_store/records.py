@@ -30,7 +30,7 @@ WITH_BOX = "records LEFT JOIN shares ON record_id = id"
 """What COLUMNS are columns of."""
 
 TOLD_EVERY = 1_000
-"""Records between two words to the listener of an import."""
+"""Records between two words to the listener of an import, while they are stored and while they are indexed."""
 
 MANY = 200
 """New records that are indexed together."""
@@ -69,9 +69,9 @@ def _counted(
 ) -> Iterator[tuple[object, ...]]:
     for number, record in enumerate(records):
         if number % TOLD_EVERY == 0:
-            listen(number)
+            # The search index is half of the work.
+            listen(number // 2)
         yield _values(record, imported_at)
-    listen(len(records))
 
 
 def _put_aside(store: Store, kind: str, names: Iterable[str]) -> list[str]:
@@ -82,8 +82,23 @@ def _put_aside(store: Store, kind: str, names: Iterable[str]) -> list[str]:
     return made
 
 
+def _index_words(store: Store, last: int, count: int, listen: Callable[[int], object]) -> None:
+    """Enter the records behind that id into the search index."""
+    added = store.row("SELECT min(id) - 1 AS before, max(id) AS newest FROM records WHERE id > ?", [last])
+    assert added is not None
+    # Ids of deleted records are not given again, so the first new one may lie far behind the last.
+    before, newest = added["before"] or 0, added["newest"] or 0
+    for first in range(before, newest, TOLD_EVERY):
+        listen((count + first - before) // 2)
+        store.run(
+            "INSERT INTO records_fts (rowid, input, output) SELECT id, input, output FROM records"
+            " WHERE id > ? AND id <= ?",
+            [first, first + TOLD_EVERY],
+        )
+
+
 @contextmanager
-def _indexed_together(store: Store, last: int, count: int) -> Iterator[None]:
+def _indexed_together(store: Store, last: int, count: int, listen: Callable[[int], object]) -> Iterator[None]:
     """Index many new records after they are stored: in order, and not row by row, which takes far longer."""
     if count < MANY:
         yield
@@ -93,11 +108,9 @@ def _indexed_together(store: Store, last: int, count: int) -> Iterator[None]:
     if count >= store.value("SELECT count(*) FROM records"):
         again += _put_aside(store, "index", SORTED_LATER)
     yield
-    store.run(
-        "INSERT INTO records_fts (rowid, input, output) SELECT id, input, output FROM records WHERE id > ?", [last]
-    )
     for statement in again:
         store.run(statement)
+    _index_words(store, last, count, listen)
 
 
 def add_records(
@@ -105,11 +118,12 @@ def add_records(
 ) -> AddOutcome:
     """Store records in one transaction; exact repeats, of stored ones or among themselves, are left out and counted.
 
-    `listen` is told now and then how many are done.
+    `listen` is told every TOLD_EVERY records how many are done, one that is stored and not yet indexed counting half;
+    of the last of them it is not told, because the transaction is yet to be ended.
     """
     with store.change():
         last = store.value("SELECT coalesce(max(id), 0) FROM records")
-        with _indexed_together(store, last, len(records)):
+        with _indexed_together(store, last, len(records), listen):
             store.run_many(
                 "INSERT INTO records (task, input, output, created_at, imported_at, source, content_hash, findings,"
                 " head, tail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (content_hash) DO NOTHING",

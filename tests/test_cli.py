@@ -133,7 +133,10 @@ def test_something_personal_is_shared_with_consent_alone(capsys: pytest.CaptureF
     payload = run(capsys, data_dir, "payload", "--prices", "1,2")
     assert payload["body"]["records"][0]["input"] == "Write to [e-mail address 1]."
     assert payload["estimate"]["cost"] == 0
-    run(capsys, data_dir, "share", "--ids", id, "--confirm")
+    (confirmed,) = run(capsys, data_dir, "share", "--ids", id, "--confirm")["confirmed"]
+    assert confirmed == {"record": int(id), "found": [["e-mail address", "jo@example.org"]]}
+    assert main(["share", "--ids", id, "--confirm", "--data-dir", str(data_dir)]) == 0
+    assert "with what looks personal in it: e-mail address 'jo@example.org'" in capsys.readouterr().out
     assert run(capsys, data_dir, "payload")["body"]["records"][0]["input"] == "Write to jo@example.org."
 
 

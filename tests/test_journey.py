@@ -18,6 +18,7 @@ import pytest
 from tests.tiny import tiny_gguf
 
 SAMPLE = Path(__file__).resolve().parent.parent / "assets" / "sample" / "history.csv"
+ENDS = (slice(0, 24), slice(-24, None))
 
 
 class Person:
@@ -115,6 +116,18 @@ def journey(person: Person, history: Path, shared: int, k: int, epochs: int) -> 
     return {"imported": imported, "augmented": augmented, "pairs": pairs, "trained": trained, "compared": compared}
 
 
+def assert_forgotten_without_a_trace(person: Person) -> None:
+    """After every record was forgotten, nothing of their texts is in any file, the store and its log too."""
+    records = person.types("records", "--limit", "200")["records"]
+    # Ends of texts: a long one need not lie in one piece.
+    ends = [text[part] for record in records for text in (record["input"], record["output"]) for part in ENDS]
+    store = b"".join(path.read_bytes() for path in person.data_dir.glob("store.db*"))
+    assert any(end.encode() in store for end in ends)
+    person.types("forget", ",".join(str(record["id"]) for record in records))
+    left = {path: path.read_bytes() for path in person.data_dir.rglob("*") if path.is_file()}
+    assert [(end, path) for end in ends for path, content in left.items() if end.encode() in content] == []
+
+
 def test_the_journey_on_a_tiny_model(tmp_path: Path) -> None:
     person = Person(tmp_path, tiny_gguf(tmp_path))
     steps = journey(person, small_history(tmp_path, 12), shared=3, k=2, epochs=2)
@@ -125,6 +138,7 @@ def test_the_journey_on_a_tiny_model(tmp_path: Path) -> None:
     assert {"adapter", "examples", "final_loss", "tokens_per_second", "peak_memory_mb", "seconds"} <= set(
         steps["trained"]
     )
+    assert_forgotten_without_a_trace(person)
 
 
 def test_ctrl_c_stops_the_training_keeps_its_work_and_leaves_no_process(tmp_path: Path) -> None:

@@ -42,15 +42,20 @@ def _consent(options: argparse.Namespace) -> SharedAs | None:
 
 
 def _share(workspace: Workspace, options: argparse.Namespace) -> Result:
+    found: tuple[sharing.Found, ...] = ()
     if options.ratio is not None:
         done = sharing.share_ratio(workspace, options.ratio, options.strategy, options.seed)
     elif options.ids is not None:
-        done = sharing.share_ids(workspace, options.ids, consent=_consent(options))
+        found = sharing.found_in(workspace, options.ids) if options.confirm else ()
+        done = sharing.share_ids(workspace, options.ids, consent=_consent(options), shown=found)
     elif options.unshare is not None:
         done = sharing.share_ids(workspace, options.unshare, shared=False)
     else:
         done = sharing.share_none(workspace) if options.none else sharing.shared_now(workspace)
-    return {"shared": list(done.shared), "total": done.total}
+    now = {"shared": list(done.shared), "total": done.total}
+    if not found:
+        return now
+    return {**now, "confirmed": [{"record": item.record_id, "found": list(item.things)} for item in found]}
 
 
 def _build_payload(workspace: Workspace, options: argparse.Namespace) -> Payload:

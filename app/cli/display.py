@@ -15,12 +15,16 @@ from app.cli.printing import console as _console
 from app.cli.printing import say as _say
 from app.cli.printing import shorten as _short
 from app.cli.printing import table as _table
+from app.pipeline.advancing import Advance
 from app.pipeline.cleaning import clean
 
 Result = Mapping[str, Any]
 
 
 def _show_share(result: Result) -> None:
+    for item in result.get("confirmed", ()):
+        held = ", ".join(f"{kind} {_short(text, 60)!r}" for kind, text in item["found"])
+        _say(f"Record {item['record']} is shared as it is, with what looks personal in it: {held}.")
     _say(f"{len(result['shared'])} of {result['total']} records are shared; `cdcda payload` shows what would be sent.")
 
 
@@ -302,15 +306,15 @@ def show_comparison(drafts: Iterable[Any], quiet: bool) -> Any:
 
 
 @contextlib.contextmanager
-def import_bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar for an import, to be told how many of how many records are done."""
+def import_bar(quiet: bool) -> Iterator[Callable[[Advance], None]]:
+    """A bar for an import, to be told how far it is."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
-    columns = (TextColumn("Importing"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("Importing"), BarColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as bar:
-        line = bar.add_task("import", total=None)
-        yield lambda done, total: bar.update(line, completed=done, total=total)
+        line = bar.add_task("", total=1.0)
+        yield lambda advance: bar.update(line, completed=advance.share, description=advance.words)
 
 
 def show_pull(pull: Callable[[Callable[[Any], None]], Any], name: str, quiet: bool) -> Any:

@@ -112,6 +112,8 @@ def show_forget(result: Result) -> None:
         say("Deletions and edits are final now.")
     for gone in result.get("forgotten", ()):
         say(f"Record {gone['record_id']} and {gone['pairs']} pairs made from it are gone.")
+        if gone["answers"]:
+            say(f"{gone['answers']} answers that were written to its text, or held it, went too.")
         if gone["adapters"]:
             say(
                 f"Adapter {_ids(gone['adapters'])} learned from it and is stale now;"

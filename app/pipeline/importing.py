@@ -9,11 +9,12 @@ import csv
 import dataclasses
 import gc
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from app import lamp
 from app.errors import FileNotUsable
+from app.pipeline.advancing import Listener, Told, finished, quiet, teller, told
 from app.pipeline.dates import month_comes_first, to_iso
 from app.pipeline.looking import Known, examined
 from app.pipeline.notes import Notes, Pasted, read_folder, read_notes, read_pasted
@@ -81,12 +82,6 @@ class Imported:
 
 
 Source = Path | str | Pasted | Notes
-Listener = Callable[[int, int], object]
-"""Is told how many of how many records are done."""
-
-
-def _quiet(done: int, total: int) -> None:
-    """Listens to nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -259,12 +254,12 @@ def _reason(row: Row, mapping: ColumnMapping, labels: Sequence[str], source: str
     return None
 
 
-def _sort_rows(table: Table, mapping: ColumnMapping, task: Task) -> tuple[list[_Usable], list[Rejected]]:
+def _sort_rows(table: Table, mapping: ColumnMapping, task: Task, tell: Told) -> tuple[list[_Usable], list[Rejected]]:
     usable: list[_Usable] = []
     rejected: list[Rejected] = []
     dates = _texts(table, mapping.date) if mapping.date else []
     month_first = month_comes_first(dates)
-    for row in table.rows:
+    for row in told(table.rows, len(table.rows), tell):
         source = _clean(row.values.get(mapping.input or "", ""))
         target = _clean(row.values.get(mapping.output or "", ""))
         if reason := _reason(row, mapping, task.labels, source, target):
@@ -276,14 +271,14 @@ def _sort_rows(table: Table, mapping: ColumnMapping, task: Task) -> tuple[list[_
     return usable, rejected
 
 
-def _read(source: Source, user: str | None) -> tuple[Table, str]:
+def _read(source: Source, user: str | None, tell: Told) -> tuple[Table, str]:
     """The rows of what a person brings, and its name."""
     if isinstance(source, Pasted):
         return read_pasted(source, user), source.name
     if isinstance(source, Notes):
-        return read_notes(source), source.name
+        return read_notes(source, tell), source.name
     path = Path(source)
-    return (read_folder(path) if path.is_dir() else read_table(path, user)), path.name
+    return (read_folder(path, tell) if path.is_dir() else read_table(path, user, tell)), path.name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -306,9 +301,10 @@ def _examine(
     output: str | None,
     date: str | None,
     user: str | None,
+    listen: Listener = quiet,
 ) -> _Read:
     known = find_any_task(workspace, task) if task else None
-    table, name = _read(source, user)
+    table, name = _read(source, user, teller("reading", listen))
     wanted = _Wanted(
         known,
         _column(table, input, "--input"),
@@ -318,7 +314,8 @@ def _examine(
     mapping = _mapping(table, wanted)
     if problem := _problem(table, mapping, name):
         return _Read(table, name, mapping, [], [], problem)
-    usable, rejected = _sort_rows(table, mapping, known or find_task(mapping.task))
+    tell = teller("checking", listen)
+    usable, rejected = _sort_rows(table, mapping, known or find_task(mapping.task), tell)
     return _Read(table, name, mapping, usable, rejected, None if usable else _nothing_usable(name, rejected))
 
 
@@ -361,12 +358,18 @@ def _nothing_usable(name: str, rejected: Sequence[Rejected]) -> str:
     )
 
 
+def _all_examined(read: _Read, origin: str, listen: Listener) -> list[NewRecord]:
+    """The records that the rows become, looked at."""
+    rows = told(read.usable, len(read.usable), teller("looking", listen))
+    return [examined(NewRecord(read.mapping.task, row.input, row.output, row.date, origin)) for row in rows]
+
+
 def _without_twins(
-    known: Known, usable: Sequence[_Usable], new: Sequence[NewRecord]
+    known: Known, usable: Sequence[_Usable], new: Sequence[NewRecord], tell: Told
 ) -> tuple[list[NewRecord], list[Rejected]]:
     """Records that are not almost the same as one that is stored or came before; those that are, by line."""
     kept, near = [], []
-    for item, record in zip(usable, new, strict=True):
+    for item, record in told(zip(usable, new, strict=True), len(new), tell):
         if twin := known.twin(record, f"line {item.line}"):
             near.append(Rejected(item.line, f"almost the same as {twin}"))
         else:
@@ -398,23 +401,25 @@ def import_file(
     user: str | None = None,
     source: str | None = None,
     keep_near: bool = False,
-    listen: Listener = _quiet,
+    listen: Listener = quiet,
 ) -> Imported:
     """Store the records of a file, a folder or a paste, none of them shared.
 
     `source` is what the records say of where they come from; the file's name unless given. Exact duplicates are left
-    out, and near ones too unless `keep_near`. Raises FileNotUsable when no row can be used.
+    out, and near ones too unless `keep_near`. `listen` is told how far it is, every TOLD_EVERY rows of each step and
+    once at its end. Raises FileNotUsable when no row can be used.
     """
-    read = _examine(workspace, path, task, input, output, date, user)
+    read = _examine(workspace, path, task, input, output, date, user, listen)
     if read.problem:
         raise FileNotUsable(read.problem)
-    origin = source or read.name
-    new = [examined(NewRecord(read.mapping.task, row.input, row.output, row.date, origin)) for row in read.usable]
+    new = _all_examined(read, source or read.name, listen)
     near: list[Rejected] = []
     with workspace.store() as store:
         if not keep_near:
-            new, near = _without_twins(Known(store, new), read.usable, new)
-        outcome = records.add_records(store, new, lambda done: listen(done, len(new)))
+            new, near = _without_twins(Known(store, new), read.usable, new, teller("comparing", listen))
+        tell, rows = teller("storing", listen), len(new)
+        outcome = records.add_records(store, new, lambda done: tell(done, rows))
+    finished(rows, listen)
     return Imported(len(outcome.added), outcome.duplicates, tuple(read.rejected), outcome.added, tuple(near))
 
 

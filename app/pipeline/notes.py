@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.errors import FileNotUsable
+from app.pipeline.advancing import Told, quiet, told
 from app.pipeline.reading import Row, Table, decode, read_bytes, table_of
 
 SUFFIXES = (".md", ".markdown", ".txt", ".text")
@@ -80,21 +81,24 @@ def _row(number: int, path: Path, name: str) -> Row:
     return Row(number, {**_note(text.replace("\r\n", "\n"), path.stem), "file": name})
 
 
-def read_folder(folder: Path) -> Table:
+def read_folder(folder: Path, tell: Told = quiet) -> Table:
     """The notes of a folder and of those in it, by path; a row's line is the note's number.
 
     Raises FileNotUsable where there is none.
     """
-    rows = tuple(_row(number, path, str(path.relative_to(folder))) for number, path in enumerate(_files(folder), 1))
+    files = _files(folder)
+    numbered = enumerate(told(files, len(files), tell), 1)
+    rows = tuple(_row(number, path, str(path.relative_to(folder))) for number, path in numbered)
     return Table("notes", "by file", COLUMNS, rows)
 
 
-def read_notes(notes: Notes) -> Table:
+def read_notes(notes: Notes, tell: Told = quiet) -> Table:
     """The notes in those files; raises FileNotUsable where one is a table, which comes in alone."""
     for path in notes.paths:
         if path.suffix.lower() not in SUFFIXES:
             raise FileNotUsable(f"Several files are taken as notes, and {path.name} is none; choose it alone.")
-    rows = tuple(_row(number, path, path.name) for number, path in enumerate(notes.paths, 1))
+    numbered = enumerate(told(notes.paths, len(notes.paths), tell), 1)
+    rows = tuple(_row(number, path, path.name) for number, path in numbered)
     return Table("notes", "by file", COLUMNS, rows)
 
 

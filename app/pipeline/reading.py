@@ -16,6 +16,7 @@ from typing import Any
 
 from app import lamp
 from app.errors import BadInput, FileNotUsable
+from app.pipeline.advancing import Told, quiet, told
 
 MAX_FILE = 2 * 1024**3
 """Largest history file, in bytes."""
@@ -77,10 +78,21 @@ def _leftover(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("cdcda-leftover", _leftover)
 
 
+def _unmarked_utf16(data: bytes) -> str | None:
+    """Which UTF-16 a text without a mark is: of Western text every other byte is zero, and of no other kind of file."""
+    even, odd = data[:4096:2], data[1:4096:2]
+    for encoding, zeros, letters in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
+        if zeros.count(0) * 2 > len(zeros) and 0 not in letters:
+            return encoding
+    return None
+
+
 def decode(data: bytes, name: str) -> tuple[str, str]:
     """The text of a file and its encoding; raises FileNotUsable where it is no text."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", "replace"), "utf-16"
+    if encoding := _unmarked_utf16(data):
+        return data.decode(encoding, "replace"), encoding
     if data.startswith(b"PK\x03\x04") or b"\x00" in data[:65536]:
         raise FileNotUsable(f"{name} is not a text file; expected {FORMATS} (save a spreadsheet as CSV first).")
     encoding = "utf-8-sig" if data.startswith(codecs.BOM_UTF8) else "utf-8"
@@ -115,9 +127,10 @@ def _parse_json(text: str) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-def _lines_table(text: str, encoding: str) -> Table:
+def _lines_table(text: str, encoding: str, tell: Told) -> Table:
     rows = []
-    for number, line in enumerate(text.split("\n"), 1):
+    lines = text.split("\n")
+    for number, line in enumerate(told(lines, len(lines), tell), 1):
         if not line.strip():
             continue
         try:
@@ -142,7 +155,7 @@ def _lamp_table(values: list[Any], encoding: str, name: str, user: str | None) -
     return Table("LaMP", encoding, _columns_of(rows), rows, tuple(found), person.questions[0].prompt)
 
 
-def _json_table(value: Any, encoding: str, name: str, user: str | None) -> Table | None:
+def _json_table(value: Any, encoding: str, name: str, user: str | None, tell: Told) -> Table | None:
     """The table in a parsed JSON file; None when it is one object that stands for itself."""
     if isinstance(value, dict):
         lists = [item for item in value.values() if isinstance(item, list) and item and isinstance(item[0], dict)]
@@ -153,7 +166,7 @@ def _json_table(value: Any, encoding: str, name: str, user: str | None) -> Table
         return None
     if lamp.looks_like_questions(value):
         return _lamp_table(value, encoding, name, user)
-    rows = tuple(_object_row(number, item) for number, item in enumerate(value, 1))
+    rows = tuple(_object_row(number, item) for number, item in enumerate(told(value, len(value), tell), 1))
     return Table("JSON", encoding, _columns_of(rows), rows)
 
 
@@ -182,13 +195,13 @@ def _cells(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         line = reader.line_num + 1
 
 
-def _delimited_table(text: str, encoding: str, suffix: str) -> Table:
+def _delimited_table(text: str, encoding: str, suffix: str, tell: Told) -> Table:
     first = next(line for line in text.splitlines() if line.strip())
     delimiter = _delimiter(first, suffix)
     cells = _cells(text, delimiter)
     columns = _named(next(cells)[1])
     rows = []
-    for line, row in cells:
+    for line, row in told(cells, text.count("\n"), tell):
         problem = None
         if len(row) != len(columns):
             problem = f"{len(row)} fields where the header has {len(columns)}"
@@ -196,17 +209,18 @@ def _delimited_table(text: str, encoding: str, suffix: str) -> Table:
     return Table("TSV" if delimiter == "\t" else "CSV", encoding, columns, tuple(rows))
 
 
-def _read_json(text: str, encoding: str, path: Path, user: str | None) -> Table | None:
+def _read_json(text: str, encoding: str, path: Path, user: str | None, tell: Told) -> Table | None:
     """The table where the text is JSON or JSON Lines; None where it is something else."""
     if not text.lstrip().startswith(("[", "{")):
         if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
             raise FileNotUsable(f"{path.name} is not JSON although its name says so; check how it was exported.")
         return None
     try:
-        return _json_table(_parse_json(text), encoding, path.name, user) or _lines_table(text, encoding)
+        table = _json_table(_parse_json(text), encoding, path.name, user, tell)
+        return table or _lines_table(text, encoding, tell)
     except ValueError as error:
         if text.lstrip().startswith("{") and "\n" in text.strip():
-            return _lines_table(text, encoding)
+            return _lines_table(text, encoding, tell)
         if path.suffix.lower() not in (".json", ".jsonl", ".ndjson"):
             return None
         where = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else str(error)
@@ -215,20 +229,23 @@ def _read_json(text: str, encoding: str, path: Path, user: str | None) -> Table 
         ) from None
 
 
-def table_of(text: str, encoding: str, path: Path, user: str | None = None) -> Table:
+def table_of(text: str, encoding: str, path: Path, user: str | None = None, tell: Told = quiet) -> Table:
     """The table that a text is; the path's name is told in errors, and its suffix is a hint. Raises as `read_table`."""
     if not text.strip():
         raise FileNotUsable(f"{path.name} is empty; expected {FORMATS} with at least one record.")
-    table = _read_json(text, encoding, path, user) or _delimited_table(text, encoding, path.suffix.lower())
+    table = _read_json(text, encoding, path, user, tell)
+    if table is None:
+        table = _delimited_table(text, encoding, path.suffix.lower(), tell)
     if not table.rows:
         raise FileNotUsable(f"{path.name} has a header and no record below it; expected at least one.")
     return table
 
 
-def read_table(path: Path, user: str | None = None) -> Table:
+def read_table(path: Path, user: str | None = None, tell: Told = quiet) -> Table:
     """Read a history file; raises FileNotUsable, or BadInput when a LaMP file needs a user.
 
-    `user` names the person in a LaMP question file (its user_id, or a number from 0 where it has none).
+    `user` names the person in a LaMP question file (its user_id, or a number from 0 where it has none); `tell` is told
+    how many rows are read, of how many lines.
     """
     text, encoding = decode(read_bytes(path), path.name)
-    return table_of(text, encoding, path, user)
+    return table_of(text, encoding, path, user, tell)

@@ -170,17 +170,36 @@ def _refuse(found: Sequence[Found]) -> NeedsConsent:
     )
     more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
     return NeedsConsent(
-        f"These look personal ({named}{more}); share them with placeholders (--redacted), as they are (--confirm), or"
-        " not at all."
+        f"These look personal ({named}{more}); tick them on the Share page, which asks how, or give --redacted for"
+        " placeholders or --confirm for all as it is."
     )
 
 
-def share_ids(workspace: Workspace, ids: Sequence[int], shared: bool = True, consent: SharedAs | None = None) -> Shared:
+def _check_consent(consent: str | None) -> None:
+    if consent not in (None, *get_args(SharedAs)):
+        raise BadInput(f"Consent is one of {', '.join(get_args(SharedAs))}, got {consent!r}; choose one of these.")
+
+
+def _named_all(found: Sequence[Found], shown: Sequence[Found]) -> bool:
+    """Whether everything that is found was shown to the person."""
+    named = {(item.record_id, *thing) for item in shown for thing in item.things}
+    return all((item.record_id, *thing) in named for item in found for thing in item.things)
+
+
+def share_ids(
+    workspace: Workspace,
+    ids: Sequence[int],
+    shared: bool = True,
+    consent: SharedAs | None = None,
+    shown: Sequence[Found] | None = None,
+) -> Shared:
     """Set these records' boxes by hand; raises NotFound before anything is changed.
 
     Records with findings are shared only with the person's consent, "confirmed" or "redacted"; without it NeedsConsent
-    says what was found, and nothing is changed.
+    says what was found, and nothing is changed. `shown` is what the person had before them when they confirmed: where
+    by now something else is found, the confirmation does not hold. None: the surface did not keep it.
     """
+    _check_consent(consent)
     with workspace.store() as store, store.change():
         look(store)
         chosen = records.get_records(store, list(ids))
@@ -188,6 +207,8 @@ def share_ids(workspace: Workspace, ids: Sequence[int], shared: bool = True, con
         agreed = {record.id for record in chosen if record.shared and record.shared_as is not None}
         if shared and consent is None and sensitive - agreed:
             raise _refuse(_found([record for record in chosen if record.id in sensitive - agreed]))
+        if shared and consent == "confirmed" and shown is not None and not _named_all(found := _found(chosen), shown):
+            raise _refuse(found)
         records.set_shared(store, [id for id in ids if id not in sensitive], shared, "hand")
         if not shared or consent is not None:
             records.set_shared(store, sensitive, shared, "hand", consent if shared else None)

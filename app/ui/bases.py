@@ -15,7 +15,7 @@ from app.ui import strings, views
 from app.ui.downloads import Download
 from app.ui.history import TASK_CHOICES
 from app.ui.notices import answered, shown
-from app.ui.parts import drawn
+from app.ui.parts import UNCHECKED, drawn
 from app.ui.services import Services
 from cloud_stub.base_schemas import BaseDescription
 
@@ -137,8 +137,8 @@ def build_bases(services: Services) -> BasesPart:
         choice = gr.Dropdown([], label=strings.BASE_CHOICE, min_width=200)
     listing = drawn("bases", server_functions=[answered(actions.pull_base)], elem_id="bases")
     look = gr.Button(strings.LOOK_FOR_BASES)
-    task.input(shown(actions.choices), task, choice, api_name="base_choices")
-    choice.input(shown(actions.choose), [task, choice], None, api_name="use_base")
+    task.input(shown(actions.choices), task, choice, api_name="base_choices", **UNCHECKED)
+    choice.input(shown(actions.choose), [task, choice], None, api_name="use_base", **UNCHECKED)
     look.click(shown(actions.look), None, listing, api_name="look_for_bases")
     gr.api(shown(actions.fetch), api_name="pull_base")
     return BasesPart(listing, actions.poll, [task, choice, listing], actions.load)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.resources
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from app.pipeline.notes import Notes, Pasted
 from app.pipeline.workspace import Workspace
 from app.ui import strings, views
 from app.ui.notices import shown
-from app.ui.parts import drawn
-from app.ui.uploads import gone_after
+from app.ui.parts import UNCHECKED, drawn
+from app.ui.services import Services
+from app.ui.uploads import session_of
 
 SAMPLE = importlib.resources.files("assets") / "sample" / "history.csv"
 FILE_TYPES = [".csv", ".tsv", ".json", ".jsonl", ".txt", ".md", ".markdown"]
@@ -22,6 +24,11 @@ PREVIEWED = 5
 """Rows of a file that are shown before it is imported."""
 CUT = 300
 """Characters of a text that are shown in that preview."""
+PART = "history"
+"""Under which this part of a window holds the copies of what was chosen here."""
+
+Sent = Sequence[Mapping[str, Any]]
+"""Files as the browser sent them; each says under "path" where its copy lies."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,34 +69,50 @@ def preview_view(preview: importing.Preview) -> views.View:
     }
 
 
-def brought(files: list[str] | None, pasted: str | None) -> importing.Source | None:
-    """What the person brings: a paste, a table, or notes."""
+def brought(paths: Sequence[Path], pasted: str | None) -> importing.Source | None:
+    """What the person brings: a paste, a table, or notes; raises BadInput where a copy is no longer there."""
     if pasted and pasted.strip():
         return Pasted(pasted)
-    paths = tuple(map(Path, files or ()))
+    for path in paths:
+        if not path.exists():
+            raise BadInput(
+                f"The copy of {path.name} that the browser sent is gone, because it was imported or its window was"
+                " closed; choose the file again."
+            )
     if len(paths) == 1 and paths[0].suffix.lower() not in (".md", ".markdown"):
         return paths[0]
-    return Notes(paths) if paths else None
+    return Notes(tuple(paths)) if paths else None
+
+
+def _named(choice: Any) -> str | None:
+    """A task or a column that was chosen; None: none was."""
+    return str(choice) if choice else None
 
 
 class Actions:
     """What a person can do here; each is one call of the pipeline."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
+    def __init__(self, services: Services) -> None:
+        self._workspace, self._uploads = services.workspace, services.uploads
+
+    def _chosen(self, request: gr.Request, files: Sent | None, pasted: str | None) -> importing.Source | None:
+        """What is brought now; copies of what was chosen here before go."""
+        paths = [Path(file["path"]) for file in files or ()]
+        self._uploads.hold(session_of(request), PART, paths)
+        return brought(paths, pasted)
 
     def clear(self) -> tuple[Any, ...]:
         """Nothing brought and nothing to look at."""
         return None, "", {}, *(gr.Dropdown(visible=False) for _ in range(4)), gr.Button(visible=False)
 
-    def preview(self, files: list[str] | None, pasted: str | None, person: str | None, *chosen: str) -> tuple[Any, ...]:
+    def preview(
+        self, request: gr.Request, files: Sent | None, pasted: str | None, person: str | None, *chosen: str
+    ) -> tuple[Any, ...]:
         """What is in it, and how it would be read; `chosen` are task and columns that the person picked."""
-        source = brought(files, pasted)
+        source = self._chosen(request, files, pasted)
         if source is None:
             return self.clear()[2:]
-        named: dict[str, Any] = dict(
-            zip(("task", "input", "output", "date"), (name or None for name in chosen), strict=False)
-        )
+        named: dict[str, Any] = dict(zip(("task", "input", "output", "date"), map(_named, chosen), strict=False))
         preview = importing.preview_file(
             source, user=(person or "").strip() or None, workspace=self._workspace, **named
         )
@@ -105,7 +128,8 @@ class Actions:
 
     def take_in(
         self,
-        files: list[str] | None,
+        request: gr.Request,
+        files: Sent | None,
         pasted: str | None,
         person: str | None,
         task: str,
@@ -115,20 +139,21 @@ class Actions:
         progress: Any = gr.Progress(),  # noqa: B008
     ) -> views.View:
         """Import it with the chosen columns."""
-        source = brought(files, pasted)
+        source = self._chosen(request, files, pasted)
         if source is None:
             raise BadInput("There is nothing to import; choose a file or paste a text first.")
-        with gone_after(files or ()):
-            done = importing.import_file(
-                self._workspace,
-                source,
-                task=task or None,
-                input=input or None,
-                output=output or None,
-                date=date or None,
-                user=(person or "").strip() or None,
-                listen=lambda done, total: progress((done, total), desc=strings.IMPORTING, unit="records"),
-            )
+        done = importing.import_file(
+            self._workspace,
+            source,
+            task=_named(task),
+            input=_named(input),
+            output=_named(output),
+            date=_named(date),
+            user=(person or "").strip() or None,
+            listen=lambda advance: progress(advance.share, desc=advance.words),
+        )
+        # After a refusal the copy stays, so that it can be tried another way.
+        self._uploads.hold(session_of(request), PART, ())
         return views.imported_report(done)
 
     def take_in_sample(self) -> views.View:
@@ -176,19 +201,20 @@ def lay_out() -> Layout:
     )
 
 
-def wire(at: Layout, workspace: Workspace, query: list[gr.components.Component], listing: gr.HTML, load: Any) -> None:
+def wire(at: Layout, services: Services, query: list[gr.components.Component], listing: gr.HTML, load: Any) -> None:
     """Connect it; `load` draws the list below again after an import."""
-    actions = Actions(workspace)
+    actions = Actions(services)
     previewed = [at.preview, *at.mapping, at.import_button]
-    at.brought[0].change(shown(actions.preview), at.brought, previewed, api_name="preview_history")
-    at.look_button.click(shown(actions.preview), at.brought, previewed, api_name="preview_pasted")
+    preview = shown(actions.preview)
+    at.brought[0].change(preview, at.brought, previewed, api_name="preview_history", **UNCHECKED)
+    at.look_button.click(preview, at.brought, previewed, api_name="preview_pasted", **UNCHECKED)
     for place, choice in enumerate(at.mapping):
         # A new task is guessed its columns anew; a new column leaves the others as they are.
         chosen = at.mapping[:1] if place == 0 else at.mapping
         name = ("task", "input", "output", "date")[place]
-        choice.input(shown(actions.preview), [*at.brought, *chosen], previewed, api_name=f"preview_{name}")
+        choice.input(preview, [*at.brought, *chosen], previewed, api_name=f"preview_{name}", **UNCHECKED)
     imported = at.import_button.click(
-        shown(actions.take_in), [*at.brought, *at.mapping], at.report, api_name="import_history"
+        shown(actions.take_in), [*at.brought, *at.mapping], at.report, api_name="import_history", **UNCHECKED
     )
     sample = at.sample_button.click(shown(actions.take_in_sample), None, at.report, api_name="import_sample")
     imported.success(actions.clear, None, [*at.brought[:2], *previewed], api_visibility="private")

@@ -21,7 +21,7 @@ from app.tasks import TASKS
 from app.ui import strings, views
 from app.ui.going import Going
 from app.ui.notices import answered, shown
-from app.ui.parts import QUIET, drawn
+from app.ui.parts import QUIET, UNCHECKED, drawn
 from app.ui.services import Services
 from personal_store import records
 from personal_store.nouns import RecordQuery
@@ -263,7 +263,7 @@ def lay_out_panels(actions: Comparing) -> Panels:
 
 def wire_panels(at: Panels, actions: Comparing) -> None:
     """Connect the panels with what they do."""
-    asked: dict[str, Any] = {"show_progress": "hidden"}
+    asked: dict[str, Any] = {"show_progress": "hidden", **UNCHECKED}
     given = [at.text, at.task, at.blind, at.look_up]
     gr.on([at.write_button.click, at.text.submit], shown(actions.write), given, at.results, api_name="write", **asked)
     at.again_button.click(shown(actions.again), [*given, at.attempt], at.results, api_name="write_again", **asked)
@@ -274,5 +274,5 @@ def wire_panels(at: Panels, actions: Comparing) -> None:
             shown(vote), [at.comparison_id, at.compared], [at.answers, *at.votes],
             api_name=f"vote_{place}", js="() => [null, null]",
         )  # fmt: skip
-    at.task.input(shown(actions.choose), at.task, [at.text, at.samples], api_name="choose_task", **QUIET)
+    at.task.input(shown(actions.choose), at.task, [at.text, at.samples], api_name="choose_task", **QUIET, **UNCHECKED)
     gr.api(shown(actions.keep), api_name="keep_answer")

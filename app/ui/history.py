@@ -1,7 +1,7 @@
 """The History tab: bring records in, see and search them, change them by hand, make tasks of one's own."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -13,7 +13,7 @@ from app.tasks import TASKS
 from app.ui import bringing, strings, views
 from app.ui.listing import first_of, list_records
 from app.ui.notices import answered, shown
-from app.ui.parts import QUIET, drawn, lead
+from app.ui.parts import QUIET, UNCHECKED, drawn, lead
 from app.ui.services import Services
 from personal_store import changes
 from personal_store.nouns import RecordQuery
@@ -41,16 +41,30 @@ class HistoryTab:
     """Offers the tasks that there are now in `query[1]`."""
 
 
+def _known(what: str, choice: Any, choices: Sequence[str]) -> Any:
+    """The choice, where it is one; raises BadInput."""
+    if choice not in choices:
+        named = ", ".join(name or '""' for name in choices)
+        raise BadInput(f"There is no {what} {choice!r}; choose one of {named}.")
+    return choice
+
+
 class Actions:
     """What a person can do here; each is one call of the pipeline."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
 
+    def _query(self, text: str, task: str, order: Any, only: str, page: int) -> RecordQuery:
+        """What is asked for; raises BadInput."""
+        shared, sensitive = FILTERS[_known("choice of what to show", only or "", list(FILTERS))]
+        order = _known("order", order, [name for _, name in strings.ORDERS])
+        name = tasks.find_task(self._workspace, str(task)).name if task else None
+        return RecordQuery(str(text or ""), name, shared, order, first_of(page), views.PAGE_SIZE, sensitive)
+
     def load(self, text: str, task: str, order: Any, only: str, page: int = 1) -> views.View:
         """One page of the records that match."""
-        shared, sensitive = FILTERS[only or ""]
-        query = RecordQuery(text or "", task or None, shared, order, first_of(page), views.PAGE_SIZE, sensitive)
+        query = self._query(text, task, order, only, page)
         drawn = list_records(self._workspace, query, page, strings.NO_RECORDS)
         with self._workspace.store() as store:
             last = changes.last_change(store)
@@ -70,8 +84,9 @@ class Actions:
     def _forget(self, ids: list[int]) -> dict[str, Any]:
         gone = forgetting.forget_all(self._workspace, ids)
         stale = {adapter for item in gone for adapter in item.adapters}
-        pairs = sum(item.pairs for item in gone)
+        pairs, answers = sum(item.pairs for item in gone), sum(item.answers for item in gone)
         said = f"{len(gone)} records and {pairs} pairs made from them are gone without a trace"
+        said += f", with {answers} answers to their texts" if answers else ""
         said += f"; {len(stale)} adapters that learned from them are marked stale." if stale else "."
         return {"message": said, "train": forgetting.retrain_task(self._workspace)}
 
@@ -187,8 +202,8 @@ def build_history(services: Services) -> HistoryTab:
     listing = drawn("records", server_functions=[answered(actions.change)], elem_id="history-records")
     fields, make, delete = _lay_out_tasks()
     load = shown(actions.load)
-    bringing.wire(upper, services.workspace, query, listing, load)
-    gr.on([part.change for part in query], load, query, listing, api_name="find_records", **QUIET)
+    bringing.wire(upper, services, query, listing, load)
+    gr.on([part.change for part in query], load, query, listing, api_name="find_records", **QUIET, **UNCHECKED)
     listing.select(shown(actions.turn), query, listing, api_visibility="private", **QUIET)
     make.click(shown(actions.make_task), fields, query[1], api_name="make_task")
     delete.click(shown(actions.delete_task), fields[0], query[1], api_name="delete_task")

@@ -13,7 +13,7 @@ from app.pipeline.models import ModelRow
 from app.ui import strings, views
 from app.ui.downloads import Download
 from app.ui.notices import answered, shown
-from app.ui.parts import drawn
+from app.ui.parts import UNCHECKED, drawn
 from app.ui.services import Services
 
 
@@ -114,6 +114,6 @@ def build_models(services: Services) -> ModelsPart:
     gr.Markdown(strings.MODELS_TITLE)
     chosen = gr.Dropdown([], label=strings.DEVICE_MODEL)
     listing = drawn("models", server_functions=[answered(actions.pull_model)], elem_id="models")
-    chosen.input(shown(actions.use_model), chosen, None, api_name="use_model")
+    chosen.input(shown(actions.use_model), chosen, None, api_name="use_model", **UNCHECKED)
     gr.api(shown(actions.fetch), api_name="pull_model")
     return ModelsPart(listing, actions.poll, [chosen, listing], actions.load)

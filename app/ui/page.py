@@ -20,6 +20,7 @@ from app.ui.services import Services
 from app.ui.settings import SettingsTab, build_settings
 from app.ui.share import ShareTab, build_share
 from app.ui.theme import make_theme, page_head
+from app.ui.uploads import session_of
 from app.ui.write import WriteTab, build_write
 
 EVERY = 1.0
@@ -96,6 +97,10 @@ def build_ui(services: Services) -> gr.Blocks:
                 *settings.poll(),
             )
 
+        def leave(request: gr.Request) -> None:
+            """The window is closed: copies of files that were chosen there go."""
+            services.uploads.end(session_of(request))
+
         seen = [header, *share.polled, *personalise.polled, *write.polled, *insights.polled, *settings.polled]
         timer = gr.Timer(EVERY)
         gr.on(
@@ -112,6 +117,7 @@ def build_ui(services: Services) -> gr.Blocks:
         _wire_loading(tabs, history, share, review)
         _name_pages(history, review)
         _wire_states(tabs, personalise, write, insights, settings)
+        page.unload(leave)
     page.queue(default_concurrency_limit=AT_ONCE, api_open=False)
     return page
 

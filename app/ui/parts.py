@@ -10,6 +10,11 @@ from app.ui import strings
 QUIET: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
 """For handlers that answer at once: nothing is dimmed, and of quick changes the last one counts."""
 
+UNCHECKED: dict[str, Any] = {"preprocess": False}
+"""For handlers that take a choice: a window that did not draw the choices anew would be refused by Gradio for what came
+since the start, a task of the person's own for example. What is chosen goes to the pipeline as it came, and that says
+in a sentence what it does not know."""
+
 
 def lead(text: str) -> gr.Markdown:
     """The heading and the sentence that open a tab."""

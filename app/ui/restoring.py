@@ -4,21 +4,28 @@ import gradio as gr
 
 from app.errors import BadInput
 from app.pipeline import archive
-from app.pipeline.workspace import Workspace
 from app.ui import strings, views
 from app.ui.notices import shown
 from app.ui.parts import drawn
-from app.ui.uploads import gone_after
+from app.ui.services import Services
+from app.ui.uploads import session_of
+
+PART = "archive"
+"""Under which this part of a window holds the copy of what was chosen here."""
 
 
-def build_restoring(workspace: Workspace) -> None:
+def build_restoring(services: Services) -> None:
     """Lay out and wire it; must stand inside a gr.Tab."""
 
-    def restore(path: str | None) -> tuple[None, views.View]:
+    def hold(request: gr.Request, path: str | None) -> None:
+        services.uploads.hold(session_of(request), PART, [path] if path else [])
+
+    def restore(request: gr.Request, path: str | None) -> tuple[None, views.View]:
+        hold(request, path)
         if not path:
             raise BadInput(f"There is no archive to bring back; choose the ZIP file that {strings.EXPORT!r} wrote.")
-        with gone_after([path]):
-            done = archive.import_archive(workspace, path)
+        done = archive.import_archive(services.workspace, path)
+        hold(request, None)
         text = strings.RESTORED_TEXT.format(records=done.rows.get("records", 0), files=done.files)
         return None, views.notice(strings.RESTORED, text, "good")
 
@@ -26,4 +33,5 @@ def build_restoring(workspace: Workspace) -> None:
         file = gr.File(label=strings.RESTORE_LABEL, file_types=[".zip"], type="filepath", height=124)
         button = gr.Button(strings.RESTORE)
         said = drawn("notice", elem_id="restore-said")
+    file.change(hold, file, None, show_progress="hidden", api_visibility="private")
     button.click(shown(restore), file, [file, said], api_name="restore")

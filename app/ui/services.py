@@ -6,6 +6,7 @@ from app.pipeline.generation import Writer
 from app.pipeline.local_service import CloudAddress
 from app.pipeline.workspace import Workspace
 from app.ui.downloads import Downloads
+from app.ui.uploads import Uploads
 
 
 @dataclasses.dataclass
@@ -19,6 +20,7 @@ class Services:
     own_cloud: CloudAddress | None = None
     """The service that the app started itself; None when it was given an address."""
     downloads: Downloads = dataclasses.field(init=False)
+    uploads: Uploads = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:  # noqa: D105
-        self.downloads = Downloads()
+        self.downloads, self.uploads = Downloads(), Uploads()

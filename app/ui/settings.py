@@ -158,7 +158,7 @@ def _lay_out(services: Services) -> _Layout:
             prices = _lay_out_prices()
             build_doctor(services)
             build_belongings(services.workspace)
-            build_restoring(services.workspace)
+            build_restoring(services)
         with gr.Column(min_width=320):
             models, bases = build_models(services), build_bases(services)
     gr.Markdown(strings.WAYS_TITLE)

@@ -2,19 +2,19 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
 
 from app.device.catalogue import EMBEDDED, find_entry
-from app.errors import NeedsConsent
+from app.errors import BadInput, NeedsConsent
 from app.pipeline import estimating, jobs, models, network, payload, sharing
 from app.ui import state, strings, views
 from app.ui.bringing import task_choices
 from app.ui.listing import first_of, list_records
 from app.ui.notices import answered, shown
-from app.ui.parts import QUIET, drawn, lead, stop_and_resume
+from app.ui.parts import QUIET, UNCHECKED, drawn, lead, stop_and_resume
 from app.ui.services import Services
 from personal_store.nouns import RecordQuery
 
@@ -84,6 +84,21 @@ class _Layout:
     """Progress, Stop, Resume."""
 
 
+def _consent(word: Any) -> Any:
+    """What the person said to what was found; None: nothing."""
+    return str(word) if word else None
+
+
+def _shown(things: Sequence[Sequence[Any]]) -> list[sharing.Found]:
+    """What the person was shown: of each thing the record's id, its kind and its text; raises BadInput."""
+    try:
+        return [sharing.Found(int(record_id), ((str(kind), str(text)),)) for record_id, kind, text in things]
+    except (TypeError, ValueError):
+        raise BadInput(
+            "What was found is a list of lists of a record's id, a kind and a text; give what found_in_records answers."
+        ) from None
+
+
 class Actions:
     """What a person can do here; each is one call of the pipeline."""
 
@@ -117,19 +132,31 @@ class Actions:
         sharing.share_none(self._workspace)
         return self.rows(text)
 
-    def share_records(self, ids: list[int], shared: bool) -> dict[str, Any]:
-        """Tick or untick records by id."""
-        now = sharing.share_ids(self._workspace, ids, shared)
+    def found_in_records(self, ids: list[int]) -> list[list[Any]]:
+        """What looks personal in records: of each thing the record's id, its kind and the text itself."""
+        found = sharing.found_in(self._workspace, ids)
+        return [[item.record_id, *thing] for item in found for thing in item.things]
+
+    def share_records(
+        self, ids: list[int], shared: bool, consent: str = "", found: list[list[Any]] | None = None
+    ) -> dict[str, Any]:
+        """Tick or untick records by id.
+
+        One that looks personal is shared with a consent alone: "redacted" for placeholders, or "confirmed" for all as
+        it is, which names in `found` what `found_in_records` answered.
+        """
+        now = sharing.share_ids(self._workspace, ids, shared, _consent(consent), _shown(found or []))
         return {"shared": list(now.shared), "total": now.total}
 
     def set_shared(self, arguments: Any) -> dict[str, Any]:
-        """The same for one box of the list: its id, the wish, and what the person said to what was found in it.
+        """The same for one box of the list: its id, the wish, what the person said to what was found, and that.
 
         Without their word on findings the box stays as it is and the answer asks for it.
         """
-        record_id, wish, consent = int(arguments[0]), bool(arguments[1]), arguments[2] or None
+        record_id, wish, consent = int(arguments[0]), bool(arguments[1]), _consent(arguments[2])
+        shown = _shown([[record_id, *thing] for thing in arguments[3]])
         try:
-            now = sharing.share_ids(self._workspace, [record_id], wish, consent)
+            now = sharing.share_ids(self._workspace, [record_id], wish, consent, shown)
         except NeedsConsent:
             now = sharing.shared_now(self._workspace)
             (found,) = sharing.found_in(self._workspace, [record_id])
@@ -231,13 +258,14 @@ def _wire_choice(at: _Layout, actions: Actions) -> None:
     at.propose_button.click(shown(actions.propose), [*at.proposal, at.search], at.listing, api_name="propose")
     at.none_button.click(shown(actions.share_none), at.search, at.listing, api_name="share_none")
     gr.api(shown(actions.share_records), api_name="share_records")
+    gr.api(shown(actions.found_in_records), api_name="found_in_records")
 
 
 def _wire_sending(at: _Layout, actions: Actions) -> None:
     approved = [at.previewed[1], *at.request]
     results = [*at.previewed, *at.polled]
-    at.preview_button.click(shown(actions.preview), at.request, at.previewed, api_name="preview_payload")
-    at.previewed[2].click(shown(actions.approve), approved, results, api_name="approve")
+    at.preview_button.click(shown(actions.preview), at.request, at.previewed, api_name="preview_payload", **UNCHECKED)
+    at.previewed[2].click(shown(actions.approve), approved, results, api_name="approve", **UNCHECKED)
     at.polled[1].click(shown(actions.stop), None, at.polled, api_name="stop_augmenting")
     at.polled[2].click(shown(actions.resume), None, at.polled, api_name="resume_augmenting")
 

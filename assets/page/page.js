@@ -338,10 +338,12 @@ window.cdcda = (() => {
       while (wanted.has(id)) {
         const wish = wanted.get(id);
         wanted.delete(id);
-        let answer = await ask(server.set_shared(id, wish, ""));
-        if (answer.ask) {
+        let answer = await ask(server.set_shared(id, wish, "", []));
+        while (answer.ask) {
           const word = await consent(id, answer.ask);
-          if (word) answer = await ask(server.set_shared(id, true, word));
+          if (!word) break;
+          // What was shown goes along: a record that changed meanwhile is asked about again.
+          answer = await ask(server.set_shared(id, true, word, answer.ask));
         }
         if (!wanted.has(id)) box.checked = answer.error ? !wish : answer.now;
         counts(answer);

@@ -3,13 +3,15 @@ from pathlib import Path
 
 import pytest
 
+from personal_store.changes import delete_records, edit_records
 from personal_store.decisions import decide, decisions
 from personal_store.errors import NotFound
-from personal_store.forgetting import forget_record
+from personal_store.forgetting import forget_changes, forget_record
+from personal_store.generations import add_comparison, add_generation
 from personal_store.jobs import create_job
 from personal_store.ledger import append_upload, broken_line, uploads
 from personal_store.migrations import backup_path
-from personal_store.nouns import NewPair, NewRecord, Record, RecordQuery, Scores
+from personal_store.nouns import NewGeneration, NewPair, NewRecord, Record, RecordQuery, Scores
 from personal_store.pairs import add_pair, find_pairs, finish_record, finished_records
 from personal_store.records import add_records, find_records, get_records, update_record
 from personal_store.store import Store, open_store
@@ -45,6 +47,42 @@ def test_nothing_of_a_forgotten_record_is_left_in_any_file(store: Store, path: P
     assert forgotten.erased
     assert [word for word in words if word[2:].encode() in raw(path)] == []
     assert find_records(store, RecordQuery(text="plain")).total == 200
+
+
+ASKED = "The qzferryxj left the pier before the tide."
+
+
+def answer(store: Store, prompt: str, text: str) -> int:
+    return add_generation(store, NewGeneration("chat", prompt, None, {}, 0, text, 3, 0.1)).id
+
+
+def test_answers_that_were_asked_for_with_its_text_or_hold_it_go_without_a_trace(store: Store, path: Path) -> None:
+    old, title = "The wvbargeqz came first, they say.", "Gulls over the kjquayzx at noon"
+    (id,) = add_records(store, [NewRecord("chat", old, title, None, "f")]).added
+    edit_records(store, [id], input=ASKED)
+    (other,) = add_records(store, [NewRecord("chat", "short", "no", None, "f")]).added
+    kept = answer(store, "Something else", "no idea")
+    asked = [answer(store, ASKED, "One"), answer(store, f"{ASKED} Two?", "Two"), answer(store, old, "Three")]
+    said = [answer(store, "Say it", f"It was: {title}"), answer(store, "Again", ASKED)]
+    add_comparison(store, asked[0], asked[1])
+    compared = add_comparison(store, kept, kept)
+    assert forget_record(store, id).answers == len(asked + said)
+    assert store.column("SELECT id FROM generations") == [kept]
+    assert store.column("SELECT id FROM comparisons") == [compared.id]
+    left = raw(path)
+    assert [word for word in (b"qzferryxj", b"wvbargeqz", b"kjquayzx") if word[2:] in left] == []
+    assert forget_record(store, other).answers == 0
+
+
+def test_what_was_deleted_or_changed_takes_its_answers_along_when_that_is_made_final(store: Store, path: Path) -> None:
+    ids = add_records(store, [NewRecord("chat", f"{ASKED} {n}", f"title {n}", None, "f") for n in range(3)]).added
+    answers = [answer(store, f"{ASKED} {n}", "An answer") for n in range(3)]
+    delete_records(store, ids[:1])
+    edit_records(store, ids[1:2], input="A text that is another one")
+    edit_records(store, ids[2:], output="another title")
+    assert forget_changes(store)
+    assert store.column("SELECT id FROM generations") == answers[2:]
+    assert f"{ASKED} 0".lower().encode() not in raw(path)
 
 
 def test_a_reader_delays_the_erasure_until_the_last_store_is_closed(

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from personal_store.ledger import START, append_upload, broken_line, uploads
+from personal_store import preferences
+from personal_store.ledger import END, START, append_upload, broken_line, uploads
 from personal_store.store import Store
 
 
@@ -57,12 +58,35 @@ def test_the_database_refuses_a_change(store: Store, sql: str) -> None:
         ("UPDATE uploads SET sent_at = '2020' WHERE id = 1", 1),
         ("DELETE FROM uploads WHERE id = 3", 3),
         ("DELETE FROM uploads WHERE id = 1", 1),
+        ("DELETE FROM uploads WHERE id = 4", 4),
+        ("DELETE FROM uploads WHERE id > 2", 3),
+        ("DELETE FROM uploads", 1),
     ],
 )
 def test_a_change_behind_its_back_shows(store: Store, path: Path, sql: str, line: int) -> None:
     fill(store)
     behind_its_back(path, sql)
     assert broken_line(store) == line
+
+
+def test_a_line_that_was_put_in_or_made_anew_at_the_end_shows(store: Store, path: Path) -> None:
+    fill(store)
+    behind_its_back(path, "DELETE FROM uploads WHERE id = 4")
+    end = preferences.get(store, END, None)
+    append_upload(store, "elsewhere", [1], 1, "ab", "sent")
+    preferences.put(store, END, end)
+    assert broken_line(store) == 4
+    append_upload(store, "elsewhere", [1], 1, "ab", "sent")
+    preferences.put(store, END, [4, uploads(store)[3].line_hash])
+    assert broken_line(store) == 5
+
+
+def test_a_ledger_from_before_its_end_was_kept_is_whole(store: Store) -> None:
+    fill(store)
+    store.run("DELETE FROM preferences WHERE name = ?", [END])
+    assert broken_line(store) is None
+    fill(store)
+    assert broken_line(store) is None
 
 
 def test_every_field_counts(store: Store, path: Path) -> None:

@@ -29,7 +29,7 @@ SMALL = (
 )
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "latin-1"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252", "latin-1"])
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 def test_the_same_text_comes_in_from_every_encoding(tmp_path: Path, encoding: str, line_end: str) -> None:
     found = preview(tmp_path, "a.csv", SMALL.replace("\n", line_end).encode(encoding))

@@ -12,7 +12,7 @@ from app.errors import BadInput, NeedsConsent
 from app.pipeline.editing import edit
 from app.pipeline.payload import build_payload
 from app.pipeline.sensitivity import findings, redact, restore
-from app.pipeline.sharing import STRATEGIES, Strategy, propose, share_ids, share_none, share_ratio, shared_now
+from app.pipeline.sharing import STRATEGIES, Strategy, found_in, propose, share_ids, share_none, share_ratio, shared_now
 from app.pipeline.workspace import open_workspace
 from personal_store import records
 from personal_store.errors import NotFound
@@ -98,6 +98,24 @@ def test_what_looks_personal_is_shared_only_with_consent(tmp_path: Path) -> None
     assert "Write to [e-mail address 1] about it." in body
     share_ids(workspace, [first], consent="confirmed")
     assert "jo@example.org" in build_payload(workspace).body.decode()
+
+
+def test_a_confirmation_of_something_else_than_is_found_shares_nothing(tmp_path: Path) -> None:
+    workspace, (first, _) = workspace_with(tmp_path, 2)
+    edit(workspace, first, input="Write to jo@example.org about it.")
+    shown = found_in(workspace, [first])
+    edit(workspace, first, output="or call +49 170 1234567")
+    with pytest.raises(NeedsConsent, match=r"phone number '\+49 170 1234567'"):
+        share_ids(workspace, [first], consent="confirmed", shown=shown)
+    assert shared_now(workspace).shared == ()
+    share_ids(workspace, [first], consent="confirmed", shown=found_in(workspace, [first]))
+    assert shared_now(workspace).shared == (first,)
+
+
+def test_a_consent_that_is_none_is_refused(tmp_path: Path) -> None:
+    workspace, ids = workspace_with(tmp_path, 1)
+    with pytest.raises(BadInput, match="Consent is one of confirmed, redacted, got 'yes'"):
+        share_ids(workspace, ids, consent="yes")  # type: ignore[arg-type]
 
 
 def test_an_edit_that_brings_something_personal_in_stops_the_sharing(tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 import json
 import os
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gradio_client import handle_file
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
 
 from app.cli import main
 from app.pipeline.workspace import open_workspace
@@ -88,11 +91,105 @@ def test_a_history_comes_in_the_same_from_the_page_and_the_command_line(
     assert contents(page.workspace.data_dir) == contents(tmp_path / "typed")
 
 
-def test_the_copy_that_the_browser_sent_goes_once_it_is_imported(page: Page, tmp_path: Path) -> None:
-    given = handle_file(str(reviews(tmp_path / "reviews.csv")))
-    columns = ("rating", "review", "score", "published")
-    page.client.predict([given], "", "", *columns, api_name="/preview_task")
+COLUMNS = ("rating", "review", "score", "published")
+SENTENCE = "The lamps were the best actors."
+PATIENCE = 20.0
+"""Seconds after which a closed window must have been noticed."""
+
+
+def copies() -> list[Path]:
+    """Files of the temporary folder in which that sentence of the reviews stands."""
     uploads = Path(os.environ["GRADIO_TEMP_DIR"])
-    assert [path for path in uploads.rglob("reviews.csv") if path.stat().st_size]
-    page.client.predict([given], "", "", *columns, api_name="/import_history")
-    assert not list(uploads.rglob("reviews.csv"))
+    return [path for path in uploads.rglob("*") if path.is_file() and SENTENCE.encode() in path.read_bytes()]
+
+
+def look_at(client: Client, *files: Path) -> Any:
+    """What is chosen in a window instead of what was chosen there before."""
+    return client.predict([handle_file(str(file)) for file in files] or None, "", "", api_name="/preview_history")
+
+
+def imports(client: Client, file: Path) -> None:
+    client.predict([handle_file(str(file))], "", "", *COLUMNS, api_name="/import_history")
+
+
+def takes_it_out(client: Client, file: Path) -> None:
+    look_at(client)
+
+
+def chooses_another(client: Client, file: Path) -> None:
+    look_at(client, write_messy_history(file.with_name("other.csv")))
+
+
+def chooses_none_that_can_be_read(client: Client, file: Path) -> None:
+    file.with_name("other.csv").write_bytes(b"\x89PNG\x00\x00")
+    with pytest.raises(AppError, match="not a text file"):
+        look_at(client, file.with_name("other.csv"))
+
+
+def closes_the_window(client: Client, file: Path) -> None:
+    client.close()
+    until = time.monotonic() + PATIENCE
+    while copies():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def window(page: Page, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    """Another window of the page; that it is closed is noticed soon."""
+    monkeypatch.setenv("GRADIO_HEARTBEAT_INTERVAL", "0.2")
+    client = Client(page.client.src, verbose=False)
+    yield client
+    client.close()
+
+
+@pytest.mark.parametrize("does", [imports, takes_it_out, chooses_another, closes_the_window])
+def test_the_copy_of_what_was_only_looked_at_goes_when_a_person(
+    window: Client, tmp_path: Path, does: Callable[[Client, Path], None]
+) -> None:
+    file = reviews(tmp_path / "reviews.csv")
+    look_at(window, file)
+    assert copies()
+    does(window, file)
+    assert not copies()
+    assert file.exists()
+
+
+def test_a_copy_that_another_window_looks_at_stays(window: Client, page: Page, tmp_path: Path) -> None:
+    file = reviews(tmp_path / "reviews.csv")
+    look_at(window, file)
+    look_at(page.client, file)
+    look_at(window)
+    assert copies()
+    look_at(page.client)
+    assert not copies()
+
+
+def test_a_copy_that_could_not_be_imported_stays_until_something_else_is_chosen(window: Client, tmp_path: Path) -> None:
+    file = reviews(tmp_path / "reviews.csv")
+    look_at(window, file)
+    with pytest.raises(AppError, match="no column 'stars'"):
+        window.predict(
+            [handle_file(str(file))], "", "", "rating", "review", "stars", "published", api_name="/import_history"
+        )
+    assert copies()
+    chooses_none_that_can_be_read(window, file)
+    assert not copies()
+
+
+def test_pasted_text_is_never_written_to_a_file(page: Page) -> None:
+    pasted = f"Lamps\n{SENTENCE}\n\n\nTrams\nThe tram was late and full."
+    shown = page.client.predict(None, pasted, "", api_name="/preview_pasted")
+    assert "2 usable records" in shown[0]["summary"]
+    chosen = [part["value"] for part in shown[1:5]]
+    assert page.client.predict(None, pasted, "", *chosen, api_name="/import_history")["headline"] == "2 imported."
+    assert not copies()
+
+
+def test_an_archive_that_was_not_brought_back_goes_with_its_window(window: Client, tmp_path: Path) -> None:
+    archive = tmp_path / "history.zip"
+    archive.write_text(SENTENCE)
+    with pytest.raises(AppError, match="cannot be read"):
+        window.predict(handle_file(str(archive)), api_name="/restore")
+    assert copies()
+    closes_the_window(window, archive)

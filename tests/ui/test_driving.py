@@ -145,9 +145,11 @@ PRIVATE = {
     # Opening a tab draws what its own named actions answer too.
     ("load", "select"): ("state", "find_records", "find_to_share", "list_pairs", "insights", "choose_task"),
     ("all_choices", "select"): (),
+    # Another archive is chosen: the copy of the one before goes.
+    ("hold", "change"): ("restore",),
 }
 """Handlers of a person's doing that have no name of their own: by which names the same is done."""
-NOT_A_PERSON = {"load", "tick", "success"}
+NOT_A_PERSON = {"load", "unload", "tick", "success"}
 """Events that come by themselves."""
 OF_LISTS = {
     "change": "change_records",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gradio_client import Client
+from gradio_client import Client, handle_file
 
 from tests.tiny import tiny_gguf
 
@@ -41,6 +41,43 @@ def app(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
         yield process
         if process.poll() is None:
             process.kill()
+
+
+SENTENCE = "The lamps were the best actors."
+
+
+def look_at_a_file(address: str, file: Path) -> Client:
+    """Choose a file in a window of the page, and import nothing."""
+    file.write_text(f"review,score\n{SENTENCE},4\n")
+    client = Client(address, verbose=False)
+    client.predict([handle_file(str(file))], "", "", api_name="/preview_history")
+    return client
+
+
+def copies(folder: Path) -> list[Path]:
+    """Files below the folder in which that sentence stands."""
+    return [path for path in folder.rglob("*") if path.is_file() and SENTENCE.encode() in path.read_bytes()]
+
+
+# Gradio leaves event loops and their sockets to the collector.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_was_only_looked_at_goes_with_the_app_and_after_a_kill_with_the_next_start(tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environment = os.environ | {"TMPDIR": str(temporary)}
+    for kind in (signal.SIGKILL, signal.SIGTERM):
+        with subprocess.Popen(
+            command(tmp_path / "data"), env=environment, stdout=subprocess.PIPE, text=True
+        ) as process:
+            address = wait_until_ready(process)
+            assert not copies(temporary)
+            client = look_at_a_file(address, tmp_path / "reviews.csv")
+            assert copies(temporary)
+            process.send_signal(kind)
+            process.communicate(timeout=SECONDS)
+            client.close()
+    assert not list(temporary.glob("cdcda-*"))
+    assert not copies(temporary)
 
 
 def group_is_empty(group: int) -> bool:

@@ -9,8 +9,8 @@ import pytest
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 
-from app.pipeline import sharing, tasks
-from app.ui import strings
+from app.pipeline import editing, sharing, tasks
+from app.ui import share, strings
 from app.ui.page import build_ui
 from personal_store import records
 from tests.cloud_stub.fakes import TOKEN
@@ -273,6 +273,37 @@ def test_what_looks_personal_is_marked_found_and_not_shared_in_bulk(page: Page) 
     with pytest.raises(AppError, match=r"jo@example\.org"):
         page.client.predict({"action": "share", "ids": [marked["id"]]}, api_name="/change_records")
     assert sharing.shared_now(page.workspace).shared == ()
+
+
+def test_what_looks_personal_is_shared_by_name_when_the_confirmation_names_it(page: Page) -> None:
+    texts = {"action": "write", "task": "title", "input": "Write to jo@example.org", "output": "The dog"}
+    page.client.predict(texts, api_name="/change_records")
+    (marked,) = page.client.predict("", "", "newest", "sensitive", api_name="/find_records")["rows"]
+    ids = [marked["id"]]
+    found = page.client.predict(ids, api_name="/found_in_records")
+    assert found == [[marked["id"], "e-mail address", "jo@example.org"]]
+    other = [[marked["id"], "e-mail address", "ann@example.org"]]
+    for given in ((), ("", found), ("confirmed",), ("confirmed", other)):
+        with pytest.raises(AppError, match=r"jo@example\.org"):
+            page.client.predict(ids, True, *given, api_name="/share_records")
+    with pytest.raises(AppError, match="list of lists"):
+        page.client.predict(ids, True, "confirmed", [["jo@example.org"]], api_name="/share_records")
+    assert sharing.shared_now(page.workspace).shared == ()
+    page.client.predict(ids, True, "redacted", api_name="/share_records")
+    assert "jo@" not in page.client.predict(1, "", api_name="/preview_payload")[0]["exact"]
+    page.client.predict(ids, True, "confirmed", found, api_name="/share_records")
+    assert "jo@" in page.client.predict(1, "", api_name="/preview_payload")[0]["exact"]
+
+
+def test_a_box_is_ticked_once_what_was_shown_is_what_is_found(page: Page) -> None:
+    record = editing.add(page.workspace, "title", "Write to jo@example.org", "The dog")
+    tick = share.Actions(page.services).set_shared
+    asked = tick([record.id, True, "", []])["ask"]
+    assert asked == [["e-mail address", "jo@example.org"]]
+    editing.edit(page.workspace, record.id, input="Write to ann@example.org")
+    again = tick([record.id, True, "confirmed", asked])
+    assert (again["now"], again["ask"]) == (False, [["e-mail address", "ann@example.org"]])
+    assert tick([record.id, True, "confirmed", again["ask"]])["now"]
 
 
 def test_a_task_of_ones_own_can_be_chosen(page: Page) -> None:
