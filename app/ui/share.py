@@ -93,7 +93,7 @@ class Actions:
     def rows(self, text: str, page: int = 1) -> views.View:
         """One page of the records that match."""
         query = RecordQuery(text or "", offset=first_of(page), limit=views.PAGE_SIZE)
-        return list_records(self._workspace, query, page, strings.NO_SHARE_YET, "history")
+        return list_records(self._workspace, query, page, strings.NO_SHARE_YET, "history", marked=True)
 
     def choices(self) -> list[tuple[str, str]]:
         """The tasks that can be sent, the person's own too."""
@@ -133,7 +133,7 @@ class Actions:
         except NeedsConsent:
             now = sharing.shared_now(self._workspace)
             (found,) = sharing.found_in(self._workspace, [record_id])
-            return {"now": record_id in now.shared, "ask": [list(thing) for thing in found.things]}
+            return {"now": record_id in now.shared, "ask": views.found_things(found)}
         return {"now": record_id in now.shared, "shared": len(now.shared), "total": now.total}
 
     def _build(self, pairs_each: float, task: str) -> payload.Payload:

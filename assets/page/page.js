@@ -81,19 +81,34 @@ window.cdcda = (() => {
     setTimeout(() => node.remove(), offer ? 30000 : 8000);
   }
 
+  const NEAR = 48;
+
+  /** A text in pieces of [text, kind of what was found there]. A kind is heard before what it is of; of a long beginning without
+   *  a find the part that is not near to one can be hidden, so that the find shows in a line or two. */
+  function found(pieces) {
+    const [first, kind] = pieces[0], from = first.lastIndexOf(" ", first.length - NEAR) + 1;
+    const far = !kind && from > NEAR ? first.slice(0, from) : "";
+    return h("span", {}, far ? h("span", { class: "far" }, far) : null, pieces.map(([text, kind], place) =>
+      kind ? h("mark", { class: "found", title: kind }, h("span", { class: "only-heard" }, `${kind}: `), text) : place ? text : text.slice(far.length)));
+  }
+
   /** Show what was found in a record and ask how to share it: "redacted", "confirmed", or "" for not at all. */
-  function consent(id, things) {
+  function consent(id, { things, input, output }) {
     return new Promise((resolve) => {
-      const choice = (text, value, className) => h("button", { class: className, type: "submit", value }, text);
+      const choice = (text, value, className, first = false) => h("button", { class: className, type: "submit", value, autofocus: first }, text);
       const dialog = h("dialog", { class: "consent", "aria-label": `What was found in record ${id}` }, h("form", { method: "dialog" },
         h("p", { class: "headline" }, `Record ${id} holds what looks personal`),
         h("dl", {}, things.flatMap(([kind, text]) => [h("dt", {}, kind), h("dd", { class: "mono" }, text)])),
+        h("div", { class: "found-in", tabindex: "0", role: "region", "aria-label": `Record ${id}, with what was found marked` },
+          [output, input].filter((pieces) => pieces.length).map((pieces) => h("p", {}, found(pieces)))),
         h("p", { class: "muted" }, "With placeholders, these are replaced before the record leaves; what they stand for stays here."),
-        h("div", { class: "form-actions" }, choice("Share with placeholders", "redacted", "small-button"),
+        h("div", { class: "form-actions" }, choice("Share with placeholders", "redacted", "small-button", true),
           choice("Share as it is", "confirmed", "small-button"), choice("Keep at home", "", "quiet-button"))));
       dialog.addEventListener("close", () => { dialog.remove(); resolve(dialog.returnValue); });
       document.body.append(dialog);
       dialog.showModal();
+      const place = dialog.querySelector(".found-in"), first = place.querySelector("mark");
+      if (first) place.scrollTop = first.offsetTop - NEAR;
     });
   }
 
@@ -183,6 +198,7 @@ window.cdcda = (() => {
   function recordRow(item, lead, tail) {
     const body = h("div", { class: "record-body" },
       h("div", { class: "record-output" }), h("div", { class: "record-input" }), h("div", { class: "marks" }));
+    // It lies over the texts and not around them: what stands in a button is not read as text.
     const open = h("button", {
       class: "record-open", type: "button", "aria-expanded": "false", "aria-label": `Show all of record ${item.id}`,
       onclick() {
@@ -190,14 +206,20 @@ window.cdcda = (() => {
         open.setAttribute("aria-expanded", String(now));
         row.classList.toggle("is-open", now);
       },
-    }, body);
-    const row = h("li", { class: "record" }, lead, open, h("div", { class: "record-meta muted" }), tail);
+    });
+    const row = h("li", { class: "record" }, lead, h("div", { class: "record-text" }, open, body), h("div", { class: "record-meta muted" }), tail);
     return row;
   }
 
+  function fillText(node, text, pieces) {
+    if (pieces) return refill(node, pieces, found);
+    node.dataset.shown = "";
+    say(node, text);
+  }
+
   function fillRecord(row, item) {
-    say(row.querySelector(".record-output"), item.output);
-    say(row.querySelector(".record-input"), item.input);
+    fillText(row.querySelector(".record-output"), item.output, item.output_pieces);
+    fillText(row.querySelector(".record-input"), item.input, item.input_pieces);
     say(row.querySelector(".record-meta"), [item.task, item.date, item.sent].filter(Boolean).join(" · "));
     const marks = [...(item.findings || []), ...(item.redacted ? ["shared with placeholders"] : [])];
     keyed(row.querySelector(".marks"), marks, () => h("span", { class: "mark-word" }), say, (word) => word);

@@ -1,0 +1,52 @@
+"""The page's own lists in a browser: what is marked, folded and decided in them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from personal_store import records
+from personal_store.nouns import NewRecord
+from tests.browsing import MARKS, Visit, chromium, new_visit
+from tests.ui.conftest import HOSTILE, Page
+from tests.ui.test_accessibility import violations
+
+pytestmark = MARKS
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def visit(page: Page, browser: Any, tmp_path: Path) -> Iterator[Visit]:
+    visit = new_visit(browser, tmp_path)
+    yield visit
+    assert visit.faults == []
+    visit.page.context.close()
+
+
+def test_what_looks_personal_is_marked_and_named_in_the_share_list_and_in_the_question(
+    page: Page, visit: Visit
+) -> None:
+    text = f"{'It rained. ' * 20}{HOSTILE} Ask jo@example.org about it."
+    with page.workspace.store() as store:
+        records.add_records(store, [NewRecord("title", text, "The dog", "2024-01-01", "test")])
+    visit.goto(page.client.src)
+    visit.open("Share")
+    mark = visit.page.locator("#share-records mark")
+    assert mark.text_content() == "e-mail address: jo@example.org"
+    assert mark.is_visible()
+    assert text == visit.page.locator("#share-records .record-input").text_content().replace("e-mail address: ", "")
+    visit.page.locator("#share-records .record-open").click()
+    visit.page.locator("#share-records .is-open").wait_for()
+    visit.page.locator("#share-records input[type=checkbox]").check(force=True)
+    asked = visit.page.locator("dialog .found-in mark")
+    asked.wait_for()
+    assert asked.text_content() == "e-mail address: jo@example.org"
+    assert visit.page.evaluate("document.activeElement.value") == "redacted"
+    assert violations(visit) == []
+    assert visit.page.title() == "CDCDA"
