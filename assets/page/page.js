@@ -520,7 +520,7 @@ window.cdcda = (() => {
     const count = h("p", { class: "count", "aria-live": "polite" });
     const hint = h("div"), list = h("ul", { class: "cards", "aria-label": "Synthetic pairs" });
     const charts = h("div", { class: "histograms" }), turner = pager(trigger);
-    const keys = h("p", { class: "muted small keys" }, "Keys: ", ...["j next", "k back", "a accept", "r reject", "e edit", "u undo"].flatMap(
+    const keys = h("p", { class: "muted small keys" }, "Keys: ", ...["j next", "k back", "a accept", "r reject", "e edit", "u undo", "b by score"].flatMap(
       (words) => [h("kbd", {}, words[0]), `${words.slice(1)}  `]));
     frame(element, "review-frame", count, charts, hint, keys, list, turner);
 
@@ -529,6 +529,18 @@ window.cdcda = (() => {
       const next = cards[Math.max(0, Math.min(cards.length - 1, at + by))];
       next?.focus();
       next?.scrollIntoView({ block: "nearest" });
+    }
+
+    /** Open the part that decides by a score, and go to its first field. */
+    function byScore() {
+      const part = document.getElementById("by-score");
+      part?.querySelector("button.label-wrap:not(.open)")?.click();
+      // What was folded comes into the page a few frames later.
+      const reach = (frames) => requestAnimationFrame(() => {
+        const field = part?.querySelector("input:checked");
+        if (field?.offsetParent) field.focus(); else if (frames) reach(frames - 1);
+      });
+      reach(30);
     }
 
     /** Letters act on the card that has the focus; where nothing has it, j begins with the first. */
@@ -541,6 +553,7 @@ window.cdcda = (() => {
         a: () => card?.querySelector('[data-kind="accepted"]')?.click(),
         r: () => card?.querySelector('[data-kind="rejected"]')?.click(),
         e: () => card?.querySelector('[data-kind="edited"]')?.click(),
+        b: byScore,
       }[event.key];
       if (!act) return;
       event.preventDefault();
@@ -556,6 +569,7 @@ window.cdcda = (() => {
       // What had the focus has been made anew: the next key is for this card still.
       if (focused) node.focus();
       if (answer.counts) say(count, answer.counts);
+      if (answer.card) trigger("input");
     }
 
     function editor(node, card) {
@@ -995,6 +1009,13 @@ window.cdcda = (() => {
         onclick: () => saveText("ledger.jsonl", value.lines, "application/jsonl") }, "Download the ledger") : null)));
   }
 
+  /** A few words of the page's own that may change; a screen reader says them then. */
+  function words(element, props, server, watch) {
+    const place = h("p", { class: "count", "aria-live": "polite" });
+    frame(element, "words-frame", place);
+    bind(props, watch, (value) => say(place, value.text || ""));
+  }
+
   /** A sentence or two of the page's own, in a panel, or nothing. */
   function notice(element, props, server, watch) {
     const place = frame(element, "notice-frame");
@@ -1006,6 +1027,6 @@ window.cdcda = (() => {
 
   return {
     header, records, shareList, preview, report, payload, augmenting, review, training, adapters, answers, samples, chat, models, bases,
-    findings, notice, waysOut, ledger, plot, working, votes, brought,
+    findings, notice, words, waysOut, ledger, plot, working, votes, brought,
   };
 })();

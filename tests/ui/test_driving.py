@@ -139,7 +139,7 @@ PRIVATE = {
     # The buttons below a list: the page's number comes with the event.
     ("turn", "select"): ("page_of_records", "page_of_pairs"),
     # Two buttons of one action, each with its word filled in.
-    ("call", "click"): ("decide_shown",),
+    ("call", "click"): ("decide_shown", "decide_by_score"),
     # Opening a folded part draws it.
     ("choices", "expand"): ("show_adapter",),
     # Opening a tab draws what its own named actions answer too.

@@ -9,8 +9,9 @@ import pytest
 from personal_store import records
 from personal_store.nouns import NewRecord
 from tests.browsing import MARKS, Visit, chromium, new_visit
+from tests.ui import stages
 from tests.ui.conftest import HOSTILE, Page
-from tests.ui.test_accessibility import violations
+from tests.ui.test_accessibility import tab_to, violations
 
 pytestmark = MARKS
 
@@ -50,3 +51,30 @@ def test_what_looks_personal_is_marked_and_named_in_the_share_list_and_in_the_qu
     assert visit.page.evaluate("document.activeElement.value") == "redacted"
     assert violations(visit) == []
     assert visit.page.title() == "CDCDA"
+
+
+def test_pairs_are_decided_by_a_score_with_the_keyboard_alone(page: Page, visit: Visit) -> None:
+    stages.with_records(page.workspace)
+    stages.with_pairs(page.workspace)
+    visit.goto(page.client.src)
+    visit.open("Review")
+    visit.page.locator("#review-cards .card").first.wait_for()
+    visit.page.evaluate("document.activeElement.blur()")
+    visit.page.keyboard.press("b")
+    visit.see("24 of the 60 pairs shown")
+    bound = visit.page.locator("#by-score input[type=number]")
+    while not bound.evaluate("node => node === document.activeElement"):
+        visit.page.keyboard.press("Tab")
+    visit.page.keyboard.press("Control+a")
+    visit.page.keyboard.type("0.95")
+    visit.page.keyboard.press("Enter")
+    visit.see("12 of the 60 pairs shown")
+    assert violations(visit) == []
+    tab_to(visit, "Accept 12")
+    visit.page.keyboard.press("Enter")
+    visit.see("Decided by you: 14")
+    visit.see("Accept 0")
+    visit.page.locator("#review-cards .card").first.focus()
+    visit.page.keyboard.press("u")
+    visit.see("Decided by you: 2")
+    visit.see("Accept 12")
