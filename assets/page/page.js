@@ -683,6 +683,31 @@ window.cdcda = (() => {
     });
   }
 
+  /** A record or a pair as a line: its number, its text, or that it is gone. */
+  function source(name, item) {
+    return [h("span", { class: "source-name muted numbers" }, name), item.forgotten
+      ? h("em", { class: "muted" }, item.forgotten)
+      : h("div", {}, h("p", { class: "record-output" }, item.output), h("p", { class: "record-input" }, item.input))];
+  }
+
+  /** What an adapter learned from, fetched when it is unfolded and a page at a time. */
+  function learnedFrom(id, name, server) {
+    const said = h("p", { class: "muted", "aria-live": "polite" }), list = h("ul", { class: "plain sources", tabindex: "0", "aria-label": `What ${name} learned from` });
+    const turner = pager((_, { page }) => fetch(page));
+    async function fetch(page) {
+      const answer = await ask(server.sources(id, page));
+      if (!answer.rows) return;
+      say(said, answer.summary);
+      turner.draw(answer);
+      turner.hidden = !(answer.pages > 1);
+      keyed(list, answer.rows, () => h("li"), (node, row) => refill(node, row, () => h("div", {}, h("div", { class: "source" }, source(`record ${row.id}`, row)),
+        row.pairs.map((pair) => h("div", { class: "source from-record" }, source(`pair ${pair.id}`, pair))))));
+    }
+    const folded = h("details", { class: "learned-from", ontoggle: () => { if (folded.open) fetch(Number(turner.dataset.page) || 1); } },
+      h("summary", { "aria-label": `What ${name} learned from` }, "What it learned from"), said, list, turner);
+    return folded;
+  }
+
   function adapters(element, props, server, watch) {
     const hint = h("div"), list = h("ul", { class: "adapters", "aria-label": "Adapters" });
     frame(element, "adapters-frame", hint, list);
@@ -692,18 +717,56 @@ window.cdcda = (() => {
     }
     function draw(value) {
       refill(hint, value.empty, empty);
-      keyed(list, value.rows || [], () => h("li", { class: "adapter" }, h("div"),
-        h("button", { class: "small-button", type: "button" })), (node, row) => {
+      keyed(list, value.rows || [], (row) => h("li", { class: "adapter" }, h("div"),
+        h("button", { class: "small-button", type: "button" }), learnedFrom(row.id, row.name, server)), (node, row) => {
         node.dataset.on = row.on;
         refill(node.firstElementChild, row, () => h("div", {}, h("strong", {}, row.name), row.stale ? h("span", { class: "tag" }, "stale") : null,
           h("p", { class: "muted" }, row.detail)));
-        const button = node.lastElementChild;
+        const button = node.querySelector(":scope > button");
         say(button, row.on ? "Off" : "Use");
         button.setAttribute("aria-label", `${row.on ? "Switch off" : "Use"} ${row.name}`);
         button.onclick = () => use(row.on ? null : row.id);
       });
     }
     bind(props, watch, draw);
+  }
+
+  /** The losses of two trainings in one picture; the held-out ones as dots. */
+  function twoCurves(value, wide) {
+    const scaled = scale(value.runs.flatMap((run) => [...run.losses, ...run.held_out]), value.steps, wide);
+    const heights = [0, 0.5, 1].map((share) => scaled.bottom + (scaled.top - scaled.bottom) * share);
+    return h("figure", { class: "curve" },
+      h("svg", { width: wide, height: HIGH, role: "img", "aria-label": value.description },
+        heights.map((loss) => h("g", {},
+          h("line", { x1: LEFT, x2: wide - 8, y1: scaled.down(loss), y2: scaled.down(loss), class: "grid" }),
+          h("text", { x: LEFT - 8, y: scaled.down(loss) + 4, "text-anchor": "end" }, loss.toFixed(2)))),
+        h("text", { x: LEFT, y: HIGH - 4 }, "0"),
+        h("text", { x: wide - 8, y: HIGH - 4, "text-anchor": "end" }, `step ${value.steps}`),
+        value.runs.map((run, place) => h("g", { class: `run-${place}` }, line(run.losses, scaled, "run-loss"),
+          run.held_out.length > 1 ? line(run.held_out, scaled, "run-held-out") : null,
+          run.held_out.map(([step, loss]) => h("circle", { cx: scaled.across(step), cy: scaled.down(loss), r: 3.5 }))))),
+      h("figcaption", { class: "muted" }, value.runs.map((run, place) => h("span", { class: `key run-${place}-key` },
+        run.losses.length ? run.name : `${run.name}, not kept`)), h("span", {}, "dots: on held-out records")));
+  }
+
+  /** Two adapters side by side: a table, both curves, and what one learned from alone. */
+  function twoRuns(element, props, server, watch) {
+    const hint = h("div"), facts = h("div"), plot = h("div"), words = h("div");
+    frame(element, "job-frame", hint, facts, plot, words);
+    let value = {};
+    const wide = fitted(plot, () => drawCurves());
+    const drawCurves = () => refill(plot, value.curves && [value.curves, wide()], () => twoCurves(value.curves, wide()));
+    bind(props, watch, (now) => {
+      value = now;
+      refill(hint, value.empty, empty);
+      refill(facts, value.rows && [value.columns, value.rows, value.same], () => h("div", {}, table("Two adapters side by side", value.columns, value.rows),
+        value.same ? h("p", { class: "muted" }, value.same) : null));
+      drawCurves();
+      refill(words, value.alone && [value.both, value.alone], () => h("div", { class: "panel" }, h("p", { class: "muted" }, value.both),
+        value.alone.map((alone) => alone.rows.length ? h("details", {}, h("summary", {}, alone.title),
+          h("ul", { class: "plain sources", tabindex: "0", "aria-label": alone.title }, alone.rows.map((row) => h("li", {}, h("div", { class: "source" }, source(`record ${row.id}`, row))))),
+          alone.more ? h("p", { class: "muted" }, alone.more) : null) : h("p", { class: "muted" }, alone.title))));
+    });
   }
 
   // ---- Writing ---------------------------------------------------------------------------------------------------
@@ -1026,7 +1089,7 @@ window.cdcda = (() => {
   }
 
   return {
-    header, records, shareList, preview, report, payload, augmenting, review, training, adapters, answers, samples, chat, models, bases,
+    header, records, shareList, preview, report, payload, augmenting, review, training, adapters, twoRuns, answers, samples, chat, models, bases,
     findings, notice, words, waysOut, ledger, plot, working, votes, brought,
   };
 })();

@@ -78,3 +78,17 @@ def test_pairs_are_decided_by_a_score_with_the_keyboard_alone(page: Page, visit:
     visit.page.keyboard.press("u")
     visit.see("Decided by you: 2")
     visit.see("Accept 12")
+
+
+def test_an_adapter_unfolds_to_its_records_and_two_are_compared(page: Page, visit: Visit) -> None:
+    stages.lived_in(page.workspace)
+    visit.goto(page.client.src)
+    visit.open("Personalise")
+    visit.page.locator(".learned-from summary").first.focus()
+    visit.page.keyboard.press("Enter")
+    visit.see("12 of your records and 0 pairs")
+    assert visit.page.locator(".sources .source").count() == 12
+    visit.page.locator("button.label-wrap", has_text="Compare two of them").click()
+    visit.see("Both learned from 12 records")
+    assert visit.page.locator("#two-runs .run-loss").count() == 2
+    assert violations(visit) == []
