@@ -78,7 +78,7 @@ def lay_out_by_score() -> ByScore:
     """The part, folded."""
     scores = [(title, name) for name, title in strings.SCORE_CHOICES.items()]
     directions = [(each.capitalize(), each) for each in review.DIRECTIONS]
-    with gr.Accordion(strings.BY_SCORE, open=False, elem_id="by-score") as part, gr.Row():
+    with gr.Accordion(strings.BY_SCORE, open=False, elem_id="by-score", elem_classes="for-pairs") as part, gr.Row():
         fields: list[gr.components.Component] = [
             gr.Radio(scores, value="entailment", label=strings.SCORE, min_width=360, scale=4),
             gr.Radio(directions, value="at least", label=strings.DIRECTION, min_width=190, scale=2),

@@ -207,7 +207,7 @@ class Actions:
 
 
 def _lay_out_thresholds() -> list[gr.components.Component]:
-    with gr.Accordion(strings.THRESHOLDS, open=False), gr.Row():
+    with gr.Accordion(strings.THRESHOLDS, open=False, elem_classes="for-pairs"), gr.Row():
         return [
             gr.Slider(0, 1, step=0.01, label=strings.ENTAILMENT, min_width=200),
             gr.Slider(0, 1, step=0.01, label=strings.ROUGE, min_width=200),
@@ -221,7 +221,7 @@ def build_review(services: Services) -> ReviewTab:
     actions = Actions(services.workspace)
     lead(strings.REVIEW_LEAD)
     thresholds = _lay_out_thresholds()
-    with gr.Row():
+    with gr.Row(elem_classes="for-pairs"):
         show = gr.Radio(list(strings.SHOWS), value="all", label=strings.SHOW, scale=3, min_width=280)
         accept_button = gr.Button(strings.ACCEPT_SHOWN, size="sm", scale=0, min_width=124)
         reject_button = gr.Button(strings.REJECT_SHOWN, size="sm", scale=0, min_width=124)

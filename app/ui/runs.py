@@ -148,7 +148,7 @@ class Actions:
 def build_runs(services: Services) -> None:
     """Lay out and wire the part that compares two adapters; must stand inside the Personalise tab."""
     actions = Actions(services)
-    with gr.Accordion(strings.COMPARE_ADAPTERS, open=False) as part:
+    with gr.Accordion(strings.COMPARE_ADAPTERS, open=False, elem_id="compare-adapters") as part:
         with gr.Row():
             first = gr.Dropdown([], label=strings.FIRST_ADAPTER, min_width=200)
             second = gr.Dropdown([], label=strings.SECOND_ADAPTER, min_width=200)

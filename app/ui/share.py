@@ -174,7 +174,7 @@ class Actions:
 
 def _lay_out_list(actions: Actions) -> tuple[gr.Textbox, gr.HTML]:
     with gr.Column(scale=3, min_width=320):
-        search = gr.Textbox(label=strings.SEARCH, placeholder=strings.SEARCH_HINT)
+        search = gr.Textbox(label=strings.SEARCH, placeholder=strings.SEARCH_HINT, elem_classes="for-records")
         boxes = [answered(actions.set_shared)]
         return search, drawn("shareList", server_functions=boxes, elem_id="share-records")
 
@@ -209,7 +209,7 @@ def _lay_out(actions: Actions) -> _Layout:
     lead(strings.SHARE_LEAD)
     with gr.Row():
         search, listing = _lay_out_list(actions)
-        with gr.Column(scale=2, min_width=320):
+        with gr.Column(scale=2, min_width=320, elem_classes="for-records"):
             proposal, propose_button, none_button = _lay_out_proposal()
             return _Layout(
                 search=search,

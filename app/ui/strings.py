@@ -8,6 +8,7 @@ THIS_COMPUTER = "This computer"
 CLOUD_LOCAL = "The augmentation service runs on this computer; nothing leaves it."
 CLOUD_REMOTE = "Records that you approve are sent to this address, and nothing else is."
 NO_ADAPTER = "None"
+STARTING = "starting"
 IDLE = "Nothing is running"
 JOB_TITLES = {"augment": "Augmenting", "train": "Training", "curve": "Measuring"}
 

@@ -92,3 +92,14 @@ def test_an_adapter_unfolds_to_its_records_and_two_are_compared(page: Page, visi
     visit.see("Both learned from 12 records")
     assert visit.page.locator("#two-runs .run-loss").count() == 2
     assert violations(visit) == []
+
+
+def test_an_empty_tab_shows_nothing_that_cannot_do_anything(page: Page, visit: Visit) -> None:
+    visit.goto(page.client.src)
+    for tab, gone in (("Share", ("Propose", "Preview what leaves")), ("Review", ("Accept shown", "Undo"))):
+        visit.open(tab)
+        way = visit.page.locator(f"#{tab.lower()}-{'records' if tab == 'Share' else 'cards'} .go-button")
+        way.wait_for()
+        assert not any(visit.page.get_by_role("button", name=name, exact=True).first.is_visible() for name in gone)
+    way.click()
+    assert visit.page.locator("#share-records .empty").is_visible()
