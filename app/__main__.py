@@ -124,6 +124,15 @@ def _stop_jobs() -> None:
     jobs.end_workers(STOP_SECONDS)
 
 
+def _say(line: str) -> None:
+    """A line for whoever started it; where nobody reads on, the program goes on all the same, and quietly."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        # Python would flush once more at its end, and say there that it could not.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 @contextlib.contextmanager
 def _until_signal() -> Iterator[threading.Event]:
     """An event that Ctrl-C and SIGTERM set; a second one does not interrupt the tidying up."""
@@ -169,11 +178,11 @@ def serve(options: argparse.Namespace, asked: threading.Event) -> None:
         tidy.callback(_stop_jobs)
         tidy.callback(page.close, verbose=False)
         address = f"http://{HOST}:{port}"
-        print(f"CDCDA is ready at {address}", flush=True)
+        _say(f"CDCDA is ready at {address}")
         if not options.no_browser:
             webbrowser.open(address)
         asked.wait()
-        print("Stopping; what was made is kept.", flush=True)
+        _say("Stopping; what was made is kept.")
 
 
 def _close_service(service: Any) -> None:

@@ -1,5 +1,6 @@
 """Training sets and the adapters that came of them. Every function takes an open Store first."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -44,6 +45,28 @@ def get_training_set(store: Store, id: int) -> TrainingSet:
     if row is None:
         raise NotFound(f"There is no training set {id}; `cdcda adapters` shows the set of each adapter.")
     return _training_set(row)
+
+
+@dataclasses.dataclass(frozen=True)
+class Present:
+    """Of what a training set learns from, the ids that are still in the store."""
+
+    record_ids: frozenset[int]
+    pair_ids: frozenset[int]
+
+
+def present(store: Store, training_set: TrainingSet) -> Present:
+    """What of a training set was not forgotten since."""
+    here = (
+        frozenset(
+            row["id"]
+            for row in store.rows(
+                f"SELECT id FROM {table} WHERE id IN (SELECT value FROM json_each(?))", [ids_json(ids)]
+            )
+        )
+        for table, ids in (("records", training_set.record_ids), ("pairs", training_set.pair_ids))
+    )
+    return Present(*here)
 
 
 def _lacks_a_source(store: Store, training_set: TrainingSet) -> bool:

@@ -23,8 +23,16 @@ def _id_or_none(text: str) -> int | None:
     raise argparse.ArgumentTypeError(f"expected an adapter's id or none, got {text!r}")
 
 
+def _count(text: str) -> int:
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected a whole number, 0 or more, got {text!r}")
+
+
 def _add_actions(adapters: argparse.ArgumentParser) -> None:
-    actions = adapters.add_subparsers(dest="action", metavar="use | rename | note | delete | export | import")
+    actions = adapters.add_subparsers(
+        dest="action", metavar="show | compare | use | rename | note | delete | export | import"
+    )
     # Given again, so that `--json` may stand at the end; SUPPRESS keeps what stood before.
     again = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     again.add_argument("--data-dir", metavar="DIR")
@@ -33,6 +41,13 @@ def _add_actions(adapters: argparse.ArgumentParser) -> None:
     def add(name: str, help: str) -> argparse.ArgumentParser:
         return actions.add_parser(name, parents=[again], help=help)
 
+    show = add("show", "what one learned from, down to the records")
+    show.add_argument("id", metavar="ID", type=int)
+    show.add_argument("--limit", type=_count, default=20, help="records to show (%(default)s)")
+    show.add_argument("--offset", type=_count, default=0, help="records to leave out before (%(default)s)")
+    compare = add("compare", "two side by side: settings, losses, scores, records")
+    compare.add_argument("id", metavar="ID", type=int)
+    compare.add_argument("other", metavar="OTHER", type=int)
     add("use", "switch one on, or all off").add_argument("id", metavar="ID|none", type=_id_or_none)
     for name, what, help in (("rename", "NAME", "give one another name"), ("note", "TEXT", "write something down")):
         action = add(name, help)
@@ -72,7 +87,12 @@ def _use(workspace: "Workspace", id: int | None) -> None:
 
 def _act(workspace: "Workspace", options: argparse.Namespace) -> Result | None:
     """What there is to tell of an action; None: the list as it is now."""
-    from app.pipeline import adapters
+    from app.pipeline import adapters, lineage
+
+    if options.action == "show":
+        return {"lineage": dataclasses.asdict(lineage.lineage(workspace, options.id, options.offset, options.limit))}
+    if options.action == "compare":
+        return {"compared": dataclasses.asdict(lineage.compare_runs(workspace, options.id, options.other))}
 
     if options.action == "export":
         return {"exported": dataclasses.asdict(adapters.export(workspace, options.id, options.form, options.out))}
@@ -118,9 +138,58 @@ def _show_list(adapters: list[Result]) -> None:
     table("Adapters", ("id", "name", "base", "switched", "state", "verdict", "made", "note"), rows)
 
 
+def _show_lineage(told: Result) -> None:
+    adapter = told["adapter"]
+    if not told["known"]:
+        say(f"Adapter {adapter['id']}, {adapter['name']}, was imported; what it learned from was never here.")
+        return
+    say(
+        f"Adapter {adapter['id']}, {adapter['name']}, learned from {told['records']} records and {told['pairs']} pairs;"
+        f" {told['held_out']} records were held out. Forgotten since: {told['forgotten_records']} records,"
+        f" {told['forgotten_pairs']} pairs."
+    )
+    rows: list[tuple[str, str]] = []
+    for learned in told["learned"]:
+        record = learned["record"]
+        rows.append((f"record {learned['record_id']}", record["output"] if record else "(forgotten)"))
+        rows += [(f"  pair {item['pair']['id']}", item["output"]) for item in learned["pairs"]]
+    table("Learned from", ("what", "text"), rows)
+
+
+def _in_words(run: Result) -> dict[str, str]:
+    """What is told of one of two, by name."""
+    scored = run["scored"]
+    personal = scored["scores"]["personal"] if scored and "personal" in scored["scores"] else None
+    spread = f" ({personal['low']:.2f} to {personal['high']:.2f})" if personal and personal["low"] is not None else ""
+    return {
+        "made": run["adapter"]["created_at"][:16],
+        "records": str(run["records"]),
+        "pairs": str(run["pairs"]),
+        "held out": str(run["held_out"]),
+        "last loss": f"{run['losses'][-1][1]:.3f}" if run["losses"] else "",
+        "held-out loss": f"{run['held_out_losses'][-1][1]:.3f}" if run["held_out_losses"] else "",
+        "score": f"{scored['metric']} {personal['value']:.2f}{spread}" if personal else "",
+        "verdict": run["verdict"],
+        "records in this one alone": str(len(run["only_here"])),
+    }
+
+
+def _show_compared(told: Result) -> None:
+    first, second = told["first"], told["second"]
+    one, two = _in_words(first), _in_words(second)
+    differing = ((name, str(a), str(b)) for name, (a, b) in told["differing"].items())
+    names = (f"{run['adapter']['name']} ({run['adapter']['id']})" for run in (first, second))
+    table("Two adapters", ("", *names), [*differing, *((name, one[name], two[name]) for name in one)])
+    say(f"Both learned from {told['in_both']} records.")
+
+
 def show_adapters(result: Result) -> None:
     """The result for people."""
-    if "exported" in result:
+    if "lineage" in result:
+        _show_lineage(result["lineage"])
+    elif "compared" in result:
+        _show_compared(result["compared"])
+    elif "exported" in result:
         made = result["exported"]
         say(f"{made['path']}, {made['bytes'] / 1e6:,.1f} MB.")
     elif "imported" in result:

@@ -24,17 +24,17 @@ PRESETS: Mapping[str, Preset] = {
     for preset in (
         Preset(
             "quick",
-            "One pass over your examples in place of three, for a first impression.",
+            "One pass, for a first impression.",
             FineTuning(epochs=1),
         ),
         Preset(
             DEFAULT,
-            "Rank, scale and four-bit weights as in the CDCDA-PLM paper; three passes over your examples.",
+            "Three passes, set as in the CDCDA-PLM paper.",
             FineTuning(),
         ),
         Preset(
             "careful",
-            "Small steps for up to ten passes; ends when two in a row no longer help on the records held out.",
+            "Up to ten small-step passes; ends once they no longer help.",
             FineTuning(epochs=10, learning_rate=3e-4, patience=2),
         ),
     )

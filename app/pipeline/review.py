@@ -1,13 +1,20 @@
 """What the person says of synthetic pairs: accepted, edited, rejected; each can be undone."""
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
+from typing import Literal, get_args
 
 from app.errors import BadInput
 from app.pipeline.judging import Thresholds, Verdict, judge_pair, load_thresholds
 from app.pipeline.workspace import Workspace
 from personal_store import decisions, pairs, records
 from personal_store.nouns import Decision, DecisionKind, Pair, Record
+
+Score = Literal["entailment", "rouge_l", "length_ratio"]
+SCORES: tuple[Score, ...] = get_args(Score)
+Direction = Literal["at least", "at most"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +82,32 @@ def accept(workspace: Workspace, pair_ids: Sequence[int]) -> tuple[Decision, ...
 def reject(workspace: Workspace, pair_ids: Sequence[int]) -> tuple[Decision, ...]:
     """Leave these pairs out of training, in one step; raises NotFound before anything is changed."""
     return _decide_all(workspace, pair_ids, "rejected")
+
+
+def score_of(item: ReviewedPair, score: Score) -> float:
+    """A pair's score; of the two ways of entailment the weaker one, which is what the filter judges by."""
+    scores = item.pair.scores
+    return min(scores.entails, scores.entailed) if score == "entailment" else float(getattr(scores, score))
+
+
+def by_score(
+    items: Iterable[ReviewedPair], score: Score, direction: Direction, bound: float
+) -> tuple[ReviewedPair, ...]:
+    """The pairs whose score is at least, or at most, the bound; raises BadInput for what is no score or no number."""
+    if score not in SCORES:
+        raise BadInput(f"There is no score {score!r}; choose one of {', '.join(SCORES)}.")
+    if direction not in DIRECTIONS:
+        raise BadInput(f"A bound is 'at least' or 'at most', not {direction!r}; choose one of these.")
+    if not math.isfinite(bound):
+        raise BadInput(f"A bound is a number, got {bound}; choose for example 0.7.")
+    sign = 1 if direction == "at least" else -1
+    return tuple(item for item in items if sign * score_of(item, score) >= sign * bound)
+
+
+def undecided_as(items: Iterable[ReviewedPair], kind: DecisionKind) -> tuple[ReviewedPair, ...]:
+    """Those to which the decision would bring something new; a text that the person edited is accepted already."""
+    same = {"accepted": ("accepted", "edited"), "rejected": ("rejected",)}.get(kind, ())
+    return tuple(item for item in items if item.decision is None or item.decision.kind not in same)
 
 
 def edit(workspace: Workspace, pair_id: int, *, input: str | None = None, output: str | None = None) -> Decision:

@@ -65,6 +65,10 @@ def iban_holds(account: str) -> bool:
 CHECKS: dict[str, Callable[[str], bool]] = {"card number": luhn_holds, "account number": iban_holds}
 
 
+Pieces = tuple[tuple[str, str], ...]
+"""A text in its order: each piece, and what kind of thing it is; empty for what was not found."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Finding:
     """A stretch of a text that looks personal or secret."""
@@ -125,6 +129,16 @@ def find(text: str) -> tuple[Finding, ...]:
         if not any(start < other.end and other.start < end for other in found):
             found.append(Finding(kind, start, end, text[start:end]))
     return tuple(sorted(found, key=lambda finding: finding.start))
+
+
+def pieces(text: str) -> Pieces:
+    """The text cut where something was found: nothing is lost, and joined the pieces are the text again."""
+    cut: list[tuple[str, str]] = []
+    done = 0
+    for finding in find(text):
+        cut += [(text[done : finding.start], ""), (finding.text, finding.kind)]
+        done = finding.end
+    return tuple(piece for piece in (*cut, (text[done:], "")) if piece[0])
 
 
 def findings(text: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from app.errors import BadInput, NeedsConsent
 from app.pipeline.dataset import held_out_ids
 from app.pipeline.encoding import encode
 from app.pipeline.looking import look
-from app.pipeline.sensitivity import exposure, find
+from app.pipeline.sensitivity import Pieces, exposure, pieces
 from app.pipeline.workspace import Workspace
 from personal_store import records
 from personal_store.nouns import Boxes, Record, SharedAs
@@ -44,8 +44,13 @@ class Found:
     """What was found in a record that is about to be shared."""
 
     record_id: int
-    things: tuple[tuple[str, str], ...]
-    """Kind and the text itself."""
+    input: Pieces
+    output: Pieces
+
+    @property
+    def things(self) -> tuple[tuple[str, str], ...]:
+        """Kind and the text itself."""
+        return tuple((kind, text) for text, kind in (*self.input, *self.output) if kind)
 
 
 def _at_random(free: Sequence[int], seed: int) -> list[int]:
@@ -156,11 +161,7 @@ def found_in(workspace: Workspace, ids: Sequence[int]) -> tuple[Found, ...]:
 
 
 def _found(chosen: Sequence[Record]) -> tuple[Found, ...]:
-    return tuple(
-        Found(item.id, tuple((thing.kind, thing.text) for text in (item.input, item.output) for thing in find(text)))
-        for item in chosen
-        if item.findings
-    )
+    return tuple(Found(item.id, pieces(item.input), pieces(item.output)) for item in chosen if item.findings)
 
 
 def _refuse(found: Sequence[Found]) -> NeedsConsent:

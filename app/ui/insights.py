@@ -161,7 +161,7 @@ def _job_view(workspace: Workspace, job: Job | None) -> views.View:
     if job is None or job.state == "done":
         return {}
     share, words = state.progress_of(workspace, job)
-    return state.job_view(job, round((share or 0) * 100), 100, state.STATES[job.state], words)
+    return state.job_view(job, round((share or 0) * 100), 100, state.state_words(workspace, job), words)
 
 
 def _vote_row(name: str, found: Votes) -> views.View:

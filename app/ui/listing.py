@@ -13,15 +13,23 @@ def first_of(page: float) -> int:
 
 
 def list_records(
-    workspace: Workspace, query: RecordQuery, page: float, hint: tuple[str, str], tab: str = ""
+    workspace: Workspace,
+    query: RecordQuery,
+    page: float,
+    hint: tuple[str, str],
+    tab: str = "",
+    *,
+    marked: bool = False,
 ) -> views.View:
     """The page of the records that match, looked at, with how often each left.
 
-    `hint` is what an empty history says, `tab` where to go then.
+    `hint` is what an empty history says, `tab` where to go then; with `marked` what looks personal is marked in the
+    texts, for which a recogniser of names, where there is one, is loaded.
     """
     with workspace.store() as store:
         look(store)
         found = records.find_records(store, query)
         sent = ledger.sent_records(store, [record.id for record in found.records])
         counts = records.count_records(store)
-    return views.record_list(found, sent, int(page), counts.shared, counts.total, hint, tab)
+    rows = [views.record_row(record, sent.get(record.id), marked=marked) for record in found.records]
+    return views.record_list(rows, found.total, int(page), counts.shared, counts.total, hint, tab)

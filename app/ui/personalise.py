@@ -13,6 +13,7 @@ from app.ui import state, strings, views
 from app.ui.adapters import build_adapters
 from app.ui.notices import answered, shown
 from app.ui.parts import drawn, lead, stop_and_resume
+from app.ui.runs import build_runs, learned_view
 from app.ui.services import Services
 from personal_store import training
 from personal_store.nouns import Adapter
@@ -100,6 +101,14 @@ class Actions:
         """The same for the list's buttons."""
         return {"adapters": self.activate(None if argument is None else int(argument))}
 
+    def adapter_sources(self, adapter_id: int, page: int = 1) -> views.View:
+        """One page of the records that an adapter learned from, with their pairs."""
+        return learned_view(self._workspace, adapter_id, page)
+
+    def sources(self, arguments: Any) -> dict[str, Any]:
+        """The same for the list's folds: id, page."""
+        return self.adapter_sources(int(arguments[0]), int(arguments[1]))
+
     def choose(self, preset: str) -> tuple[int, int, int]:
         """Epochs, rank and alpha of a preset."""
         settings = find_preset(preset).settings
@@ -160,7 +169,9 @@ def _lay_out(services: Services, actions: Actions) -> _Layout:
         with gr.Column(scale=3, min_width=320):
             progress = drawn("training", elem_id="training")
             gr.Markdown(strings.ADAPTERS_TITLE)
-            adapters = drawn("adapters", server_functions=[answered(actions.use_adapter)], elem_id="adapters")
+            buttons = [answered(actions.use_adapter), answered(actions.sources)]
+            adapters = drawn("adapters", server_functions=buttons, elem_id="adapters")
+            build_runs(services)
             build_adapters(services)
     return _Layout(examples, settings, train_button, job_buttons, progress, adapters)
 
@@ -176,4 +187,5 @@ def build_personalise(services: Services) -> PersonaliseTab:
     at.job_buttons[0].click(shown(actions.stop), None, polled, api_name="stop_training")
     at.job_buttons[1].click(shown(actions.resume), None, polled, api_name="resume_training")
     gr.api(shown(actions.activate), api_name="use_adapter")
+    gr.api(shown(actions.adapter_sources), api_name="adapter_sources")
     return PersonaliseTab([at.examples, at.adapters], shown(actions.load), polled, actions.poll)

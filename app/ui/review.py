@@ -12,6 +12,8 @@ from app.pipeline import judging, review
 from app.pipeline.review import ReviewedPair
 from app.pipeline.workspace import Workspace
 from app.ui import strings, views
+from app.ui.by_score import Actions as ScoreActions
+from app.ui.by_score import lay_out_by_score, wire_by_score
 from app.ui.notices import answered, shown
 from app.ui.parts import QUIET, drawn, lead
 from app.ui.services import Services
@@ -136,6 +138,10 @@ class Actions:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
 
+    def matching(self, show: Any) -> tuple[ReviewedPair, ...]:
+        """The pairs that the filter shows, on all its pages."""
+        return tuple(item for item in review.reviewed_pairs(self._workspace) if MATCHES[show](item))
+
     def load(self, show: Any, page: int = 1) -> views.View:
         """One page of the pairs that the filter shows, under the present thresholds."""
         items = review.reviewed_pairs(self._workspace)
@@ -185,12 +191,12 @@ class Actions:
 
     def decide_shown(self, show: Any, kind: str) -> views.View:
         """Accept or reject every pair that the filter shows, on all its pages, in one step."""
-        items = [item for item in review.reviewed_pairs(self._workspace) if MATCHES[show](item)]
+        items = self.matching(show)
         act = {"accepted": review.accept, "rejected": review.reject}.get(kind)
         if act is None:
             raise BadInput(f"Pairs can be accepted or rejected together, not {kind!r}; use one of these.")
         act(self._workspace, [item.pair.id for item in items])
-        gr.Info(f"{len(items)} pairs {kind} in one step; Undo takes it back.")
+        gr.Info(strings.DECIDED_TOGETHER.format(count=len(items), kind=kind))
         return self.load(show)
 
     def undo(self, show: Any) -> views.View:
@@ -201,7 +207,7 @@ class Actions:
 
 
 def _lay_out_thresholds() -> list[gr.components.Component]:
-    with gr.Accordion(strings.THRESHOLDS, open=False), gr.Row():
+    with gr.Accordion(strings.THRESHOLDS, open=False, elem_classes="for-pairs"), gr.Row():
         return [
             gr.Slider(0, 1, step=0.01, label=strings.ENTAILMENT, min_width=200),
             gr.Slider(0, 1, step=0.01, label=strings.ROUGE, min_width=200),
@@ -215,11 +221,12 @@ def build_review(services: Services) -> ReviewTab:
     actions = Actions(services.workspace)
     lead(strings.REVIEW_LEAD)
     thresholds = _lay_out_thresholds()
-    with gr.Row():
+    with gr.Row(elem_classes="for-pairs"):
         show = gr.Radio(list(strings.SHOWS), value="all", label=strings.SHOW, scale=3, min_width=280)
         accept_button = gr.Button(strings.ACCEPT_SHOWN, size="sm", scale=0, min_width=124)
         reject_button = gr.Button(strings.REJECT_SHOWN, size="sm", scale=0, min_width=124)
         undo_button = gr.Button(strings.UNDO, size="sm", scale=0, min_width=90, elem_id="review-undo")
+    by_score = lay_out_by_score()
     cards = drawn("review", server_functions=[answered(actions.decide)], elem_id="review-cards")
 
     moved = [slider.input for slider in thresholds]
@@ -231,6 +238,7 @@ def build_review(services: Services) -> ReviewTab:
         button.click(
             shown(functools.partial(actions.decide_shown, kind=kind)), show, cards, api_visibility="private", **QUIET
         )
+    wire_by_score(by_score, ScoreActions(services.workspace, actions.matching, actions.load), show, cards)
     gr.api(shown(actions.decide_pair), api_name="decide")
     gr.api(shown(actions.decide_shown), api_name="decide_shown")
     return ReviewTab(cards, [show], shown(actions.load), thresholds, shown(actions.thresholds))

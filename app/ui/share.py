@@ -108,7 +108,7 @@ class Actions:
     def rows(self, text: str, page: int = 1) -> views.View:
         """One page of the records that match."""
         query = RecordQuery(text or "", offset=first_of(page), limit=views.PAGE_SIZE)
-        return list_records(self._workspace, query, page, strings.NO_SHARE_YET, "history")
+        return list_records(self._workspace, query, page, strings.NO_SHARE_YET, "history", marked=True)
 
     def choices(self) -> list[tuple[str, str]]:
         """The tasks that can be sent, the person's own too."""
@@ -160,7 +160,7 @@ class Actions:
         except NeedsConsent:
             now = sharing.shared_now(self._workspace)
             (found,) = sharing.found_in(self._workspace, [record_id])
-            return {"now": record_id in now.shared, "ask": [list(thing) for thing in found.things]}
+            return {"now": record_id in now.shared, "ask": views.found_things(found)}
         return {"now": record_id in now.shared, "shared": len(now.shared), "total": now.total}
 
     def _build(self, pairs_each: float, task: str) -> payload.Payload:
@@ -201,7 +201,7 @@ class Actions:
 
 def _lay_out_list(actions: Actions) -> tuple[gr.Textbox, gr.HTML]:
     with gr.Column(scale=3, min_width=320):
-        search = gr.Textbox(label=strings.SEARCH, placeholder=strings.SEARCH_HINT)
+        search = gr.Textbox(label=strings.SEARCH, placeholder=strings.SEARCH_HINT, elem_classes="for-records")
         boxes = [answered(actions.set_shared)]
         return search, drawn("shareList", server_functions=boxes, elem_id="share-records")
 
@@ -236,7 +236,7 @@ def _lay_out(actions: Actions) -> _Layout:
     lead(strings.SHARE_LEAD)
     with gr.Row():
         search, listing = _lay_out_list(actions)
-        with gr.Column(scale=2, min_width=320):
+        with gr.Column(scale=2, min_width=320, elem_classes="for-records"):
             proposal, propose_button, none_button = _lay_out_proposal()
             return _Layout(
                 search=search,

@@ -53,6 +53,13 @@ def _last(events: Sequence[JobEvent], kind: str) -> dict[str, Any]:
     return next((dict(event.data) for event in reversed(events) if event.kind == kind), {})
 
 
+def state_words(workspace: Workspace, job: Job) -> str:
+    """What a job does, in words: a queued one waits only where another one computes, else it is about to begin."""
+    if job.state == "queued" and running_job(workspace) is None:
+        return strings.STARTING
+    return STATES[job.state]
+
+
 def job_view(job: Job, done: int, total: int, state: str, detail: str) -> views.View:
     """Title, bar and words of a job, drawn from its whole state."""
     if job.error:
@@ -63,7 +70,7 @@ def job_view(job: Job, done: int, total: int, state: str, detail: str) -> views.
         "title": strings.JOB_TITLES[job.kind],
         "done": done,
         "total": total,
-        "state": state or STATES[job.state],
+        "state": state,
         "detail": detail,
         "tone": TONES.get(job.state, "plain"),
     }
@@ -100,7 +107,8 @@ def augment_view(workspace: Workspace) -> views.View:
     started, record = _last(events, "started"), _last(events, "record")
     total = int(record.get("records") or started.get("records") or 0)
     done = total if job.state == "done" else int(record.get("done") or started.get("done") or 0)
-    state = f"{done} of {total} records, {STATES[job.state]}" if total else STATES[job.state]
+    words = state_words(workspace, job)
+    state = f"{done} of {total} records, {words}" if total else words
     detail = _augment_words(job, total)
     if is_active(job) and not events:
         detail = "Starting; the service loads its model."
@@ -177,7 +185,7 @@ def train_view(workspace: Workspace) -> views.View:
     held = sorted({s["step"]: s["held_out_loss"] for s in steps if s.get("held_out_loss") is not None}.items())
     progress = steps[-1] if steps else {}
     total = int(progress.get("steps", 0))
-    state = STATES[job.state]
+    state = state_words(workspace, job)
     if is_active(job) and progress:
         state = f"step {progress['step']} of {total}, about {views.duration(progress['seconds_left'])} left"
     if is_active(job) and events and events[-1].kind == "scoring":
@@ -233,7 +241,7 @@ def running_job(workspace: Workspace) -> Job | None:
 def progress_of(workspace: Workspace, job: Job) -> tuple[float | None, str]:
     """How far a job is, 0 to 1 where that is known, and what it does now, in words."""
     if _waits(job):
-        return None, STATES["queued"]
+        return None, state_words(workspace, job)
     events = jobs.events(workspace, job.id)
     step, record = _last(events, "progress"), _last(events, "record") or _last(events, "started")
     if step.get("steps"):
@@ -242,7 +250,7 @@ def progress_of(workspace: Workspace, job: Job) -> tuple[float | None, str]:
     if job.kind == "augment" and record.get("records"):
         done = record.get("done", 0)
         return done / record["records"], f"{done} of {record['records']} records"
-    return None, str(_last(events, "preparing").get("message") or "starting")
+    return None, str(_last(events, "preparing").get("message") or strings.STARTING)
 
 
 def _job_fact(workspace: Workspace) -> views.View:

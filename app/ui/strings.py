@@ -8,6 +8,7 @@ THIS_COMPUTER = "This computer"
 CLOUD_LOCAL = "The augmentation service runs on this computer; nothing leaves it."
 CLOUD_REMOTE = "Records that you approve are sent to this address, and nothing else is."
 NO_ADAPTER = "None"
+STARTING = "starting"
 IDLE = "Nothing is running"
 JOB_TITLES = {"augment": "Augmenting", "train": "Training", "curve": "Measuring"}
 
@@ -110,6 +111,11 @@ SHOW = "Show"
 SHOWS = (("All", "all"), ("Kept", "kept"), ("Rejected", "rejected"), ("Undecided", "undecided"))
 UNDO = "Undo"
 ACCEPT_SHOWN, REJECT_SHOWN = "Accept shown", "Reject shown"
+BY_SCORE, SCORE, DIRECTION, BOUND = "Decide by score", "Score", "Which", "Bound"
+SCORE_CHOICES = {"entailment": "Meaning kept", "rouge_l": "Wording shared", "length_ratio": "Length ratio"}
+HAVE_SUCH_A_SCORE = "{found} of the {items} pairs shown"
+ACCEPT_COUNT, REJECT_COUNT = "Accept {count}", "Reject {count}"
+DECIDED_TOGETHER = "{count} pairs {kind} in one step; Undo takes it back."
 MEANING, WORDING, LENGTH = "Meaning kept", "Wording shared", "Length ratio"
 THRESHOLDS = "Thresholds"
 ENTAILMENT, ROUGE, SHORTEST, LONGEST = (
@@ -141,6 +147,27 @@ ADAPTER_FORMS = (
     ("Folder for Ollama", "ollama"),
 )
 IMPORT_ADAPTER = "Import a PEFT folder"
+FORGOTTEN = "forgotten"
+LINEAGE = "{records} of your records and {pairs} pairs; {held_out} records were held out."
+LINEAGE_GONE = " Forgotten since: {records} records, {pairs} pairs."
+LINEAGE_UNKNOWN = "It was imported, and what it learned from was never here."
+COMPARE_ADAPTERS, FIRST_ADAPTER, SECOND_ADAPTER = "Compare two of them", "One adapter", "Another adapter"
+NOTHING_TO_COMPARE = ("Nothing to compare yet", "Two adapters can be compared once you have trained two.")
+RUN_MADE, RUN_RECORDS, RUN_PAIRS = "Made", "Records learned", "Pairs learned"
+RUN_LOSS, RUN_HELD_OUT_LOSS = "Loss at the end", "Loss on held-out records"
+RUN_SCORE, RUN_VERDICT = "Score on held-out records", "Verdict"
+NOT_MEASURED, NOT_SET = "not measured", "none"
+SETTING_NAMES = {
+    "model": "Model",
+    "base": "Base",
+    "task": "Task",
+    "device": "Device",
+    "quantisation": "Weights held as",
+}
+SAME_SETTINGS = "They were trained with the same settings."
+IN_BOTH = "Both learned from {count} records."
+ONLY_IN = "{count} records in {name} alone"
+AND_MORE = "and {count} more"
 DELETE_FOR_SURE = "Delete it with its files"
 ADAPTER_SAVED, ADAPTER_DELETED, ADAPTER_EXPORTED = "Saved", "Deleted", "Exported"
 ADAPTER_IMPORTED = "Imported"

@@ -10,13 +10,15 @@ import difflib
 import math
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from app.pipeline.importing import Imported, report_csv
+from app.pipeline.sensitivity import Pieces, pieces
+from app.pipeline.sharing import Found
 from app.tasks import TASKS
 from app.ui import strings
-from personal_store.nouns import Adapter, Record, RecordPage, Sent
+from personal_store.nouns import Adapter, Record, Sent
 
 View = dict[str, Any]
 
@@ -84,9 +86,26 @@ def badge(sent: Sent | None) -> str:
     return f"{times}, last on {sent.last[:10]}"
 
 
-def record_row(record: Record, sent: Sent | None = None) -> View:
-    """One record in a list."""
+def _pieces(found: Pieces) -> list[list[str]] | None:
+    """A text's pieces for the page, None where nothing was found in it."""
+    return [list(piece) for piece in found] if any(kind for _, kind in found) else None
+
+
+def found_things(found: Found) -> View:
+    """What was found in a record, by kind and where it stands in its texts."""
     return {
+        "things": [list(thing) for thing in found.things],
+        "input": [list(piece) for piece in found.input],
+        "output": [list(piece) for piece in found.output],
+    }
+
+
+def record_row(record: Record, sent: Sent | None = None, *, marked: bool = False) -> View:
+    """One record in a list; with `marked` its texts also come in pieces where something personal was found."""
+    looked = marked and bool(record.findings)
+    return {
+        "input_pieces": _pieces(pieces(record.input)) if looked else None,
+        "output_pieces": _pieces(pieces(record.output)) if looked else None,
         "id": record.id,
         "task": task_title(record.task),
         "date": (record.created_at or "")[:10],
@@ -102,20 +121,20 @@ def record_row(record: Record, sent: Sent | None = None) -> View:
 
 
 def record_list(
-    found: RecordPage,
-    sent: Mapping[int, Sent],
+    rows: Sequence[View],
+    matching: int,
     page: int,
     shared: int,
     total: int,
     hint: tuple[str, str],
     tab: str = "",
 ) -> View:
-    """A page of records, with counts over all of them; `hint` is what none at all says, `tab` where to go then."""
+    """A page of the matching records, with counts over all; `hint` is what none at all says, `tab` where to go then."""
     nothing = empty(strings.NOTHING_FOUND) if total else empty(hint, tab)
-    words = None if found.total else nothing
+    words = None if matching else nothing
     return {
-        "rows": [record_row(record, sent.get(record.id)) for record in found.records],
-        **pages(found.total, page, PAGE_SIZE),
+        "rows": list(rows),
+        **pages(matching, page, PAGE_SIZE),
         "shared": shared,
         "all": total,
         "empty": words,

@@ -81,19 +81,34 @@ window.cdcda = (() => {
     setTimeout(() => node.remove(), offer ? 30000 : 8000);
   }
 
+  const NEAR = 48;
+
+  /** A text in pieces of [text, kind of what was found there]. A kind is heard before what it is of; of a long beginning without
+   *  a find the part that is not near to one can be hidden, so that the find shows in a line or two. */
+  function found(pieces) {
+    const [first, kind] = pieces[0], from = first.lastIndexOf(" ", first.length - NEAR) + 1;
+    const far = !kind && from > NEAR ? first.slice(0, from) : "";
+    return h("span", {}, far ? h("span", { class: "far" }, far) : null, pieces.map(([text, kind], place) =>
+      kind ? h("mark", { class: "found", title: kind }, h("span", { class: "only-heard" }, `${kind}: `), text) : place ? text : text.slice(far.length)));
+  }
+
   /** Show what was found in a record and ask how to share it: "redacted", "confirmed", or "" for not at all. */
-  function consent(id, things) {
+  function consent(id, { things, input, output }) {
     return new Promise((resolve) => {
-      const choice = (text, value, className) => h("button", { class: className, type: "submit", value }, text);
+      const choice = (text, value, className, first = false) => h("button", { class: className, type: "submit", value, autofocus: first }, text);
       const dialog = h("dialog", { class: "consent", "aria-label": `What was found in record ${id}` }, h("form", { method: "dialog" },
         h("p", { class: "headline" }, `Record ${id} holds what looks personal`),
         h("dl", {}, things.flatMap(([kind, text]) => [h("dt", {}, kind), h("dd", { class: "mono" }, text)])),
+        h("div", { class: "found-in", tabindex: "0", role: "region", "aria-label": `Record ${id}, with what was found marked` },
+          [output, input].filter((pieces) => pieces.length).map((pieces) => h("p", {}, found(pieces)))),
         h("p", { class: "muted" }, "With placeholders, these are replaced before the record leaves; what they stand for stays here."),
-        h("div", { class: "form-actions" }, choice("Share with placeholders", "redacted", "small-button"),
+        h("div", { class: "form-actions" }, choice("Share with placeholders", "redacted", "small-button", true),
           choice("Share as it is", "confirmed", "small-button"), choice("Keep at home", "", "quiet-button"))));
       dialog.addEventListener("close", () => { dialog.remove(); resolve(dialog.returnValue); });
       document.body.append(dialog);
       dialog.showModal();
+      const place = dialog.querySelector(".found-in"), first = place.querySelector("mark");
+      if (first) place.scrollTop = first.offsetTop - NEAR;
     });
   }
 
@@ -183,6 +198,7 @@ window.cdcda = (() => {
   function recordRow(item, lead, tail) {
     const body = h("div", { class: "record-body" },
       h("div", { class: "record-output" }), h("div", { class: "record-input" }), h("div", { class: "marks" }));
+    // It lies over the texts and not around them: what stands in a button is not read as text.
     const open = h("button", {
       class: "record-open", type: "button", "aria-expanded": "false", "aria-label": `Show all of record ${item.id}`,
       onclick() {
@@ -190,14 +206,20 @@ window.cdcda = (() => {
         open.setAttribute("aria-expanded", String(now));
         row.classList.toggle("is-open", now);
       },
-    }, body);
-    const row = h("li", { class: "record" }, lead, open, h("div", { class: "record-meta muted" }), tail);
+    });
+    const row = h("li", { class: "record" }, lead, h("div", { class: "record-text" }, open, body), h("div", { class: "record-meta muted" }), tail);
     return row;
   }
 
+  function fillText(node, text, pieces) {
+    if (pieces) return refill(node, pieces, found);
+    node.dataset.shown = "";
+    say(node, text);
+  }
+
   function fillRecord(row, item) {
-    say(row.querySelector(".record-output"), item.output);
-    say(row.querySelector(".record-input"), item.input);
+    fillText(row.querySelector(".record-output"), item.output, item.output_pieces);
+    fillText(row.querySelector(".record-input"), item.input, item.input_pieces);
     say(row.querySelector(".record-meta"), [item.task, item.date, item.sent].filter(Boolean).join(" · "));
     const marks = [...(item.findings || []), ...(item.redacted ? ["shared with placeholders"] : [])];
     keyed(row.querySelector(".marks"), marks, () => h("span", { class: "mark-word" }), say, (word) => word);
@@ -500,7 +522,7 @@ window.cdcda = (() => {
     const count = h("p", { class: "count", "aria-live": "polite" });
     const hint = h("div"), list = h("ul", { class: "cards", "aria-label": "Synthetic pairs" });
     const charts = h("div", { class: "histograms" }), turner = pager(trigger);
-    const keys = h("p", { class: "muted small keys" }, "Keys: ", ...["j next", "k back", "a accept", "r reject", "e edit", "u undo"].flatMap(
+    const keys = h("p", { class: "muted small keys" }, "Keys: ", ...["j next", "k back", "a accept", "r reject", "e edit", "u undo", "b by score"].flatMap(
       (words) => [h("kbd", {}, words[0]), `${words.slice(1)}  `]));
     frame(element, "review-frame", count, charts, hint, keys, list, turner);
 
@@ -509,6 +531,18 @@ window.cdcda = (() => {
       const next = cards[Math.max(0, Math.min(cards.length - 1, at + by))];
       next?.focus();
       next?.scrollIntoView({ block: "nearest" });
+    }
+
+    /** Open the part that decides by a score, and go to its first field. */
+    function byScore() {
+      const part = document.getElementById("by-score");
+      part?.querySelector("button.label-wrap:not(.open)")?.click();
+      // What was folded comes into the page a few frames later.
+      const reach = (frames) => requestAnimationFrame(() => {
+        const field = part?.querySelector("input:checked");
+        if (field?.offsetParent) field.focus(); else if (frames) reach(frames - 1);
+      });
+      reach(30);
     }
 
     /** Letters act on the card that has the focus; where nothing has it, j begins with the first. */
@@ -521,6 +555,7 @@ window.cdcda = (() => {
         a: () => card?.querySelector('[data-kind="accepted"]')?.click(),
         r: () => card?.querySelector('[data-kind="rejected"]')?.click(),
         e: () => card?.querySelector('[data-kind="edited"]')?.click(),
+        b: byScore,
       }[event.key];
       if (!act) return;
       event.preventDefault();
@@ -536,6 +571,7 @@ window.cdcda = (() => {
       // What had the focus has been made anew: the next key is for this card still.
       if (focused) node.focus();
       if (answer.counts) say(count, answer.counts);
+      if (answer.card) trigger("input");
     }
 
     function editor(node, card) {
@@ -649,6 +685,31 @@ window.cdcda = (() => {
     });
   }
 
+  /** A record or a pair as a line: its number, its text, or that it is gone. */
+  function source(name, item) {
+    return [h("span", { class: "source-name muted numbers" }, name), item.forgotten
+      ? h("em", { class: "muted" }, item.forgotten)
+      : h("div", {}, h("p", { class: "record-output" }, item.output), h("p", { class: "record-input" }, item.input))];
+  }
+
+  /** What an adapter learned from, fetched when it is unfolded and a page at a time. */
+  function learnedFrom(id, name, server) {
+    const said = h("p", { class: "muted", "aria-live": "polite" }), list = h("ul", { class: "plain sources", tabindex: "0", "aria-label": `What ${name} learned from` });
+    const turner = pager((_, { page }) => fetch(page));
+    async function fetch(page) {
+      const answer = await ask(server.sources(id, page));
+      if (!answer.rows) return;
+      say(said, answer.summary);
+      turner.draw(answer);
+      turner.hidden = !(answer.pages > 1);
+      keyed(list, answer.rows, () => h("li"), (node, row) => refill(node, row, () => h("div", {}, h("div", { class: "source" }, source(`record ${row.id}`, row)),
+        row.pairs.map((pair) => h("div", { class: "source from-record" }, source(`pair ${pair.id}`, pair))))));
+    }
+    const folded = h("details", { class: "learned-from", ontoggle: () => { if (folded.open) fetch(Number(turner.dataset.page) || 1); } },
+      h("summary", { "aria-label": `What ${name} learned from` }, "What it learned from"), said, list, turner);
+    return folded;
+  }
+
   function adapters(element, props, server, watch) {
     const hint = h("div"), list = h("ul", { class: "adapters", "aria-label": "Adapters" });
     frame(element, "adapters-frame", hint, list);
@@ -658,18 +719,56 @@ window.cdcda = (() => {
     }
     function draw(value) {
       refill(hint, value.empty, empty);
-      keyed(list, value.rows || [], () => h("li", { class: "adapter" }, h("div"),
-        h("button", { class: "small-button", type: "button" })), (node, row) => {
+      keyed(list, value.rows || [], (row) => h("li", { class: "adapter" }, h("div"),
+        h("button", { class: "small-button", type: "button" }), learnedFrom(row.id, row.name, server)), (node, row) => {
         node.dataset.on = row.on;
         refill(node.firstElementChild, row, () => h("div", {}, h("strong", {}, row.name), row.stale ? h("span", { class: "tag" }, "stale") : null,
           h("p", { class: "muted" }, row.detail)));
-        const button = node.lastElementChild;
+        const button = node.querySelector(":scope > button");
         say(button, row.on ? "Off" : "Use");
         button.setAttribute("aria-label", `${row.on ? "Switch off" : "Use"} ${row.name}`);
         button.onclick = () => use(row.on ? null : row.id);
       });
     }
     bind(props, watch, draw);
+  }
+
+  /** The losses of two trainings in one picture; the held-out ones as dots. */
+  function twoCurves(value, wide) {
+    const scaled = scale(value.runs.flatMap((run) => [...run.losses, ...run.held_out]), value.steps, wide);
+    const heights = [0, 0.5, 1].map((share) => scaled.bottom + (scaled.top - scaled.bottom) * share);
+    return h("figure", { class: "curve" },
+      h("svg", { width: wide, height: HIGH, role: "img", "aria-label": value.description },
+        heights.map((loss) => h("g", {},
+          h("line", { x1: LEFT, x2: wide - 8, y1: scaled.down(loss), y2: scaled.down(loss), class: "grid" }),
+          h("text", { x: LEFT - 8, y: scaled.down(loss) + 4, "text-anchor": "end" }, loss.toFixed(2)))),
+        h("text", { x: LEFT, y: HIGH - 4 }, "0"),
+        h("text", { x: wide - 8, y: HIGH - 4, "text-anchor": "end" }, `step ${value.steps}`),
+        value.runs.map((run, place) => h("g", { class: `run-${place}` }, line(run.losses, scaled, "run-loss"),
+          run.held_out.length > 1 ? line(run.held_out, scaled, "run-held-out") : null,
+          run.held_out.map(([step, loss]) => h("circle", { cx: scaled.across(step), cy: scaled.down(loss), r: 3.5 }))))),
+      h("figcaption", { class: "muted" }, value.runs.map((run, place) => h("span", { class: `key run-${place}-key` },
+        run.losses.length ? run.name : `${run.name}, not kept`)), h("span", {}, "dots: on held-out records")));
+  }
+
+  /** Two adapters side by side: a table, both curves, and what one learned from alone. */
+  function twoRuns(element, props, server, watch) {
+    const hint = h("div"), facts = h("div"), plot = h("div"), words = h("div");
+    frame(element, "job-frame", hint, facts, plot, words);
+    let value = {};
+    const wide = fitted(plot, () => drawCurves());
+    const drawCurves = () => refill(plot, value.curves && [value.curves, wide()], () => twoCurves(value.curves, wide()));
+    bind(props, watch, (now) => {
+      value = now;
+      refill(hint, value.empty, empty);
+      refill(facts, value.rows && [value.columns, value.rows, value.same], () => h("div", {}, table("Two adapters side by side", value.columns, value.rows),
+        value.same ? h("p", { class: "muted" }, value.same) : null));
+      drawCurves();
+      refill(words, value.alone && [value.both, value.alone], () => h("div", { class: "panel" }, h("p", { class: "muted" }, value.both),
+        value.alone.map((alone) => alone.rows.length ? h("details", {}, h("summary", {}, alone.title),
+          h("ul", { class: "plain sources", tabindex: "0", "aria-label": alone.title }, alone.rows.map((row) => h("li", {}, h("div", { class: "source" }, source(`record ${row.id}`, row))))),
+          alone.more ? h("p", { class: "muted" }, alone.more) : null) : h("p", { class: "muted" }, alone.title))));
+    });
   }
 
   // ---- Writing ---------------------------------------------------------------------------------------------------
@@ -975,6 +1074,13 @@ window.cdcda = (() => {
         onclick: () => saveText("ledger.jsonl", value.lines, "application/jsonl") }, "Download the ledger") : null)));
   }
 
+  /** A few words of the page's own that may change; a screen reader says them then. */
+  function words(element, props, server, watch) {
+    const place = h("p", { class: "count", "aria-live": "polite" });
+    frame(element, "words-frame", place);
+    bind(props, watch, (value) => say(place, value.text || ""));
+  }
+
   /** A sentence or two of the page's own, in a panel, or nothing. */
   function notice(element, props, server, watch) {
     const place = frame(element, "notice-frame");
@@ -985,7 +1091,7 @@ window.cdcda = (() => {
   }
 
   return {
-    header, records, shareList, preview, report, payload, augmenting, review, training, adapters, answers, samples, chat, models, bases,
-    findings, notice, waysOut, ledger, plot, working, votes, brought,
+    header, records, shareList, preview, report, payload, augmenting, review, training, adapters, twoRuns, answers, samples, chat, models, bases,
+    findings, notice, words, waysOut, ledger, plot, working, votes, brought,
   };
 })();

@@ -139,9 +139,11 @@ PRIVATE = {
     # The buttons below a list: the page's number comes with the event.
     ("turn", "select"): ("page_of_records", "page_of_pairs"),
     # Two buttons of one action, each with its word filled in.
-    ("call", "click"): ("decide_shown",),
+    ("call", "click"): ("decide_shown", "decide_by_score"),
+    # What is chosen of a list that was filled in the page.
+    ("compare", "input"): ("compare_adapters",),
     # Opening a folded part draws it.
-    ("choices", "expand"): ("show_adapter",),
+    ("choices", "expand"): ("show_adapter", "compare_adapters"),
     # Opening a tab draws what its own named actions answer too.
     ("load", "select"): ("state", "find_records", "find_to_share", "list_pairs", "insights", "choose_task"),
     ("all_choices", "select"): (),
@@ -156,6 +158,7 @@ OF_LISTS = {
     "set_shared": "share_records",
     "decide": "decide",
     "use_adapter": "use_adapter",
+    "sources": "adapter_sources",
     "keep_shown": "keep_answer",
     "pull_model": "pull_model",
     "pull_base": "pull_base",

@@ -100,6 +100,16 @@ def test_it_answers_once_it_says_so_and_ends_quietly(app: "subprocess.Popen[str]
     assert group_is_empty(app.pid)
 
 
+def test_it_ends_quietly_when_nobody_reads_what_it_says(app: "subprocess.Popen[str]") -> None:
+    wait_until_ready(app)
+    assert app.stdout is not None
+    assert app.stderr is not None
+    app.stdout.close()
+    app.terminate()
+    assert app.wait(SECONDS) == 0
+    assert app.stderr.read() == ""
+
+
 def test_taken_port_is_one_sentence_and_exit_1(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -121,3 +121,12 @@ def test_scoring_is_shown_with_how_far_it_is(tmp_path: Path) -> None:
         jobs.heartbeat(store, job.id)
         jobs.add_event(store, job.id, "scoring", {"done": 3, "answers": 36, "records": 12})
     assert "scoring on 12 held-out records, answer 3 of 36" in str(state.train_view(workspace))
+
+
+def test_a_job_says_that_it_waits_only_where_another_one_computes(tmp_path: Path) -> None:
+    workspace = open_workspace(tmp_path)
+    with workspace.store() as store:
+        first, second = (jobs.create_job(store, "train", {}) for _ in range(2))
+        assert state.state_words(workspace, first) == "starting"
+        jobs.set_state(store, first.id, "running")
+    assert state.state_words(workspace, second) == "waiting for another job to end"

@@ -1,0 +1,105 @@
+"""The page's own lists in a browser: what is marked, folded and decided in them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from personal_store import records
+from personal_store.nouns import NewRecord
+from tests.browsing import MARKS, Visit, chromium, new_visit
+from tests.ui import stages
+from tests.ui.conftest import HOSTILE, Page
+from tests.ui.test_accessibility import tab_to, violations
+
+pytestmark = MARKS
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def visit(page: Page, browser: Any, tmp_path: Path) -> Iterator[Visit]:
+    visit = new_visit(browser, tmp_path)
+    yield visit
+    assert visit.faults == []
+    visit.page.context.close()
+
+
+def test_what_looks_personal_is_marked_and_named_in_the_share_list_and_in_the_question(
+    page: Page, visit: Visit
+) -> None:
+    text = f"{'It rained. ' * 20}{HOSTILE} Ask jo@example.org about it."
+    with page.workspace.store() as store:
+        records.add_records(store, [NewRecord("title", text, "The dog", "2024-01-01", "test")])
+    visit.goto(page.client.src)
+    visit.open("Share")
+    mark = visit.page.locator("#share-records mark")
+    assert mark.text_content() == "e-mail address: jo@example.org"
+    assert mark.is_visible()
+    assert text == visit.page.locator("#share-records .record-input").text_content().replace("e-mail address: ", "")
+    visit.page.locator("#share-records .record-open").click()
+    visit.page.locator("#share-records .is-open").wait_for()
+    visit.page.locator("#share-records input[type=checkbox]").check(force=True)
+    asked = visit.page.locator("dialog .found-in mark")
+    asked.wait_for()
+    assert asked.text_content() == "e-mail address: jo@example.org"
+    assert visit.page.evaluate("document.activeElement.value") == "redacted"
+    assert violations(visit) == []
+    assert visit.page.title() == "CDCDA"
+
+
+def test_pairs_are_decided_by_a_score_with_the_keyboard_alone(page: Page, visit: Visit) -> None:
+    stages.with_records(page.workspace)
+    stages.with_pairs(page.workspace)
+    visit.goto(page.client.src)
+    visit.open("Review")
+    visit.page.locator("#review-cards .card").first.wait_for()
+    visit.page.evaluate("document.activeElement.blur()")
+    visit.page.keyboard.press("b")
+    visit.see("24 of the 60 pairs shown")
+    bound = visit.page.locator("#by-score input[type=number]")
+    while not bound.evaluate("node => node === document.activeElement"):
+        visit.page.keyboard.press("Tab")
+    visit.page.keyboard.press("Control+a")
+    visit.page.keyboard.type("0.95")
+    visit.page.keyboard.press("Enter")
+    visit.see("12 of the 60 pairs shown")
+    assert violations(visit) == []
+    tab_to(visit, "Accept 12")
+    visit.page.keyboard.press("Enter")
+    visit.see("Decided by you: 14")
+    visit.see("Accept 0")
+    visit.page.locator("#review-cards .card").first.focus()
+    visit.page.keyboard.press("u")
+    visit.see("Decided by you: 2")
+    visit.see("Accept 12")
+
+
+def test_an_adapter_unfolds_to_its_records_and_two_are_compared(page: Page, visit: Visit) -> None:
+    stages.lived_in(page.workspace)
+    visit.goto(page.client.src)
+    visit.open("Personalise")
+    visit.page.locator(".learned-from summary").first.focus()
+    visit.page.keyboard.press("Enter")
+    visit.see("12 of your records and 0 pairs")
+    assert visit.page.locator(".sources .source").count() == 12
+    visit.page.locator("button.label-wrap", has_text="Compare two of them").click()
+    visit.see("Both learned from 12 records")
+    assert visit.page.locator("#two-runs .run-loss").count() == 2
+    assert violations(visit) == []
+
+
+def test_an_empty_tab_shows_nothing_that_cannot_do_anything(page: Page, visit: Visit) -> None:
+    visit.goto(page.client.src)
+    for tab, gone in (("Share", ("Propose", "Preview what leaves")), ("Review", ("Accept shown", "Undo"))):
+        visit.open(tab)
+        way = visit.page.locator(f"#{tab.lower()}-{'records' if tab == 'Share' else 'cards'} .go-button")
+        way.wait_for()
+        assert not any(visit.page.get_by_role("button", name=name, exact=True).first.is_visible() for name in gone)
+    way.click()
+    assert visit.page.locator("#share-records .empty").is_visible()
