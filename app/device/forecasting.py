@@ -26,6 +26,8 @@ _RUNTIME = 715 * _MB
 """Bytes of Python, torch, transformers, PEFT and bitsandbytes once they are imported and have computed."""
 _UNPACKING = 2.1
 """Times the unpacked model: it and the tensors that are being unpacked lie side by side."""
+_PACKING = 0.9
+"""Part of the linear layers that lies in bfloat16 beside the packed ones at the most, while they are loaded."""
 _NF4 = 4.5 / 8
 """Bytes a weight: four bits, and a float32 scale for each block of 64."""
 _BFLOAT16 = 2
@@ -164,10 +166,15 @@ def _loading(shape: Shape, settings: FineTuning, device: str, unpack: bool, trai
     if device == "cuda":
         return _part("Loading", 0.0, "what is read passes through the computer's own memory")
     unpacked = (shape.linear_weights + shape.embedding_weights) * _BFLOAT16
-    mapped = shape.linear_weights * _BFLOAT16 if settings.quantisation == "nf4" else 0
+    packed = settings.quantisation == "nf4"
+    mapped = shape.linear_weights * _BFLOAT16 if packed else 0.0
     first = _RUNTIME + unpacked * _UNPACKING - training if unpack else 0.0
-    if first > mapped:
+    packing = shape.linear_weights * (_NF4 + _PACKING * _BFLOAT16) if packed else 0.0
+    reading = _RUNTIME + unpacked + packing - training
+    if first > max(mapped, reading):
         return _part("Loading", first, "unpacking the model, which is done once, takes more than training it")
+    if reading > mapped:
+        return _part("Loading", reading, "reading and packing the weights takes more than training them")
     return _part("Loading", mapped, "pages of the file that the weights came from; the system takes them when it must")
 
 
