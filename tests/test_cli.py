@@ -168,6 +168,23 @@ def test_the_ledger_is_exported_and_the_ways_out_are_listed(
     assert len(run(capsys, data_dir, "network")["ways_out"]) >= 4
 
 
+def test_the_estimate_says_whether_a_training_fits_and_starts_none(
+    capsys: pytest.CaptureFixture[str], data_dir: Path, tmp_path: Path
+) -> None:
+    workspace_with(data_dir, 8)
+    asked = ["train", "--estimate", "--model", str(tiny_gguf(tmp_path)), "--data-dir", str(data_dir)]
+    found = run(capsys, data_dir, *asked)
+    assert found["memory"]["peak_mb"] == pytest.approx(sum(p["megabytes"] for p in found["memory"]["parts"]), abs=0.1)
+    assert found["fit"] in ("fits", "tight", "does not fit")
+    assert (found["examples"], found["held_out"], found["cut"], found["seconds"]) == (7, 1, 0, None)
+    assert main(asked) == 0
+    shown = capsys.readouterr().out
+    assert "7 examples of the task title, 1 held out" in shown
+    assert found["words"][0].split(":")[0] in shown
+    assert "cdcda train --probe" in shown
+    assert run(capsys, data_dir, "jobs") == {"jobs": []}
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -188,6 +205,7 @@ def test_the_ledger_is_exported_and_the_ways_out_are_listed(
         (["share", "--ids", "999"], 1, "There is no record 999"),
         (["train"], 1, "There are no records"),
         (["train", "--model", "/nowhere.gguf"], 1, "There is no model"),
+        (["train", "--estimate"], 1, "There are no records"),
         (["train", "--resume"], 1, "no unfinished training"),
         (["generate", "hello", "--adapter", "latest"], 1, "There is no adapter yet"),
         (["generate", "  "], 2, "There is no text"),

@@ -214,9 +214,14 @@ def _add_training(
     train.add_argument(
         "--show-rows", type=_positive, metavar="N", help="only show the first rows as they would be learned"
     )
+    train.add_argument("--estimate", action="store_true", help="only say what memory and time it would take")
+    train.add_argument("--probe", action="store_true", help="the same, after a few real steps that measure the time")
     train.add_argument("--epochs", type=_positive, help="(the preset's)")
     train.add_argument("--rank", type=_positive, help="(the preset's)")
     train.add_argument("--alpha", type=_positive, help="(the preset's)")
+    train.add_argument(
+        "--micro-tokens", type=_positive, metavar="N", help="tokens in the network at once: fewer take less memory"
+    )
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--model", metavar="NAME_OR_PATH", help="the model to adapt (your device model)")
     train.add_argument(

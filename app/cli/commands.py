@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from app.cli import display, history
+from app.cli import display, estimate, history
 from app.cli.adapters import adapters
 from app.cli.curve import measure
 from app.cli.lamp import lamp
@@ -180,20 +180,23 @@ def _train(workspace: Workspace, options: argparse.Namespace) -> Result:
         return {"rows": [dataclasses.asdict(row) for row in rows]}
     if options.resume:
         job = jobs.resume_job(workspace, _newest_unfinished(workspace).id)
-    else:
-        preset = find_preset(options.preset).settings
-        settings = jobs.TrainSettings(
-            options.task,
-            options.epochs or preset.epochs,
-            options.rank or preset.rank,
-            options.alpha or preset.alpha,
-            options.seed,
-            options.model,
-            options.base,
-            options.preset,
-        )
-        job = jobs.start_train(workspace, settings)
-    return follow_to_end(workspace, job, quiet=options.json)
+        return follow_to_end(workspace, job, quiet=options.json)
+    preset = find_preset(options.preset).settings
+    settings = jobs.TrainSettings(
+        options.task,
+        options.epochs or preset.epochs,
+        options.rank or preset.rank,
+        options.alpha or preset.alpha,
+        options.seed,
+        options.model,
+        options.base,
+        options.preset,
+        options.micro_tokens,
+    )
+    if options.estimate or options.probe:
+        return estimate.estimate(workspace, settings, options.probe)
+    estimate.warn(workspace, settings)
+    return follow_to_end(workspace, jobs.start_train(workspace, settings), quiet=options.json)
 
 
 def _jobs(workspace: Workspace, options: argparse.Namespace) -> Result:

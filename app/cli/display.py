@@ -10,6 +10,7 @@ from typing import Any
 from app.cli import shown_history
 from app.cli.adapters import show_adapters
 from app.cli.curve import show_curve
+from app.cli.estimate import show_estimate
 from app.cli.lamp import show_lamp
 from app.cli.printing import console as _console
 from app.cli.printing import say as _say
@@ -135,6 +136,9 @@ def _show_rows(result: Result) -> None:
 def _show_train(result: Result) -> None:
     if "rows" in result:
         _show_rows(result)
+        return
+    if "fit" in result:
+        show_estimate(result)
         return
     state = "is switched on" if result["activated"] else "stays off, as nothing shows that it is better"
     _say(

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from app.device import catalogue, weights
+from app.device import catalogue, memory, weights
 from app.device.llama_library import library
 
 _MEMORY_WANTED = 4e9
@@ -54,19 +54,8 @@ def _cpu() -> Finding:
     return Finding("CPU", False, detail, "Everything works but slowly; choose the smallest device model.")
 
 
-def _memory_bytes() -> int:
-    """Memory that programs may still take; where the system does not say, all there is."""
-    try:
-        for line in Path("/proc/meminfo").read_text("utf-8").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
 def _memory() -> Finding:
-    free = _memory_bytes()
+    free = memory.available()
     good = free >= _MEMORY_WANTED
     advice = "" if good else f"Fine-tuning wants {_MEMORY_WANTED / 1e9:.0f} GB; close other programs before it."
     return Finding("Memory", good, f"{free / 1e9:.1f} GB free", advice)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from app.device import gguf_header
+from app.device import gguf_header, memory
 from app.device.catalogue import LocalModel
 from app.errors import BadInput, DiskFull, ModelDamaged
 
@@ -115,7 +115,7 @@ def _dequantise(model: LocalModel) -> Any:
     transformers = _quiet_transformers()
     try:
         # The loader draws a progress bar of its own that no setting turns off.
-        with contextlib.redirect_stderr(io.StringIO()):
+        with contextlib.redirect_stderr(io.StringIO()), memory.returned_at_once():
             return transformers.AutoModelForCausalLM.from_pretrained(
                 str(model.path.parent),
                 gguf_file=model.path.name,
@@ -159,6 +159,11 @@ def _remove_abandoned(cache: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def is_prepared(model: LocalModel, cache: Path) -> bool:
+    """Whether the model was probably unpacked before; another file of the same name is not told from it."""
+    return model.kind == "safetensors" or any(cache.glob(f"{model.path.stem}-*"))
+
+
 def prepare(model: LocalModel, cache: Path, report: Callable[[str], None]) -> Path:
     """The model as a transformers folder of safetensors; a GGUF is unpacked to bfloat16 below `cache` once and kept.
 
@@ -197,7 +202,7 @@ def possible_quantisation(wanted: Quantisation, device: str) -> tuple[Quantisati
     return wanted, ""
 
 
-def _check_architecture(architecture: str) -> None:
+def check_architecture(architecture: str) -> None:
     """Of others, the loss on chosen positions or the adapter's way into llama.cpp would be wrong in silence."""
     if architecture not in ARCHITECTURES:
         raise BadInput(
@@ -226,17 +231,18 @@ def load_for_training(folder: Path, quantisation: Quantisation, device: str) -> 
 
     transformers = _quiet_transformers()
     try:
-        network, report = transformers.AutoModelForCausalLM.from_pretrained(
-            str(folder),
-            dtype=torch.bfloat16,
-            quantization_config=_nf4() if quantisation == "nf4" else None,
-            device_map={"": device},
-            attn_implementation="sdpa",
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-        )
+        with memory.returned_at_once():
+            network, report = transformers.AutoModelForCausalLM.from_pretrained(
+                str(folder),
+                dtype=torch.bfloat16,
+                quantization_config=_nf4() if quantisation == "nf4" else None,
+                device_map={"": device},
+                attn_implementation="sdpa",
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                output_loading_info=True,
+            )
         # Without this a weight that is not in the files would be left random, with a warning that nobody sees.
         if report["missing_keys"]:
             raise ValueError(f"it lacks {min(report['missing_keys'])}")
@@ -245,5 +251,5 @@ def load_for_training(folder: Path, quantisation: Quantisation, device: str) -> 
             f"The model folder {folder} should hold config.json and whole safetensors files but cannot be loaded"
             f" ({_first_line(error)}); delete it and start again, or choose another model."
         ) from error
-    _check_architecture(network.config.model_type)
+    check_architecture(network.config.model_type)
     return network

@@ -12,7 +12,6 @@ from app.device.catalogue import LocalModel
 from app.device.finetuning import FineTuning, Outcome, Progress, count_steps, fine_tune
 from app.device.gguf_adapter import layout_of, write_gguf_adapter
 from app.device.merging import prepare_on
-from app.device.presets import find_preset
 from app.device.rendering import Example, render_example, template_hash
 from app.device.tokenising import Tokeniser, open_tokeniser
 from app.device.weights import model_hash
@@ -208,9 +207,7 @@ def run(context: JobContext, judge: Judge) -> Mapping[str, Any]:
     template = template_hash(tokeniser)
     base = _task_base(context, chosen, data.task, model, template)
     prepared = prepare_on(model, base, context.workspace.prepared, _preparing(context))
-    preset = find_preset(chosen.preset).settings
-    settings = dataclasses.replace(preset, rank=chosen.rank, alpha=chosen.alpha, epochs=chosen.epochs, seed=chosen.seed)
-    made_of = _Training(model, template, stored, data, settings, base)
+    made_of = _Training(model, template, stored, data, chosen.resolved(), base)
     folder = context.workspace.adapters / f"job-{context.job.id}"
     outcome = _train(context, tokeniser, prepared, made_of, folder)
     if outcome.stopped:

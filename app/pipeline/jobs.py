@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from app.device.finetuning import FineTuning
 from app.device.presets import DEFAULT, find_preset
 from app.errors import JobRefused
 from app.pipeline.bases import require_choice
@@ -55,6 +56,20 @@ class TrainSettings:
     """Task base to train on top of: its name, "automatic" or "none"; None: the person's choice for the task."""
     preset: str = DEFAULT
     """Name of the settings for everything that is not chosen here."""
+    micro_tokens: int | None = None
+    """Tokens in the network at once, which decide the memory; None: the preset's."""
+
+    def resolved(self) -> FineTuning:
+        """Everything that the training will use; raises BadInput for a preset that is not there."""
+        preset = find_preset(self.preset).settings
+        return dataclasses.replace(
+            preset,
+            rank=self.rank,
+            alpha=self.alpha,
+            epochs=self.epochs,
+            seed=self.seed,
+            micro_tokens=self.micro_tokens or preset.micro_tokens,
+        )
 
 
 WORKERS: Mapping[JobKind, str] = {

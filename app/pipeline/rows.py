@@ -1,14 +1,14 @@
 """The first rows of a training as the model will see them; trains nothing and stores nothing."""
 
 import dataclasses
-import itertools
 
 from app.device.presets import DEFAULT, find_preset
-from app.device.rendering import render_example
-from app.device.tokenising import open_tokeniser
-from app.pipeline.dataset import gather
+from app.device.rendering import render_example, render_whole
+from app.device.tokenising import Tokeniser, open_tokeniser
+from app.pipeline.dataset import TrainingText, gather
 from app.pipeline.models import device_model
 from app.pipeline.workspace import Workspace
+from app.tasks import Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +21,20 @@ class Row:
     """What is learned."""
     tokens: int
     """Of both together."""
+    cut: bool
+    """The end of the input, or of a very long output, is left out."""
+
+
+def _row(tokeniser: Tokeniser, task: Task, text: TrainingText, max_tokens: int) -> Row:
+    example = render_example(tokeniser, task, text.input, text.output, max_tokens)
+    whole = [*render_whole(tokeniser, task, text.input), *tokeniser.encode(text.output, special=False)]
+    return Row(
+        tokeniser.decode(example.prompt_ids),
+        tokeniser.decode(example.completion_ids),
+        len(example.prompt_ids) + len(example.completion_ids),
+        # One more for the token that ends the turn.
+        len(whole) + 1 > max_tokens,
+    )
 
 
 def first_rows(
@@ -32,13 +46,4 @@ def first_rows(
     """
     data, tokeniser = gather(workspace, task), open_tokeniser(device_model(workspace, model))
     max_tokens = find_preset(preset).settings.max_tokens
-    shown = itertools.islice(data.texts, count)
-    examples = (render_example(tokeniser, data.task, text.input, text.output, max_tokens) for text in shown)
-    return tuple(
-        Row(
-            tokeniser.decode(example.prompt_ids),
-            tokeniser.decode(example.completion_ids),
-            len(example.prompt_ids) + len(example.completion_ids),
-        )
-        for example in examples
-    )
+    return tuple(_row(tokeniser, data.task, text, max_tokens) for text in data.texts[:count])

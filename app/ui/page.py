@@ -50,7 +50,9 @@ def _wire_states(
     tabs: dict[str, gr.Tab], personalise: PersonaliseTab, write: WriteTab, insights: InsightsTab, settings: SettingsTab
 ) -> None:
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    tabs["personalise"].select(personalise.load, None, personalise.loaded, **quiet)
+    opened = tabs["personalise"].select(personalise.load, None, personalise.loaded, **quiet)
+    # After the lists: counting tokens takes a moment when the history is new.
+    opened.then(personalise.start.actions.foresee, personalise.settings, personalise.start.drawn, **quiet)
     tabs["insights"].select(insights.load, None, insights.loaded, **quiet)
     tabs["write"].select(write.load, write.task, write.loaded, **quiet)
     tabs["settings"].select(settings.load, None, settings.loaded, **quiet)

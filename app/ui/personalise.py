@@ -15,6 +15,7 @@ from app.ui.notices import answered, shown
 from app.ui.parts import drawn, lead, stop_and_resume
 from app.ui.runs import build_runs, learned_view
 from app.ui.services import Services
+from app.ui.starting import StartPanel, build_start, settings_of, wire_start
 from personal_store import training
 from personal_store.nouns import Adapter
 
@@ -29,6 +30,9 @@ class PersonaliseTab:
     polled: list[gr.components.Component]
     poll: Callable[[], tuple[Any, ...]]
     """Draws `polled` from the whole state."""
+    start: StartPanel
+    """What a training would take; drawn from `settings`."""
+    settings: list[gr.components.Component]
 
 
 def _verdict_word(adapter: Adapter) -> str:
@@ -67,7 +71,8 @@ def examples_view(services: Services) -> views.View:
 class _Layout:
     examples: gr.HTML
     settings: list[gr.components.Component]
-    """Epochs, rank, alpha, seed, preset."""
+    """Epochs, rank, alpha, seed, preset, tokens at once."""
+    start: StartPanel
     train_button: gr.Button
     job_buttons: list[gr.Button]
     """Stop, Resume."""
@@ -78,8 +83,9 @@ class _Layout:
 class Actions:
     """What a person can do here; each is one call of the pipeline."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, before_start: Callable[[jobs.TrainSettings], None]) -> None:
         self._services, self._workspace = services, services.workspace
+        self._before_start = before_start
 
     def _adapters(self) -> views.View:
         with self._workspace.store() as store:
@@ -114,11 +120,12 @@ class Actions:
         settings = find_preset(preset).settings
         return settings.epochs, settings.rank, settings.alpha
 
-    def train(self, epochs: float, rank: float, alpha: float, seed: float, preset: str) -> tuple[Any, ...]:
-        """Start a training."""
-        settings = jobs.TrainSettings(
-            epochs=int(epochs), rank=int(rank), alpha=int(alpha), seed=int(seed), preset=preset
-        )
+    def train(
+        self, epochs: float, rank: float, alpha: float, seed: float, preset: str, micro_tokens: float
+    ) -> tuple[Any, ...]:
+        """Start a training; somebody whose computer is too small for it is told so."""
+        settings = settings_of(epochs, rank, alpha, seed, preset, micro_tokens)
+        self._before_start(settings)
         jobs.start_train(self._workspace, settings)
         return self.poll()
 
@@ -155,15 +162,25 @@ def _lay_out_settings() -> list[gr.components.Component]:
             gr.Number(defaults.alpha, label=strings.ALPHA, precision=0, minimum=1, maximum=512, min_width=120),
             gr.Number(defaults.seed, label=strings.SEED, precision=0, minimum=0, min_width=120),
             preset,
+            gr.Number(
+                find_preset(DEFAULT).settings.micro_tokens,
+                label=strings.MICRO_TOKENS,
+                info=strings.MICRO_TOKENS_INFO,
+                precision=0,
+                minimum=16,
+                min_width=120,
+            ),
         ]
 
 
-def _lay_out(services: Services, actions: Actions) -> _Layout:
+def _lay_out(services: Services) -> tuple[_Layout, Actions]:
     lead(strings.PERSONALISE_LEAD)
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
             examples = drawn("notice", elem_id="examples")
             settings = _lay_out_settings()
+            start = build_start(services)
+            actions = Actions(services, start.actions.warn)
             train_button = gr.Button(strings.TRAIN, variant="primary", elem_id="train-button")
             job_buttons = stop_and_resume()
         with gr.Column(scale=3, min_width=320):
@@ -173,19 +190,19 @@ def _lay_out(services: Services, actions: Actions) -> _Layout:
             adapters = drawn("adapters", server_functions=buttons, elem_id="adapters")
             build_runs(services)
             build_adapters(services)
-    return _Layout(examples, settings, train_button, job_buttons, progress, adapters)
+    return _Layout(examples, settings, start, train_button, job_buttons, progress, adapters), actions
 
 
 def build_personalise(services: Services) -> PersonaliseTab:
     """Lay out and wire the tab; must stand inside a gr.Tab."""
-    actions = Actions(services)
-    at = _lay_out(services, actions)
+    at, actions = _lay_out(services)
     polled: list[gr.components.Component] = [at.progress, at.adapters, at.train_button, *at.job_buttons]
     at.train_button.click(shown(actions.train), at.settings, polled, api_name="train")
     # Not on change: the fields also change when a person sets them, and must not be set back.
-    at.settings[-1].input(shown(actions.choose), at.settings[-1:], at.settings[:3], api_name="preset")
+    at.settings[4].input(shown(actions.choose), at.settings[4:5], at.settings[:3], api_name="preset")
+    wire_start(at.start, at.settings)
     at.job_buttons[0].click(shown(actions.stop), None, polled, api_name="stop_training")
     at.job_buttons[1].click(shown(actions.resume), None, polled, api_name="resume_training")
     gr.api(shown(actions.activate), api_name="use_adapter")
     gr.api(shown(actions.adapter_sources), api_name="adapter_sources")
-    return PersonaliseTab([at.examples, at.adapters], shown(actions.load), polled, actions.poll)
+    return PersonaliseTab([at.examples, at.adapters], shown(actions.load), polled, actions.poll, at.start, at.settings)

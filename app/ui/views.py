@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from app.pipeline.forecasting import in_minutes
 from app.pipeline.importing import Imported, report_csv
 from app.pipeline.sensitivity import Pieces, pieces
 from app.pipeline.sharing import Found
@@ -43,10 +44,7 @@ def bytes_text(size: int) -> str:
 
 def duration(seconds: float) -> str:
     """About how long, for people: 40 s, 3 min, 2 h 5 min."""
-    if seconds < 90:
-        return f"{max(0, round(seconds))} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+    return in_minutes(seconds)
 
 
 def pages(total: int, page: int, size: int) -> View:

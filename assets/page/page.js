@@ -1090,8 +1090,41 @@ window.cdcda = (() => {
       value.go ? goButton(value.go) : null)));
   }
 
+  /** What a training would take: the verdict, the time, and what the memory is made of. */
+  function forecast(element, props, server, watch) {
+    const place = frame(element, "notice-frame");
+    bind(props, watch, (value) => refill(place, value.headline && value, () => h("div", { class: "panel", "data-tone": value.tone, role: "status" },
+      h("p", { class: "headline" }, value.headline), value.lines.map((line) => h("p", { class: "muted" }, line)),
+      h("details", {}, h("summary", {}, value.title), table(value.title, value.columns, value.parts)))));
+  }
+
+  /** A row as it is learned: what is given, and, marked, what is learned. */
+  function trainingRow(row, number) {
+    return h("li", {}, h("p", { class: "muted numbers" }, `Row ${number + 1}, ${row.tokens} tokens${row.cut ? ", cut" : ""}`),
+      h("pre", { class: "code", tabindex: "0", "aria-label": `Row ${number + 1}` }, row.prompt, h("mark", {}, row.completion)));
+  }
+
+  /** The first rows of a training, fetched when the list is opened. */
+  function trainingRows(element, props, server, watch) {
+    const summary = h("summary"), words = h("p", { class: "muted" }), list = h("ol", { class: "plain" });
+    const details = h("details", { class: "training-rows", hidden: true }, summary, words, list);
+    frame(element, "notice-frame", details);
+    async function fill() {
+      if (!details.open) return;
+      const answer = await ask(server.show_rows(null));
+      if (answer.rows) list.replaceChildren(...answer.rows.map(trainingRow));
+    }
+    details.addEventListener("toggle", fill);
+    bind(props, watch, (value) => {
+      details.hidden = !value.summary;
+      say(summary, value.summary || "");
+      say(words, `${value.text || ""} Only what is marked is learned.`);
+      fill();
+    });
+  }
+
   return {
     header, records, shareList, preview, report, payload, augmenting, review, training, adapters, twoRuns, answers, samples, chat, models, bases,
-    findings, notice, words, waysOut, ledger, plot, working, votes, brought,
+    findings, notice, forecast, trainingRows, words, waysOut, ledger, plot, working, votes, brought,
   };
 })();
