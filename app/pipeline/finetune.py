@@ -20,7 +20,7 @@ from app.errors import JobRefused
 from app.pipeline import bases
 from app.pipeline.context import JobContext, Stopped
 from app.pipeline.dataset import TrainingData, TrainingText, build_training_set, gather
-from app.pipeline.jobs import TrainSettings
+from app.pipeline.jobs import TrainSettings, should_keep
 from app.pipeline.models import device_model
 from app.tasks import Task
 from personal_store import jobs, training
@@ -122,7 +122,12 @@ def _train(context: JobContext, tokeniser: Tokeniser, prepared: Path, made_of: _
     def listen(progress: Progress) -> None:
         context.report("progress", dataclasses.asdict(progress))
 
-    return fine_tune(prepared, examples, held_out, settings, folder, listen, context.should_stop, resume=True)
+    def should_end() -> bool:
+        return should_keep(context.workspace, context.job.id)
+
+    return fine_tune(
+        prepared, examples, held_out, settings, folder, listen, context.should_stop, resume=True, should_end=should_end
+    )
 
 
 def _manifest(made_of: _Training, outcome: Outcome, scores: Mapping[str, Any]) -> Manifest:
@@ -143,6 +148,9 @@ def _manifest(made_of: _Training, outcome: Outcome, scores: Mapping[str, Any]) -
         held_out_loss=outcome.held_out_loss,
         base_held_out_loss=outcome.base_held_out_loss,
         best_epoch=outcome.best_epoch,
+        best_step=outcome.best_step,
+        steps=outcome.steps,
+        planned_steps=outcome.planned_steps,
         losses=outcome.losses,
         held_out_losses=outcome.held_out_losses,
         tokens_per_second=outcome.tokens_per_second,
@@ -188,6 +196,10 @@ def _result(adapter: Adapter, made_of: _Training, outcome: Outcome, scores: Mapp
         "task_base": made_of.base.name if made_of.base else None,
         "examples": len(made_of.data.texts),
         "held_out": len(made_of.data.held_out),
+        "steps": outcome.steps,
+        "planned_steps": outcome.planned_steps,
+        "best_step": outcome.best_step,
+        "ended_early": outcome.ended and outcome.steps < outcome.planned_steps,
         "final_loss": outcome.final_loss,
         "held_out_loss": outcome.held_out_loss,
         "base_held_out_loss": outcome.base_held_out_loss,
@@ -209,7 +221,8 @@ def run(context: JobContext, judge: Judge) -> Mapping[str, Any]:
     base = _task_base(context, chosen, data.task, model, template)
     prepared = prepare_on(model, base, context.workspace.prepared, _preparing(context))
     preset = find_preset(chosen.preset).settings
-    settings = dataclasses.replace(preset, rank=chosen.rank, alpha=chosen.alpha, epochs=chosen.epochs, seed=chosen.seed)
+    chosen_epochs = preset.epochs if chosen.epochs is None else chosen.epochs
+    settings = dataclasses.replace(preset, rank=chosen.rank, alpha=chosen.alpha, epochs=chosen_epochs, seed=chosen.seed)
     made_of = _Training(model, template, stored, data, settings, base)
     folder = context.workspace.adapters / f"job-{context.job.id}"
     outcome = _train(context, tokeniser, prepared, made_of, folder)
