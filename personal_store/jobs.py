@@ -102,6 +102,11 @@ def add_event(store: Store, job_id: int, kind: str, data: Mapping[str, Any]) -> 
         return int(store.insert("job_events", values)["id"])
 
 
+def has_event(store: Store, job_id: int, kind: str) -> bool:
+    """Whether anything of that kind was reported."""
+    return bool(store.rows("SELECT 1 FROM job_events WHERE job_id = ? AND kind = ? LIMIT 1", [job_id, kind]))
+
+
 def events(store: Store, job_id: int, after: int = 0) -> tuple[JobEvent, ...]:
     """The job's events with an id above `after`, in order."""
     rows = store.rows("SELECT * FROM job_events WHERE job_id = ? AND id > ? ORDER BY id", [job_id, after])

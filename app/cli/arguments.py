@@ -231,7 +231,10 @@ def _add_training(
     add_adapters(commands, common)
     jobs = commands.add_parser("jobs", parents=common, help="see, stop and resume long work")
     which = jobs.add_mutually_exclusive_group()
-    which.add_argument("--stop", type=int, metavar="ID")
+    which.add_argument("--stop", type=int, metavar="ID", help="what it made is kept, and it can be resumed")
+    which.add_argument(
+        "--keep", type=int, metavar="ID", help="end a training after its next step, with the best adapter so far"
+    )
     which.add_argument("--resume", type=int, metavar="ID")
     jobs.add_argument("--cloud-url", metavar="URL", help=argparse.SUPPRESS)
     jobs.add_argument("--cloud-token", metavar="TOKEN", help=argparse.SUPPRESS)

@@ -184,7 +184,7 @@ def _train(workspace: Workspace, options: argparse.Namespace) -> Result:
     preset = find_preset(options.preset).settings
     settings = jobs.TrainSettings(
         options.task,
-        options.epochs or preset.epochs,
+        options.epochs,
         options.rank or preset.rank,
         options.alpha or preset.alpha,
         options.seed,
@@ -205,6 +205,8 @@ def _jobs(workspace: Workspace, options: argparse.Namespace) -> Result:
 
     if options.stop is not None:
         jobs.stop_job(workspace, options.stop)
+    if options.keep is not None:
+        jobs.keep_job(workspace, options.keep)
     if options.resume is not None:
         return follow_to_end(
             workspace, jobs.resume_job(workspace, options.resume, _address(options)), quiet=options.json

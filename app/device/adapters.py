@@ -85,6 +85,12 @@ class Manifest:
     peak_memory_mb: float
     seconds: float
     device: str
+    best_step: int | None = None
+    """The steps that the adapter had taken; None where an earlier version made it."""
+    steps: int | None = None
+    """All that were taken."""
+    planned_steps: int | None = None
+    """What all epochs would have taken; more than `steps` where the training ended early."""
     scores: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """What base and adapter got on the held-out records, by metric; empty where nothing was held out."""
     task_base: Mapping[str, str] | None = None

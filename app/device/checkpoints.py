@@ -34,6 +34,8 @@ class Log:
     """After each epoch."""
     best_epoch: int = 0
     """The epoch, from 1, whose adapter is kept; 0 before the first has ended."""
+    best_step: int = 0
+    """The steps that it had taken; 0 where a checkpoint of an earlier version does not say."""
     tokens: int = 0
     """Tokens trained on, padding not counted."""
     seconds: float = 0.0
@@ -66,6 +68,17 @@ def save_checkpoint(
         temporary.unlink(missing_ok=True)
 
 
+def make_moments(parameters: Mapping[str, Any], optimiser: Any) -> None:
+    """Fill the state of a fresh AdamW with zeros: what does not fit into memory shows now, and not half through a
+    step."""
+    import torch
+
+    for parameter in parameters.values():
+        optimiser.state[parameter] = {"step": torch.tensor(0.0)} | {
+            moment: torch.zeros_like(parameter) for moment in _MOMENTS
+        }
+
+
 def _read_log(file: Any) -> Log:
     return Log(**json.loads(file.metadata()["log"]))
 
@@ -75,13 +88,15 @@ def load_checkpoint(
 ) -> tuple[Log, dict[str, Any]]:
     """Puts the checkpoint's state into parameters and optimiser; gives its log and its best adapter.
 
-    Without a checkpoint nothing is changed and the log is that of a fresh run. Raises JobRefused for another run's.
+    Without a checkpoint the parameters stay, the optimiser begins, and the log is that of a fresh run. Raises
+    JobRefused for another run's.
     """
     import safetensors
     import torch
 
     path = folder / _NAME
     if not path.is_file():
+        make_moments(parameters, optimiser)
         return Log(run), {}
     with safetensors.safe_open(path, "pt") as file:
         log = _read_log(file)
@@ -94,7 +109,7 @@ def load_checkpoint(
         for name, parameter in parameters.items():
             with torch.no_grad():
                 parameter.copy_(file.get_tensor(f"adapter {name}"))
-            if log.step:
+            if f"{_MOMENTS[0]} {name}" in names:
                 optimiser.state[parameter] = {"step": torch.tensor(float(log.step))} | {
                     moment: file.get_tensor(f"{moment} {name}").to(parameter.device) for moment in _MOMENTS
                 }

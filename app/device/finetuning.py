@@ -81,6 +81,8 @@ class Progress:
     seconds_left: float
     peak_memory_mb: float
     """The most memory that this process has had, on the GPU where it trains on one."""
+    micro_tokens: int | None = None
+    """Tokens at once since memory ran out; None: as the settings say."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +97,8 @@ class Outcome:
     """Of the base model, measured before the first step."""
     best_epoch: int
     """The epoch whose adapter was kept: the one with the least held-out loss, else the last."""
+    best_step: int
+    """The steps that it had taken."""
     losses: tuple[float, ...]
     """One a step."""
     held_out_losses: tuple[float, ...]
@@ -104,6 +108,10 @@ class Outcome:
     seconds: float
     """Spent in training steps, loading and scoring not counted, those before a resume counted."""
     steps: int
+    planned_steps: int
+    """What all epochs would have taken; more than `steps` where it ended early."""
+    ended: bool
+    """`should_end` ended it."""
     stopped: bool
     """It was stopped before its end: there is a checkpoint and no adapter."""
     quantisation: weights.Quantisation
@@ -210,6 +218,8 @@ class _Run:
     log: Log
     best: dict[str, Any]
     """Copy of the adapter that is kept if training ends now; empty before the first epoch has ended."""
+    ended: bool = False
+    """It was asked to end, with what it has."""
     loss: losses.Loss = losses.completion_loss
     """What is learned by; held-out examples are always scored by cross-entropy."""
 
@@ -304,7 +314,7 @@ def _end_epoch(run: _Run) -> float | None:
     """Scores the adapter on the held-out examples and keeps a copy of it if it is the best so far."""
     loss = _score(run)
     if loss is None or loss < min(run.log.held_out_losses, default=math.inf):
-        run.log.best_epoch = run.epoch
+        run.log.best_epoch, run.log.best_step = run.epoch, run.log.step
         run.best = {name: parameter.detach().clone() for name, parameter in run.parameters.items()}
     if loss is not None:
         run.log.held_out_losses.append(loss)
@@ -366,6 +376,7 @@ def _progress(run: _Run, held_out: float | None) -> Progress:
         tokens_per_second=rate,
         seconds_left=_count_tokens(run.plan[run.log.step :]) / rate,
         peak_memory_mb=peak_memory_mb(run.device),
+        micro_tokens=run.log.micro_tokens,
     )
 
 
@@ -375,15 +386,19 @@ def _has_settled(run: _Run) -> bool:
     return patience is not None and len(run.log.held_out_losses) - run.log.best_epoch >= patience
 
 
-def _train(run: _Run, listener: Callable[[Progress], None], should_stop: Callable[[], bool]) -> bool:
-    """Takes the steps that are left, or those until it should stop; true when it was stopped."""
+def _train(
+    run: _Run, listener: Callable[[Progress], None], should_stop: Callable[[], bool], should_end: Callable[[], bool]
+) -> bool:
+    """Takes the steps that are left, or those until it should stop or end; true when it was stopped."""
     saved_at = time.monotonic()
-    while run.log.step < len(run.plan) and not _has_settled(run):
+    while run.log.step < len(run.plan) and not run.ended and not _has_settled(run):
         if should_stop():
             _save_checkpoint(run)
             return True
         _step(run)
-        ends_epoch = run.log.step % run.steps_per_epoch == 0
+        run.ended = should_end()
+        # The last epoch of a training that is ended is scored where it is.
+        ends_epoch = run.ended or run.log.step % run.steps_per_epoch == 0
         held_out = _end_epoch(run) if ends_epoch else None
         if ends_epoch or time.monotonic() - saved_at > _CHECKPOINT_EVERY:
             _save_checkpoint(run)
@@ -400,16 +415,24 @@ def _outcome(run: _Run, stopped: bool) -> Outcome:
         held_out_loss=min(log.held_out_losses, default=None),
         base_held_out_loss=log.base_held_out_loss,
         best_epoch=log.best_epoch,
+        best_step=log.best_step,
         losses=tuple(log.losses),
         held_out_losses=tuple(log.held_out_losses),
         tokens_per_second=log.tokens / log.seconds if log.seconds else 0.0,
         peak_memory_mb=peak_memory_mb(run.device),
         seconds=log.seconds,
         steps=log.step,
+        planned_steps=len(run.plan),
+        ended=run.ended,
         stopped=stopped,
         quantisation=run.quantisation,
         device=run.device,
     )
+
+
+def never() -> bool:
+    """Asks for nothing."""
+    return False
 
 
 def fine_tune(
@@ -422,13 +445,15 @@ def fine_tune(
     should_stop: Callable[[], bool],
     resume: bool = False,
     loss: losses.Loss = losses.completion_loss,
+    should_end: Callable[[], bool] = never,
 ) -> Outcome:
     """Trains an adapter on the examples and writes it into `folder` as PEFT safetensors.
 
     `prepared` is a folder of weights.prepare. `listener` hears of every step; `should_stop` is asked before each and
-    leaves a checkpoint behind. With `resume`, a checkpoint in `folder` goes on to the same adapter as if never stopped
-    (given the same `loss`, which the checkpoint cannot tell). The checkpoint is removed by adapters.finish. Raises
-    NothingToTrain, BadInput, ModelDamaged, DiskFull, JobRefused, OutOfMemory.
+    leaves a checkpoint behind; `should_end` is asked after each and ends the training there, with the best adapter so
+    far, that of this very step among them. With `resume`, a checkpoint in `folder` goes on to the same adapter as if
+    never stopped (given the same `loss`, which the checkpoint cannot tell). The checkpoint is removed by
+    adapters.finish. Raises NothingToTrain, BadInput, ModelDamaged, DiskFull, JobRefused, OutOfMemory.
     """
     _check(examples, settings)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -438,7 +463,7 @@ def fine_tune(
     run = dataclasses.replace(_load(prepared, examples, held_out, settings, folder), loss=loss)
     if run.log.step == 0:
         run.log.base_held_out_loss = _score(run)
-    stopped = _train(run, listener, should_stop)
+    stopped = _train(run, listener, should_stop, should_end)
     if not stopped:
         _save_adapter(run)
     return _outcome(run, stopped)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from app.device.finetuning import FineTuning, Progress, count_steps
+from app.device.presets import find_preset
 from app.device.rendering import render_example, template_hash
 from app.errors import JobRefused, NothingToTrain
 from app.evaluation import bootstrap, held_out
@@ -119,7 +120,8 @@ def _seconds(workspace: Workspace, data: TrainingData, parts: Sequence[Part], se
 
 def _fine_tuning(settings: CurveSettings) -> FineTuning:
     usual = jobs.TrainSettings()
-    return FineTuning(rank=usual.rank, alpha=usual.alpha, epochs=usual.epochs, seed=settings.seed)
+    preset = find_preset(usual.preset).settings
+    return dataclasses.replace(preset, rank=usual.rank, alpha=usual.alpha, seed=settings.seed)
 
 
 def plan(workspace: Workspace, settings: CurveSettings | None = None) -> CurvePlan:

@@ -19,7 +19,7 @@ from app.errors import JobRefused
 from app.pipeline import bases
 from app.pipeline.context import JobContext, Stopped
 from app.pipeline.dataset import TrainingData, TrainingText, build_training_set, gather
-from app.pipeline.jobs import TrainSettings
+from app.pipeline.jobs import TrainSettings, should_keep
 from app.pipeline.models import device_model
 from app.tasks import Task
 from personal_store import jobs, training
@@ -121,7 +121,12 @@ def _train(context: JobContext, tokeniser: Tokeniser, prepared: Path, made_of: _
     def listen(progress: Progress) -> None:
         context.report("progress", dataclasses.asdict(progress))
 
-    return fine_tune(prepared, examples, held_out, settings, folder, listen, context.should_stop, resume=True)
+    def should_end() -> bool:
+        return should_keep(context.workspace, context.job.id)
+
+    return fine_tune(
+        prepared, examples, held_out, settings, folder, listen, context.should_stop, resume=True, should_end=should_end
+    )
 
 
 def _manifest(made_of: _Training, outcome: Outcome, scores: Mapping[str, Any]) -> Manifest:
@@ -142,6 +147,9 @@ def _manifest(made_of: _Training, outcome: Outcome, scores: Mapping[str, Any]) -
         held_out_loss=outcome.held_out_loss,
         base_held_out_loss=outcome.base_held_out_loss,
         best_epoch=outcome.best_epoch,
+        best_step=outcome.best_step,
+        steps=outcome.steps,
+        planned_steps=outcome.planned_steps,
         losses=outcome.losses,
         held_out_losses=outcome.held_out_losses,
         tokens_per_second=outcome.tokens_per_second,
@@ -187,6 +195,10 @@ def _result(adapter: Adapter, made_of: _Training, outcome: Outcome, scores: Mapp
         "task_base": made_of.base.name if made_of.base else None,
         "examples": len(made_of.data.texts),
         "held_out": len(made_of.data.held_out),
+        "steps": outcome.steps,
+        "planned_steps": outcome.planned_steps,
+        "best_step": outcome.best_step,
+        "ended_early": outcome.ended and outcome.steps < outcome.planned_steps,
         "final_loss": outcome.final_loss,
         "held_out_loss": outcome.held_out_loss,
         "base_held_out_loss": outcome.base_held_out_loss,

@@ -31,6 +31,8 @@ SILENT_SECONDS = 20.0
 """Without a sign of life for this long, a job is dead."""
 STARTING_SECONDS = 60.0
 """A worker gives its first sign of life within this time."""
+KEEP = "keep"
+"""The event that asks a training to end and keep what it has learned."""
 RESUMABLE: tuple[JobState, ...] = ("stopped", "interrupted", "failed")
 ALIVE: tuple[JobState, ...] = ("queued", "running", "stopping")
 
@@ -44,7 +46,8 @@ class TrainSettings:
 
     task: str | None = None
     """None: the task with most records."""
-    epochs: int = 3
+    epochs: int | None = None
+    """None: as many as the preset says."""
     rank: int = 16
     """r of the LoRA."""
     alpha: int = 8
@@ -66,7 +69,7 @@ class TrainSettings:
             preset,
             rank=self.rank,
             alpha=self.alpha,
-            epochs=self.epochs,
+            epochs=preset.epochs if self.epochs is None else self.epochs,
             seed=self.seed,
             micro_tokens=self.micro_tokens or preset.micro_tokens,
         )
@@ -217,6 +220,29 @@ def stop_job(workspace: Workspace, job_id: int) -> Job:
             if job.state != "stopping":
                 raise JobRefused(f"Job {job_id} is {job.state}, so there is nothing to stop; see `cdcda jobs`.")
         return jobs.get_job(store, job_id)
+
+
+def keep_job(workspace: Workspace, job_id: int) -> Job:
+    """Ask a training to end after its next step and to keep the best adapter that it has by then.
+
+    Raises JobRefused where there is no training under way.
+    """
+    refresh(workspace)
+    with workspace.store() as store, store.change():
+        job = jobs.get_job(store, job_id)
+        if job.kind != "train" or job.state != "running":
+            raise JobRefused(
+                f"Only a training that runs can be ended with what it has learned, but job {job_id} ({job.kind}) is"
+                f" {job.state}; see `cdcda jobs`."
+            )
+        jobs.add_event(store, job_id, KEEP, {})
+        return job
+
+
+def should_keep(workspace: Workspace, job_id: int) -> bool:
+    """Whether a training was asked to end with what it has."""
+    with workspace.store() as store:
+        return jobs.has_event(store, job_id, KEEP)
 
 
 def resume_job(workspace: Workspace, job_id: int, address: CloudAddress | None = None) -> Job:

@@ -136,6 +136,13 @@ class Actions:
             jobs.stop_job(self._workspace, job.id)
         return self.poll()
 
+    def keep(self) -> tuple[Any, ...]:
+        """End the training after its next step, with the best adapter so far."""
+        job = state.latest_job(self._workspace, "train")
+        if job is not None:
+            jobs.keep_job(self._workspace, job.id)
+        return self.poll()
+
     def resume(self) -> tuple[Any, ...]:
         """Go on from the last checkpoint."""
         job = state.latest_job(self._workspace, "train")
@@ -147,14 +154,15 @@ class Actions:
         """Progress, adapters and buttons, from the whole state."""
         job = state.latest_job(self._workspace, "train")
         ready = gr.Button(interactive=not state.is_active(job))
-        return state.train_view(self._workspace), self._adapters(), ready, *state.job_buttons(job)
+        buttons = (*state.job_buttons(job), state.keep_button(self._workspace, job))
+        return state.train_view(self._workspace), self._adapters(), ready, *buttons
 
 
 def _lay_out_settings() -> list[gr.components.Component]:
     defaults = jobs.TrainSettings()
     choices = [(f"{name.capitalize()}: {preset.explained}", name) for name, preset in PRESETS.items()]
     preset = gr.Radio(choices, value=DEFAULT, label=strings.PRESET, elem_id="preset")
-    epochs = gr.Slider(1, 20, value=defaults.epochs, step=1, label=strings.EPOCHS)
+    epochs = gr.Slider(1, 20, value=PRESETS[DEFAULT].settings.epochs, step=1, label=strings.EPOCHS)
     with gr.Accordion(strings.TRAIN_SETTINGS, open=False), gr.Row():
         return [
             epochs,
@@ -182,7 +190,7 @@ def _lay_out(services: Services) -> tuple[_Layout, Actions]:
             start = build_start(services)
             actions = Actions(services, start.actions.warn)
             train_button = gr.Button(strings.TRAIN, variant="primary", elem_id="train-button")
-            job_buttons = stop_and_resume()
+            job_buttons = [*stop_and_resume(), gr.Button(strings.KEEP, visible=False, elem_id="keep-button")]
         with gr.Column(scale=3, min_width=320):
             progress = drawn("training", elem_id="training")
             gr.Markdown(strings.ADAPTERS_TITLE)
@@ -203,6 +211,7 @@ def build_personalise(services: Services) -> PersonaliseTab:
     wire_start(at.start, at.settings)
     at.job_buttons[0].click(shown(actions.stop), None, polled, api_name="stop_training")
     at.job_buttons[1].click(shown(actions.resume), None, polled, api_name="resume_training")
+    at.job_buttons[2].click(shown(actions.keep), None, polled, api_name="keep_training")
     gr.api(shown(actions.activate), api_name="use_adapter")
     gr.api(shown(actions.adapter_sources), api_name="adapter_sources")
     return PersonaliseTab([at.examples, at.adapters], shown(actions.load), polled, actions.poll, at.start, at.settings)

@@ -48,6 +48,12 @@ def job_buttons(job: Job | None) -> tuple[Any, Any]:
     )
 
 
+def keep_button(workspace: Workspace, job: Job | None) -> Any:
+    """Stop and keep, for a training that runs and has not been told yet."""
+    runs = job is not None and job.state == "running"
+    return gr.Button(visible=runs, interactive=runs and job is not None and not jobs.should_keep(workspace, job.id))
+
+
 def _last(events: Sequence[JobEvent], kind: str) -> dict[str, Any]:
     """The data of the newest event of that kind, else nothing."""
     return next((dict(event.data) for event in reversed(events) if event.kind == kind), {})
@@ -165,12 +171,19 @@ def _verdict(job: Job) -> views.View | None:
 def _train_detail(job: Job, events: Sequence[JobEvent], progress: dict[str, Any]) -> str:
     started = _last(events, "started")
     if progress:
+        halved = progress.get("micro_tokens")
+        pieces = strings.HALVED.format(tokens=halved) if halved else ""
         return (
             f"Epoch {progress['epoch']}, loss {progress['loss']:.2f}, {progress['tokens_per_second']:.0f} tokens/s,"
             f" {progress['peak_memory_mb']:.0f} MB at most. {started.get('examples', '?')} examples,"
-            f" {started.get('held_out', '?')} held out."
+            f" {started.get('held_out', '?')} held out.{pieces}"
         )
     return str(_last(events, "preparing").get("message", "")) if is_active(job) else ""
+
+
+def _ended_early(job: Job) -> bool:
+    """Whether a person ended the training; one that settled by itself took all its patience allows."""
+    return job.state == "done" and bool((job.result or {}).get("ended_early"))
 
 
 def train_view(workspace: Workspace) -> views.View:
@@ -190,7 +203,12 @@ def train_view(workspace: Workspace) -> views.View:
         state = f"step {progress['step']} of {total}, about {views.duration(progress['seconds_left'])} left"
     if is_active(job) and events and events[-1].kind == "scoring":
         state = strings.SCORING.format(**events[-1].data)
-    done = total if job.state == "done" else int(progress.get("step", 0))
+    if is_active(job) and any(event.kind == jobs.KEEP for event in events):
+        state = strings.KEEPING
+    ended_early = _ended_early(job)
+    if ended_early:
+        state = strings.ENDED_EARLY.format(**job.result or {})
+    done = total if job.state == "done" and not ended_early else int(progress.get("step", 0))
     return job_view(job, done, total, state, _train_detail(job, events, progress)) | {
         "curve": views.curve(losses, held, total),
         "verdict": _verdict(job),

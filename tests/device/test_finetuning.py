@@ -35,8 +35,9 @@ def train(
     listener: Callable[[Progress], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
     resume: bool = False,
+    should_end: Callable[[], bool] = finetuning.never,
 ) -> Outcome:
-    return fine_tune(base, EXAMPLES, held_out, settings, folder, listener, should_stop, resume)
+    return fine_tune(base, EXAMPLES, held_out, settings, folder, listener, should_stop, resume, should_end=should_end)
 
 
 def adapter_bytes(folder: Path) -> bytes:
@@ -89,6 +90,46 @@ def test_peft_loads_the_adapter_and_it_has_the_loss_that_was_measured(base: Path
     layers = [layer for name, layer in network.named_modules() if name.endswith("lora_B.default")]
     assert len(layers) == 14
     assert all(torch.any(layer.weight != 0) for layer in layers)
+
+
+def test_a_training_that_is_ended_keeps_the_best_adapter_so_far(base: Path, tmp_path: Path) -> None:
+    settings = dataclasses.replace(QUICK, epochs=5)
+    heard: list[Progress] = []
+    outcome = train(base, tmp_path / "ended", settings, listener=heard.append, should_end=stop_after(3))
+    assert (outcome.steps, outcome.ended, outcome.stopped) == (4, True, False)
+    assert outcome.planned_steps > outcome.steps == outcome.best_step
+    # Mid-epoch as it was: scored where it stood, and that is the score of what was written.
+    assert outcome.steps % (outcome.planned_steps // settings.epochs)
+    assert outcome.held_out_loss == heard[-1].held_out_loss == min(outcome.held_out_losses)
+    adapter = adapter_bytes(tmp_path / "ended")
+    assert adapter != b""
+    whole = train(base, tmp_path / "whole", settings)
+    assert (whole.steps, whole.ended) == (whole.planned_steps, False)
+    assert whole.losses[:4] == outcome.losses
+
+
+def test_an_ended_training_without_held_out_examples_keeps_its_last_step(base: Path, tmp_path: Path) -> None:
+    outcome = train(base, tmp_path / "ended", held_out=[], should_end=lambda: True)
+    assert (outcome.steps, outcome.best_step, outcome.held_out_loss) == (1, 1, None)
+    assert adapter_bytes(tmp_path / "ended")
+
+
+def test_memory_for_the_moments_is_taken_before_the_first_step(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    taken = []
+    step = torch.optim.AdamW.step
+
+    def counted(optimiser: Any, *arguments: Any, **named: Any) -> Any:
+        taken.append(all("exp_avg_sq" in optimiser.state[p] for g in optimiser.param_groups for p in g["params"]))
+        return step(optimiser, *arguments, **named)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", counted)
+    train(base, tmp_path / "adapter", dataclasses.replace(QUICK, epochs=1))
+    assert taken
+    assert all(taken)
 
 
 def test_the_same_run_twice_gives_the_same_bytes_and_another_seed_others(base: Path, tmp_path: Path) -> None:

@@ -299,6 +299,33 @@ def test_an_unknown_preset_is_said_before_a_job_is_made(tmp_path: Path) -> None:
     assert jobs.listing(workspace) == ()
 
 
+def test_a_training_that_is_told_to_keep_ends_as_an_adapter(tmp_path: Path) -> None:
+    workspace, _ = tiny_workspace(tmp_path, 12)
+    job = jobs.start_train(workspace, jobs.TrainSettings(epochs=2000, rank=4))
+    with pytest.raises(JobRefused, match="queued"):
+        jobs.keep_job(workspace, job.id)
+    wait(lambda: sum(event.kind == "progress" for event in jobs.events(workspace, job.id)) >= 2, "two training steps")
+    jobs.keep_job(workspace, job.id)
+    done = wait_ended(workspace, job.id)
+    assert (done.state, done.error) == ("done", None)
+    assert done.result
+    assert done.result["ended_early"]
+    assert 2 <= done.result["best_step"] <= done.result["steps"] < done.result["planned_steps"]
+    with workspace.store() as store:
+        (adapter,) = training.adapters(store)
+    assert adapter.manifest["steps"] == done.result["steps"]
+    with pytest.raises(JobRefused, match="done"):
+        jobs.keep_job(workspace, job.id)
+
+
+def test_a_preset_brings_its_own_epochs(tmp_path: Path) -> None:
+    workspace, _ = tiny_workspace(tmp_path, 12)
+    job = jobs.start_train(workspace, jobs.TrainSettings(rank=4, preset="quick"))
+    assert wait_ended(workspace, job.id).state == "done"
+    (started,) = [event.data for event in jobs.events(workspace, job.id) if event.kind == "started"]
+    assert started["settings"]["epochs"] == 1
+
+
 def test_a_training_is_killed_and_resumed_and_its_adapter_writes(tmp_path: Path) -> None:
     workspace, ids = tiny_workspace(tmp_path, 12)
     job = jobs.start_train(workspace, jobs.TrainSettings(epochs=4, rank=4, preset="careful"))
