@@ -131,20 +131,27 @@ def _turned(original: str, rewrite: str) -> bool:
     return any(f" {one} of {two} " not in said and f" {two} of {one} " not in said for one, two in turned)
 
 
+def _speaks_to_somebody(text: str) -> bool:
+    return bool(sum(_counts(text, (_PERSONS[1], _POSSESSIVES[1]))))
+
+
 def same_facts(original: str, rewrite: str) -> bool:
     """Whether a rewrite holds the same numbers, days, @mentions, #tags and web addresses, and all that was quoted or
     written with capitals inside; asks if and only if the original does, and no more often; thanks if and only if it
-    does; and speaks of and to the same persons, as often;
-    contrasts where it does and concludes where it does; and leaves neighbouring words in their order."""
+    does; and speaks to nobody that it did not."""
     before, after = _numbers(original), _numbers(rewrite)
     if before.difference(_COMMON) != after.difference(_COMMON) or _marks(original) != _marks(rewrite):
         return False
     asked, asks = original.count("?"), rewrite.count("?")
     if asks > asked or (asked and not asks) or _thanks(original) != _thanks(rewrite):
         return False
-    if not _same_persons(original, rewrite):
-        return False
-    if not _same_joints(original, rewrite) or _turned(original, rewrite):
+    if _speaks_to_somebody(rewrite) and not _speaks_to_somebody(original):
         return False
     said = rewrite.lower()
     return all(name in said for name in _names(original))
+
+
+def same_relations(original: str, rewrite: str) -> bool:
+    """Whether a rewrite speaks of and to the same persons, as often; contrasts where the original does, and draws a
+    conclusion or joins things only where it does; and leaves neighbouring words in their order."""
+    return _same_persons(original, rewrite) and _same_joints(original, rewrite) and not _turned(original, rewrite)

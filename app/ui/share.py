@@ -92,7 +92,7 @@ def _consent(word: Any) -> Any:
 def _shown(things: Sequence[Sequence[Any]]) -> list[sharing.Found]:
     """What the person was shown: of each thing the record's id, its kind and its text; raises BadInput."""
     try:
-        return [sharing.Found(int(record_id), ((str(kind), str(text)),)) for record_id, kind, text in things]
+        return [sharing.Found(int(record_id), ((str(text), str(kind)),), ()) for record_id, kind, text in things]
     except (TypeError, ValueError):
         raise BadInput(
             "What was found is a list of lists of a record's id, a kind and a text; give what found_in_records answers."

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cloud_stub.facts import same_facts
+from cloud_stub.facts import same_facts, same_relations
 from cloud_stub.pieces import pieces
 from cloud_stub.prompts import Prompt, sentence_prompt, variation_prompt
 from cloud_stub.schemas import AugmentRequest, SharedRecord, Thresholds
@@ -209,7 +209,7 @@ def test_a_variation_of_another_meaning_does_not() -> None:
     ],
 )
 def test_what_must_not_change(original: str, rewrite: str, same: bool) -> None:
-    assert same_facts(original, rewrite) is same
+    assert (same_facts(original, rewrite) and same_relations(original, rewrite)) is same
 
 
 def test_a_record_cannot_fill_the_templates_places() -> None:
