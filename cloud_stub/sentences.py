@@ -29,8 +29,8 @@ ATTEMPTS_ALONE = 6
 VARIED_ENOUGH = 0.95
 """ROUGE-L; a rewrite more like its piece than this has not been rewritten."""
 SHORT = 3
-"""Pieces; a text of no more is read word by word, because each of its words counts: most of what the inference model lets
-through wrongly is in short texts, and in long ones so few rewrites pass the proofreader that nothing is kept."""
+"""Pieces; a text of no more is read word by word, because each of its words counts: most of what the inference model
+lets through wrongly is in short texts, and in long ones so few rewrites pass the proofreader that nothing is kept."""
 MARGIN = 0.05
 """What the agreement of a piece that is read word by word must have over the threshold that the client will hold the
 whole to."""

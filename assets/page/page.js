@@ -365,7 +365,7 @@ window.cdcda = (() => {
           const word = await consent(id, answer.ask);
           if (!word) break;
           // What was shown goes along: a record that changed meanwhile is asked about again.
-          answer = await ask(server.set_shared(id, true, word, answer.ask));
+          answer = await ask(server.set_shared(id, true, word, answer.ask.things));
         }
         if (!wanted.has(id)) box.checked = answer.error ? !wish : answer.now;
         counts(answer);

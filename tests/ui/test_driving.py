@@ -147,6 +147,8 @@ PRIVATE = {
     # Opening a tab draws what its own named actions answer too.
     ("load", "select"): ("state", "find_records", "find_to_share", "list_pairs", "insights", "choose_task"),
     ("all_choices", "select"): (),
+    # Opening the page says what a training would take.
+    ("foresee", "then"): ("forecast",),
     # Another archive is chosen: the copy of the one before goes.
     ("hold", "change"): ("restore",),
 }
@@ -162,6 +164,7 @@ OF_LISTS = {
     "keep_shown": "keep_answer",
     "pull_model": "pull_model",
     "pull_base": "pull_base",
+    "show_rows": "training_rows",
 }
 """What the lists' own buttons call, and the name by which the same is done."""
 

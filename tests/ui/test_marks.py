@@ -51,7 +51,7 @@ def test_a_record_without_findings_has_no_marks(page: Page) -> None:
 def test_the_question_before_sharing_shows_where_it_stands(page: Page) -> None:
     workspace = page.workspace
     id = one_record(workspace, "Ask jo@example.org or +44 20 7946 0958", "The dog")
-    asked = Actions(page.services).set_shared([id, True, ""])["ask"]
+    asked = Actions(page.services).set_shared([id, True, "", []])["ask"]
     assert asked["input"] == [["Ask ", ""], *FOUND]
     assert asked["output"] == [["The dog", ""]]
     assert asked["things"] == [["e-mail address", "jo@example.org"], ["phone number", "+44 20 7946 0958"]]

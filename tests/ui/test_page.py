@@ -299,11 +299,11 @@ def test_a_box_is_ticked_once_what_was_shown_is_what_is_found(page: Page) -> Non
     record = editing.add(page.workspace, "title", "Write to jo@example.org", "The dog")
     tick = share.Actions(page.services).set_shared
     asked = tick([record.id, True, "", []])["ask"]
-    assert asked == [["e-mail address", "jo@example.org"]]
+    assert asked["things"] == [["e-mail address", "jo@example.org"]]
     editing.edit(page.workspace, record.id, input="Write to ann@example.org")
-    again = tick([record.id, True, "confirmed", asked])
-    assert (again["now"], again["ask"]) == (False, [["e-mail address", "ann@example.org"]])
-    assert tick([record.id, True, "confirmed", again["ask"]])["now"]
+    again = tick([record.id, True, "confirmed", asked["things"]])
+    assert (again["now"], again["ask"]["things"]) == (False, [["e-mail address", "ann@example.org"]])
+    assert tick([record.id, True, "confirmed", again["ask"]["things"]])["now"]
 
 
 def test_a_task_of_ones_own_can_be_chosen(page: Page) -> None:
