@@ -14,7 +14,8 @@ from app.device.bases import TaskBase
 from app.device.catalogue import LocalModel
 from app.device.finetuning import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from app.device.gguf_adapter import PREFIX
-from app.device.weights import TEMPORARY, model_hash, prepare, room_on_disk
+from app.device.tidying import TEMPORARY, tidy, use
+from app.device.weights import model_hash, prepare, room_on_disk
 from app.errors import AdapterRefused
 
 _FIRST, _SECOND = ".lora_A.weight", ".lora_B.weight"
@@ -90,9 +91,10 @@ def prepare_on(model: LocalModel, base: TaskBase | None, cache: Path, report: Ca
         return prepared
     folder = cache / f"{model.path.stem}-{model_hash(model)[:16]}-on-{base.hash[:16]}"
     if folder.is_dir():
-        return folder
+        return use(folder)
     report(f"Adding the base {base.name} to {model.name}; this is done once.")
     cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    tidy(cache)
     temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=cache))
     try:
         with room_on_disk(cache):

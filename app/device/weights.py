@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from app.device import gguf_header, memory
 from app.device.catalogue import LocalModel
+from app.device.tidying import TEMPORARY, tidy, use
 from app.errors import BadInput, DiskFull, ModelDamaged
 
 Quantisation = Literal["nf4", "none"]
@@ -27,7 +28,6 @@ Quantisation = Literal["nf4", "none"]
 ARCHITECTURES = ("llama", "qwen2")
 """What transformers calls the networks that can be fine-tuned here and served by llama.cpp."""
 
-TEMPORARY = ".preparing-"
 _ABANDONED_AFTER = 6 * 3600
 """Seconds after which a folder that was never finished is taken for a killed run's."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -168,17 +168,19 @@ def prepare(model: LocalModel, cache: Path, report: Callable[[str], None]) -> Pa
     """The model as a transformers folder of safetensors; a GGUF is unpacked to bfloat16 below `cache` once and kept.
 
     The folder's name holds the file's hash, so another file under the same name is unpacked anew. `report` gets a
-    sentence where there is something to wait for. Raises ModelDamaged and DiskFull.
+    sentence where there is something to wait for. What was prepared and not used for long goes. Raises ModelDamaged and
+    DiskFull.
     """
     if model.kind == "safetensors":
         return model.path
     _check_whole(model)
     folder = cache / f"{model.path.stem}-{model_hash(model)[:16]}"
     if folder.is_dir():
-        return folder
+        return use(folder)
     report(f"Unpacking {model.name} for fine-tuning; this is done once.")
     cache.mkdir(parents=True, exist_ok=True, mode=0o700)
     _remove_abandoned(cache)
+    tidy(cache)
     _save(_dequantise(model), cache, folder)
     return folder
 

@@ -20,8 +20,8 @@ from app.device import batching
 from app.device.finetuning import FineTuning, Outcome, Progress, fine_tune
 from app.device.merging import prepare_on
 from app.device.rendering import Example, render_example, template_hash
+from app.device.tidying import TEMPORARY
 from app.device.tokenising import open_tokeniser
-from app.device.weights import TEMPORARY
 from app.errors import SHOWN, JobRefused
 from app.pipeline import bases, jobs
 from app.pipeline.dataset import TrainingText, gather

@@ -1,0 +1,48 @@
+"""Prepared weights are kept, but not for ever: those used longest ago make room for new ones.
+
+A prepared folder weighs two bytes for each weight of its model and can be made again at any time. What was used within
+a day stays in any case, so nothing is taken away from a process that trains on it.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+KEPT = 4
+"""Prepared folders that stay however long ago they were used."""
+USED = 24 * 3600
+"""Seconds in which a folder that was used may still be in use."""
+TEMPORARY = ".preparing-"
+"""Begins the name of a folder that is being made or thrown away."""
+
+
+def prepared_folders(cache: Path) -> list[Path]:
+    """The whole prepared folders below a cache, the one used last first."""
+    folders = [path.parent for path in cache.glob("*/config.json") if not path.parent.name.startswith(".")]
+    return sorted(folders, key=lambda folder: folder.stat().st_mtime, reverse=True)
+
+
+def use(folder: Path) -> Path:
+    """Note that a prepared folder is used now."""
+    os.utime(folder)
+    return folder
+
+
+def _throw_away(folder: Path) -> None:
+    # Renamed first: nobody finds half a folder under the name of a whole one.
+    there = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder.parent))
+    try:
+        folder.rename(there / folder.name)
+    except FileNotFoundError:
+        pass  # Another process was first.
+    finally:
+        shutil.rmtree(there, ignore_errors=True)
+
+
+def tidy(cache: Path, kept: int = KEPT) -> None:
+    """Throw away the prepared folders used longest ago, all but `kept` and those of the last day."""
+    for folder in prepared_folders(cache)[kept:]:
+        if time.time() - folder.stat().st_mtime > USED:
+            _throw_away(folder)

@@ -1,0 +1,47 @@
+import os
+import time
+from pathlib import Path
+
+from app.device import weights
+from app.device.tidying import USED, prepared_folders, tidy
+from tests.device.test_weights import gguf_model
+
+
+def folder(cache: Path, name: str, days: float) -> Path:
+    """A prepared folder that was used so many days ago."""
+    made = cache / name
+    made.mkdir(parents=True)
+    (made / "config.json").write_text("{}")
+    os.utime(made, (time.time() - days * 86400,) * 2)
+    return made
+
+
+def names(cache: Path) -> list[str]:
+    return [one.name for one in prepared_folders(cache)]
+
+
+def test_those_used_longest_ago_go_and_the_others_stay(tmp_path: Path) -> None:
+    for days in (5, 2, 9, 3):
+        folder(tmp_path, f"used-{days}", days)
+    (tmp_path / "base-of-titles").mkdir()
+    tidy(tmp_path, kept=2)
+    assert names(tmp_path) == ["used-2", "used-3"]
+    assert (tmp_path / "base-of-titles").is_dir()
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_what_may_be_in_use_stays_however_many_there_are(tmp_path: Path) -> None:
+    for number in range(6):
+        folder(tmp_path, f"young-{number}", 0.5)
+    tidy(tmp_path, kept=1)
+    assert len(names(tmp_path)) == 6
+
+
+def test_preparing_uses_a_folder_and_makes_room(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    old = [folder(cache, f"old-{days}", days) for days in (2, 3, 4, 5, 6)]
+    prepared = weights.prepare(gguf_model(tmp_path, "llama"), cache, lambda _: None)
+    assert [one.is_dir() for one in old] == [True, True, True, True, False]
+    os.utime(prepared, (time.time() - 2 * USED,) * 2)
+    assert weights.prepare(gguf_model(tmp_path, "llama"), cache, lambda _: None) == prepared
+    assert names(cache)[0] == prepared.name
