@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from app.device.catalogue import EMBEDDED, find_model
 from app.device.finetuning import FineTuning, Outcome, Progress, fine_tune
 from app.device.rendering import Example, render_example
 from app.device.tokenising import open_tokeniser
-from app.errors import BadInput, JobRefused, NothingToTrain, OutOfMemory
+from app.errors import BadInput, DiskFull, JobRefused, NothingToTrain, OutOfMemory
 from app.tasks import find_task
 from tests.tiny import IM_END, IM_START, tiny_folder
 
@@ -153,6 +154,44 @@ def test_a_stopped_run_goes_on_to_the_same_adapter(base: Path, tmp_path: Path, s
     assert resumed.losses == whole.losses
     assert resumed.held_out_losses == whole.held_out_losses
     assert resumed.base_held_out_loss == whole.base_held_out_loss
+
+
+def test_a_full_disk_at_a_checkpoint_leaves_the_one_before_to_go_on_from(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import safetensors.torch
+
+    settings, folder = dataclasses.replace(QUICK, epochs=4), tmp_path / "adapter"
+    write, calls = safetensors.torch.save_file, iter(range(100))
+
+    def full(tensors: Any, path: Path, **named: Any) -> None:
+        write(tensors, path, **named)
+        if next(calls) == 1:
+            path.write_bytes(path.read_bytes()[:1000])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(safetensors.torch, "save_file", full)
+        with pytest.raises(DiskFull, match="free some"):
+            train(base, folder, settings)
+    assert [path.name for path in folder.iterdir()] == ["checkpoint.safetensors"]
+    resumed = train(base, folder, settings, resume=True)
+    undisturbed = train(base, tmp_path / "undisturbed", settings)
+    assert (resumed.steps, resumed.losses) == (undisturbed.steps, undisturbed.losses)
+    assert adapter_bytes(folder) == adapter_bytes(tmp_path / "undisturbed")
+
+
+def test_a_checkpoint_that_was_half_written_when_the_process_was_killed_is_passed_over(
+    base: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "adapter"
+    assert train(base, folder, should_stop=stop_after(2)).stopped
+    whole = (folder / "checkpoint.safetensors").read_bytes()
+    (folder / "checkpoint.safetensors.part").write_bytes(whole[: len(whole) // 2])
+    (folder / finetuning.ADAPTER_WEIGHTS).write_bytes(b"half an adapter")
+    train(base, folder, resume=True)
+    train(base, tmp_path / "undisturbed")
+    assert adapter_bytes(folder) == adapter_bytes(tmp_path / "undisturbed")
 
 
 def test_a_killed_run_goes_on_from_its_last_epoch(base: Path, tmp_path: Path) -> None:

@@ -318,6 +318,14 @@ def test_a_training_that_is_told_to_keep_ends_as_an_adapter(tmp_path: Path) -> N
         jobs.keep_job(workspace, job.id)
 
 
+def test_a_history_of_one_record_is_learned_and_nothing_is_held_out(tmp_path: Path) -> None:
+    workspace, _ = tiny_workspace(tmp_path, 1)
+    done = wait_ended(workspace, jobs.start_train(workspace, jobs.TrainSettings(rank=4, preset="quick")).id)
+    assert (done.state, done.error) == ("done", None)
+    assert done.result
+    assert (done.result["examples"], done.result["held_out"], done.result["held_out_loss"]) == (1, 0, None)
+
+
 def test_a_preset_brings_its_own_epochs(tmp_path: Path) -> None:
     workspace, _ = tiny_workspace(tmp_path, 12)
     job = jobs.start_train(workspace, jobs.TrainSettings(rank=4, preset="quick"))
