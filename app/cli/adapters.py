@@ -156,6 +156,10 @@ def _show_lineage(told: Result) -> None:
     table("Learned from", ("what", "text"), rows)
 
 
+def _count_of(number: int | None) -> str:
+    return "unknown" if number is None else str(number)
+
+
 def _in_words(run: Result) -> dict[str, str]:
     """What is told of one of two, by name."""
     scored = run["scored"]
@@ -163,9 +167,9 @@ def _in_words(run: Result) -> dict[str, str]:
     spread = f" ({personal['low']:.2f} to {personal['high']:.2f})" if personal and personal["low"] is not None else ""
     return {
         "made": run["adapter"]["created_at"][:16],
-        "records": str(run["records"]),
-        "pairs": str(run["pairs"]),
-        "held out": str(run["held_out"]),
+        "records": _count_of(run["records"]),
+        "pairs": _count_of(run["pairs"]),
+        "held out": _count_of(run["held_out"]),
         "last loss": f"{run['losses'][-1][1]:.3f}" if run["losses"] else "",
         "held-out loss": f"{run['held_out_losses'][-1][1]:.3f}" if run["held_out_losses"] else "",
         "score": f"{scored['metric']} {personal['value']:.2f}{spread}" if personal else "",
@@ -180,7 +184,8 @@ def _show_compared(told: Result) -> None:
     differing = ((name, str(a), str(b)) for name, (a, b) in told["differing"].items())
     names = (f"{run['adapter']['name']} ({run['adapter']['id']})" for run in (first, second))
     table("Two adapters", ("", *names), [*differing, *((name, one[name], two[name]) for name in one)])
-    say(f"Both learned from {told['in_both']} records.")
+    if told["in_both"] is not None:
+        say(f"Both learned from {told['in_both']} records.")
 
 
 def show_adapters(result: Result) -> None:

@@ -176,6 +176,10 @@ def export(workspace: Workspace, adapter_id: int, form: Form, out: Path | str | 
     Without `out`, below the exports of the data folder. Raises NotFound, BadInput where `out` exists or cannot be
     written, AdapterRefused where the adapter does not fit the device model or the model has not that form, DiskFull.
     """
+    if form not in get_args(Form):
+        raise BadInput(
+            f"An adapter is exported as one of {', '.join(get_args(Form))}, got {form!r}; choose one of these."
+        )
     with workspace.store() as store:
         adapter = training.get_adapter(store, adapter_id)
     path = Path(out).expanduser() if out else _usual_path(workspace, adapter, form)

@@ -50,9 +50,10 @@ class Run:
     """What is told of one of two adapters."""
 
     adapter: Adapter
-    records: int
-    pairs: int
-    held_out: int
+    records: int | None
+    """None here and below: its training set is not known, because it was imported."""
+    pairs: int | None
+    held_out: int | None
     losses: Losses
     held_out_losses: Losses
     scored: insights.Scored | None
@@ -68,8 +69,8 @@ class TwoRuns:
 
     first: Run
     second: Run
-    in_both: int
-    """Records that both learned from."""
+    in_both: int | None
+    """Records that both learned from; None where one of them does not say what it learned from."""
     differing: Mapping[str, tuple[Any, Any]]
     """Settings that are not the same, by name."""
 
@@ -148,9 +149,9 @@ def _run(workspace: Workspace, adapter: Adapter, own: TrainingSet | None, other:
     alone = [id for id in own.record_ids if id not in set(other.record_ids)] if own and other else []
     return Run(
         adapter=adapter,
-        records=len(own.record_ids) if own else 0,
-        pairs=len(own.pair_ids) if own else 0,
-        held_out=len(own.held_out_ids) if own else 0,
+        records=len(own.record_ids) if own else None,
+        pairs=len(own.pair_ids) if own else None,
+        held_out=len(own.held_out_ids) if own else None,
         losses=losses,
         held_out_losses=held_out_losses,
         scored=insights.scored(adapter),
@@ -182,6 +183,6 @@ def compare_runs(workspace: Workspace, first_id: int, second_id: int) -> TwoRuns
     return TwoRuns(
         first=_run(workspace, first, own, other),
         second=_run(workspace, second, other, own),
-        in_both=len(set(own.record_ids) & set(other.record_ids)) if own and other else 0,
+        in_both=len(set(own.record_ids) & set(other.record_ids)) if own and other else None,
         differing={name: (one.get(name), two.get(name)) for name in {**one, **two} if one.get(name) != two.get(name)},
     )

@@ -16,7 +16,7 @@ from app.errors import BadInput
 from app.pipeline import adapters
 from app.ui import strings, views
 from app.ui.notices import shown
-from app.ui.parts import drawn
+from app.ui.parts import UNCHECKED, drawn
 from app.ui.services import Services
 from personal_store.nouns import Adapter
 
@@ -30,7 +30,12 @@ def _label(adapter: Adapter) -> str:
 def _chosen(adapter_id: float | None) -> int:
     if adapter_id is None:
         raise BadInput("No adapter is chosen; choose one of the list first.")
-    return int(adapter_id)
+    try:
+        return int(adapter_id)
+    except (TypeError, ValueError):
+        raise BadInput(
+            f"An adapter is chosen by its number, got {adapter_id!r}; `cdcda adapters` lists them."
+        ) from None
 
 
 def _folder_name(file: str) -> str:
@@ -48,7 +53,8 @@ class Actions:
     def choices(self, adapter_id: float | None = None) -> tuple[Any, str, str]:
         """The adapters to choose from, and name and note of the chosen one, else of the newest."""
         found = adapters.listing(self._workspace)
-        chosen = next((each for each in found if each.id == adapter_id), found[0] if found else None)
+        wanted = None if adapter_id is None else _chosen(adapter_id)
+        chosen = next((each for each in found if each.id == wanted), found[0] if found else None)
         choice = gr.Dropdown(choices=[(_label(each), each.id) for each in found], value=chosen.id if chosen else None)
         return choice, chosen.name if chosen else "", chosen.note if chosen else ""
 
@@ -101,8 +107,10 @@ def build_adapters(services: Services) -> None:
         said = drawn("notice", elem_id="adapters-said")
     shown_of_one: list[gr.components.Component] = [which, name, note]
     part.expand(shown(actions.choices), which, shown_of_one, **_QUIET)
-    which.input(shown(actions.choices), which, shown_of_one, api_name="show_adapter", show_progress="hidden")
-    save.click(shown(actions.save), shown_of_one, [*shown_of_one, said], api_name="save_adapter")
-    export.click(shown(actions.export), [which, form], said, api_name="export_adapter")
-    delete.click(shown(actions.delete), which, [*shown_of_one, said], api_name="delete_adapter")
+    which.input(
+        shown(actions.choices), which, shown_of_one, api_name="show_adapter", show_progress="hidden", **UNCHECKED
+    )
+    save.click(shown(actions.save), shown_of_one, [*shown_of_one, said], api_name="save_adapter", **UNCHECKED)
+    export.click(shown(actions.export), [which, form], said, api_name="export_adapter", **UNCHECKED)
+    delete.click(shown(actions.delete), which, [*shown_of_one, said], api_name="delete_adapter", **UNCHECKED)
     bring.upload(shown(actions.bring_in), bring, [*shown_of_one, said], api_name="import_adapter")

@@ -53,22 +53,22 @@ def _last(losses: lineage.Losses) -> str:
     return f"{losses[-1][1]:.2f}" if losses else strings.NOT_MEASURED
 
 
+def _said(value: Any, nothing: str = strings.NOT_SET) -> str:
+    if isinstance(value, Mapping | list | tuple):
+        return ", ".join(map(str, value))
+    return nothing if value is None else str(value)
+
+
 def _facts(run: Run) -> dict[str, str]:
     return {
         strings.RUN_MADE: run.adapter.created_at[:16].replace("T", " "),
-        strings.RUN_RECORDS: str(run.records),
-        strings.RUN_PAIRS: str(run.pairs),
+        strings.RUN_RECORDS: _said(run.records, strings.UNKNOWN),
+        strings.RUN_PAIRS: _said(run.pairs, strings.UNKNOWN),
         strings.RUN_LOSS: _last(run.losses),
         strings.RUN_HELD_OUT_LOSS: _last(run.held_out_losses),
         strings.RUN_SCORE: _score(run),
         strings.RUN_VERDICT: strings.VERDICTS.get(run.verdict, strings.NOT_MEASURED),
     }
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, Mapping | list | tuple):
-        return ", ".join(map(str, value))
-    return strings.NOT_SET if value is None else str(value)
 
 
 def _thinned(losses: lineage.Losses) -> list[tuple[int, float]]:
@@ -112,8 +112,8 @@ def two_view(two: TwoRuns) -> views.View:
         "rows": [[name, one[name], other[name]] for name in one] + settings,
         "same": "" if settings else strings.SAME_SETTINGS,
         "curves": _curves(two),
-        "both": strings.IN_BOTH.format(count=two.in_both),
-        "alone": [_alone(two.first), _alone(two.second)],
+        "both": strings.BOTH_UNKNOWN if two.in_both is None else strings.IN_BOTH.format(count=two.in_both),
+        "alone": [] if two.in_both is None else [_alone(two.first), _alone(two.second)],
     }
 
 

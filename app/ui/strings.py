@@ -180,6 +180,8 @@ SETTING_NAMES = {
     "quantisation": "Weights held as",
 }
 SAME_SETTINGS = "They were trained with the same settings."
+UNKNOWN = "unknown"
+BOTH_UNKNOWN = "Which records both learned from is not known, because one was imported."
 IN_BOTH = "Both learned from {count} records."
 ONLY_IN = "{count} records in {name} alone"
 AND_MORE = "and {count} more"

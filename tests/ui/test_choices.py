@@ -8,7 +8,7 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from app.pipeline import bases
+from app.pipeline import adapters, bases
 from app.pipeline.local_service import CloudAddress
 from app.pipeline.models import DEVICE_PREFERENCE
 from app.tasks import find_task
@@ -95,6 +95,15 @@ def test_models_and_bases_are_chosen_by_name(page: Page, newcomer: Callable[...,
         assert preferences.get(store, DEVICE_PREFERENCE, None) == str(model)
 
 
+def test_an_adapter_is_named_and_deleted_by_its_number(page: Page, newcomer: Callable[..., Any]) -> None:
+    adapter = usable_adapter(page.workspace)
+    saved = newcomer("save_adapter", adapter.id, "Mine", "for letters")
+    assert saved[1:3] == ("Mine", "for letters")
+    assert newcomer("show_adapter", adapter.id)[1:3] == ("Mine", "for letters")
+    newcomer("delete_adapter", adapter.id)
+    assert adapters.listing(page.workspace) == ()
+
+
 @pytest.mark.parametrize(
     ("action", "arguments", "says"),
     [
@@ -107,6 +116,9 @@ def test_models_and_bases_are_chosen_by_name(page: Page, newcomer: Callable[...,
         ("use_model", ("poem",), "There is no model 'poem'"),
         ("base_choices", ("poem",), "There is no task 'poem'"),
         ("use_base", ("title", "poem"), "There is no base 'poem'"),
+        ("export_adapter", (1, "poem"), "An adapter is exported as one of peft, gguf, merged, ollama"),
+        ("delete_adapter", ("poem",), "An adapter is chosen by its number, got 'poem'"),
+        ("show_adapter", ("poem",), "An adapter is chosen by its number, got 'poem'"),
     ],
 )
 def test_a_choice_that_is_not_there_is_refused_in_a_sentence(
