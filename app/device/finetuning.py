@@ -8,7 +8,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -31,8 +30,6 @@ _LEAST_MICRO_TOKENS = 16
 """Below this every example has long gone through the network alone."""
 _CHECKPOINT_EVERY = 60.0
 """Seconds; an epoch of a long history would be much to lose."""
-_MEMORY_PROBE_SCALE = 1 if sys.platform == "darwin" else 1024
-"""`ru_maxrss` counts bytes there and KiB elsewhere."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,17 +149,6 @@ def _rate(step: int, steps: int, settings: FineTuning) -> float:
     if step < warmup:
         return settings.learning_rate * (step + 1) / warmup
     return settings.learning_rate * (steps - step) / (steps - warmup + 1)
-
-
-def peak_memory_mb(device: str) -> float:
-    """The most memory in MB that this process has had so far, on the GPU for "cuda"."""
-    import resource
-
-    import torch
-
-    if device == "cuda":
-        return float(torch.cuda.max_memory_allocated() / 1e6)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MEMORY_PROBE_SCALE / 1e6
 
 
 def _run_hash(prepared: Path, examples: Sequence[Example], held_out: Sequence[Example], settings: FineTuning) -> str:
@@ -375,7 +361,7 @@ def _progress(run: _Run, held_out: float | None) -> Progress:
         held_out_loss=held_out,
         tokens_per_second=rate,
         seconds_left=_count_tokens(run.plan[run.log.step :]) / rate,
-        peak_memory_mb=peak_memory_mb(run.device),
+        peak_memory_mb=memory.peak_mb(run.device),
         micro_tokens=run.log.micro_tokens,
     )
 
@@ -419,7 +405,7 @@ def _outcome(run: _Run, stopped: bool) -> Outcome:
         losses=tuple(log.losses),
         held_out_losses=tuple(log.held_out_losses),
         tokens_per_second=log.tokens / log.seconds if log.seconds else 0.0,
-        peak_memory_mb=peak_memory_mb(run.device),
+        peak_memory_mb=memory.peak_mb(run.device),
         seconds=log.seconds,
         steps=log.step,
         planned_steps=len(run.plan),

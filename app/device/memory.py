@@ -74,6 +74,31 @@ def returned_at_once() -> Iterator[None]:
         library.mallopt(_TRIM_THRESHOLD, 2 * _USUAL)
 
 
+def _highest_resident() -> int:
+    """The most bytes that this process has had in memory.
+
+    Linux's `ru_maxrss` outlives `exec`: a process that a large one started would begin with that one's peak.
+    """
+    import resource
+
+    try:
+        for line in Path("/proc/self/status").read_text("utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def peak_mb(device: str) -> float:
+    """The most memory in MB that this process has had so far, on the GPU for "cuda"."""
+    if device == "cuda":
+        import torch
+
+        return float(torch.cuda.max_memory_allocated() / 1e6)
+    return _highest_resident() / 1e6
+
+
 def available() -> int:
     """Bytes that programs may still take; where the system does not say, all there are."""
     try:

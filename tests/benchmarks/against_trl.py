@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from app.device import batching, finetuning, losses, threads, weights
+from app.device import batching, finetuning, losses, memory, threads, weights
 from app.device.catalogue import EMBEDDED, find_model
 from app.device.finetuning import FineTuning
 from app.device.rendering import Example, render_example
@@ -195,7 +195,7 @@ def train_trl(work: Work, folder: Path) -> Result:
     )
     trainer.train()
     cpu_seconds = time.process_time() - clock.began
-    peak = finetuning.peak_memory_mb(device)
+    peak = memory.peak_mb(device)
     adapted.save_pretrained(str(folder))
     return Result(clock.losses, clock.seconds, cpu_seconds, clock.loaded, peak)
 
