@@ -134,7 +134,7 @@ def build_bases(services: Services) -> BasesPart:
     gr.Markdown(strings.BASES_LEAD)
     with gr.Row():
         task = gr.Dropdown(TASK_CHOICES, value=FIRST_TASK, label=strings.BASE_TASK, min_width=120)
-        choice = gr.Dropdown([], label=strings.BASE_CHOICE, min_width=200)
+        choice = gr.Dropdown([], label=strings.BASE_CHOICE, min_width=240)
     listing = drawn("bases", server_functions=[answered(actions.pull_base)], elem_id="bases")
     look = gr.Button(strings.LOOK_FOR_BASES)
     task.input(shown(actions.choices), task, choice, api_name="base_choices", **UNCHECKED)

@@ -236,7 +236,7 @@ def lay_out_panels(actions: Comparing) -> Panels:
     samples = drawn("samples", elem_id="samples")
     with gr.Row(elem_classes="write-bar"):
         write_button = gr.Button(strings.WRITE_BUTTON, variant="primary", elem_id="write-button", min_width=120)
-        again = gr.Button(strings.WRITE_AGAIN, interactive=False, scale=0, min_width=130)
+        again = gr.Button(strings.WRITE_AGAIN, interactive=False, scale=0, min_width=130, elem_classes="write-again")
         stop = gr.Button(strings.STOP, scale=0, min_width=90, elem_classes="stop-writing")
         look_up = gr.Checkbox(label=strings.LOOK_UP, scale=0, min_width=220, container=False)
         blind = gr.Checkbox(label=strings.BLIND, scale=0, min_width=240, container=False)

@@ -171,9 +171,9 @@ def _lay_out_query(actions: Actions) -> list[gr.components.Component]:
     with gr.Row():
         return [
             gr.Textbox(label=strings.SEARCH, placeholder=strings.SEARCH_HINT, scale=3, min_width=180),
-            gr.Dropdown(actions.choices(), value="", label=strings.TASK, min_width=130),
-            gr.Dropdown(list(strings.ORDERS), value="newest", label=strings.ORDER, min_width=130),
-            gr.Dropdown(list(strings.RECORD_FILTERS), value="", label=strings.SHOW, min_width=130),
+            gr.Dropdown(actions.choices(), value="", label=strings.TASK, min_width=154),
+            gr.Dropdown(list(strings.ORDERS), value="newest", label=strings.ORDER, min_width=154),
+            gr.Dropdown(list(strings.RECORD_FILTERS), value="", label=strings.SHOW, min_width=154),
         ]
 
 

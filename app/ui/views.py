@@ -169,15 +169,18 @@ _PARTS = re.compile(r"\w+|[^\w\s]")
 
 
 def differing(original: str, text: str) -> list[list[Any]]:
-    """A text as runs of [text, whether its words are not the original's], in order."""
+    """A text as runs of [text, whether its words are not the original's], in order; a run that is marked ends with a word."""
     before, after = _PARTS.findall(original.casefold()), list(_PARTS.finditer(text))
     matcher = difflib.SequenceMatcher(None, before, [word.group().casefold() for word in after], autojunk=False)
     runs, start = [], 0
     for kind, _, _, first, last in matcher.get_opcodes():
         if last > first:
-            end = after[last].start() if last < len(after) else len(text)
-            runs.append([text[start:end], kind != "equal"])
+            differs = kind != "equal"
+            end = after[last].start() if last < len(after) and not differs else after[last - 1].end()
+            runs.append([text[start:end], differs])
             start = end
+    if start < len(text):
+        runs.append([text[start:], False])
     return runs
 
 

@@ -133,6 +133,17 @@ window.cdcda = (() => {
     node.replaceChildren(...(content ? [content] : []));
   }
 
+  /** Gradio's passing notes put a button into a header that counts as one itself; what is inside cannot be said then. */
+  function plainNotes() {
+    for (const header of document.querySelectorAll(".toast-header[role=button]")) {
+      header.removeAttribute("role");
+      header.removeAttribute("tabindex");
+    }
+  }
+  new MutationObserver((changes) => {
+    if (changes.some((change) => change.addedNodes.length)) plainNotes();
+  }).observe(document, { childList: true, subtree: true });
+
   const HEARD = 600;
 
   /** A button says at once that it was pressed; what its action does is drawn when the app answers. */
@@ -217,10 +228,15 @@ window.cdcda = (() => {
     say(node, text);
   }
 
+  /** What is known of a record, in a line that breaks only between two of them. */
+  function facts(words) {
+    return h("span", {}, words.flatMap((word, place) => [place ? " · " : null, h("span", { class: "whole" }, word)]));
+  }
+
   function fillRecord(row, item) {
     fillText(row.querySelector(".record-output"), item.output, item.output_pieces);
     fillText(row.querySelector(".record-input"), item.input, item.input_pieces);
-    say(row.querySelector(".record-meta"), [item.task, item.date, item.sent].filter(Boolean).join(" · "));
+    refill(row.querySelector(".record-meta"), [item.task, item.date, item.sent].filter(Boolean), facts);
     const marks = [...(item.findings || []), ...(item.redacted ? ["shared with placeholders"] : [])];
     keyed(row.querySelector(".marks"), marks, () => h("span", { class: "mark-word" }), say, (word) => word);
   }
@@ -401,10 +417,20 @@ window.cdcda = (() => {
 
   // ---- Import ----------------------------------------------------------------------------------------------------
 
-  function table(label, columns, rows) {
-    return h("div", { class: "table-frame", tabindex: "0", role: "region", "aria-label": label },
+  /** A text of the program's own, never of a record, in which a command stands between backticks. */
+  function withCommands(text) {
+    return text.split("`").map((part, place) => place % 2 ? h("code", {}, part) : part);
+  }
+
+  const FEW_COLUMNS = 3;
+
+  /** A table; with more columns than fit a telephone, the style sheet shows its rows as blocks there. */
+  function table(label, columns, rows, words = (text) => text) {
+    const wide = columns.length > FEW_COLUMNS ? " is-wide" : "";
+    return h("div", { class: `table-frame${wide}`, tabindex: "0", role: "region", "aria-label": label },
       h("table", {}, h("thead", {}, h("tr", {}, columns.map((name) => h("th", { scope: "col" }, name)))),
-        h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, cell ?? "")))))));
+        h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell, place) => h("td", { "data-column": columns[place] },
+          h("span", {}, words(cell ?? "")))))))));
   }
 
   function preview(element, props, server, watch) {
@@ -890,7 +916,9 @@ window.cdcda = (() => {
     function draw(value) {
       shown = value;
       refill(hint, value.empty, empty);
-      bar.hidden = !value.done;
+      // It keeps its place while the answers grow, so that they do not jump once they are done.
+      bar.hidden = !(value.sides || []).length;
+      mark.disabled = !value.done;
       keyed(sides, value.sides || [], make, fill);
       refill(added, value.added, lookedUp);
     }
@@ -1053,7 +1081,7 @@ window.cdcda = (() => {
     const list = h("ul", { class: "findings", "aria-label": "What the doctor found" });
     frame(element, "findings-frame", list);
     bind(props, watch, (value) => keyed(list, value.rows || [], () => h("li"), (node, row) => refill(node, row, () =>
-      h("div", { class: "finding", "data-good": row.good }, h("span", { class: "mark", "aria-label": row.good ? "good" : "not good" }, row.good ? "✓" : "!"),
+      h("div", { class: "finding", "data-good": String(row.good) }, h("span", { class: "mark", "aria-label": row.good ? "good" : "not good" }, row.good ? "✓" : "!"),
         h("div", {}, h("strong", {}, row.name), h("p", { class: "muted" }, row.detail), row.advice ? h("p", {}, row.advice) : null))),
       (row) => row.name));
   }
@@ -1061,7 +1089,7 @@ window.cdcda = (() => {
   /** Everything that uses the network. */
   function waysOut(element, props, server, watch) {
     const place = frame(element, "ways-frame");
-    bind(props, watch, (value) => refill(place, value.rows && value, () => table("Everything that uses the network", value.columns, value.rows)));
+    bind(props, watch, (value) => refill(place, value.rows && value, () => table("Everything that uses the network", value.columns, value.rows, withCommands)));
   }
 
   /** The ledger: what left, or tried to. */

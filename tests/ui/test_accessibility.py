@@ -80,6 +80,19 @@ def test_question_about_something_personal_has_no_serious_violation(page: Page, 
     visit.page.context.close()
 
 
+def test_passing_note_has_no_serious_violation(page: Page, browser: Any, tmp_path: Path) -> None:
+    visit = new_visit(browser, tmp_path)
+    visit.goto(page.client.src)
+    visit.turn_to("settings")
+    visit.press("Use this address")
+    note = visit.page.get_by_test_id("toast-body")
+    note.wait_for()
+    assert violations(visit) == []
+    note.get_by_role("button", name="Close").click()
+    note.wait_for(state="detached")
+    visit.page.context.close()
+
+
 FOCUS = """() => {
     const node = document.activeElement, style = getComputedStyle(node), around = node.closest('.wrap, label, .block');
     const ring = (style) => style.boxShadow !== 'none'

@@ -75,9 +75,10 @@ def test_head_holds_no_address_of_another_host() -> None:
 def test_the_words_that_differ_from_the_original_are_told_and_the_text_is_whole() -> None:
     runs = views.differing("The bus was late, again.", "The coach was late again!")
     assert "".join(text for text, _ in runs) == "The coach was late again!"
-    assert [text.strip() for text, differs in runs if differs] == ["coach", "!"]
+    assert [text for text, differs in runs if differs] == ["coach", "!"]
     assert views.differing("anything", "") == []
     assert views.differing("", "${new}") == [["${new}", True]]
+    assert views.differing("The bus", "The coach ") == [["The ", False], ["coach", True], [" ", False]]
 
 
 VERDICT = {
