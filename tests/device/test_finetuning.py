@@ -262,6 +262,7 @@ class _Narrow:
         return losses.completion_loss(network, examples, device)
 
 
+@pytest.mark.slow
 def test_micro_batches_halve_until_they_fit_and_the_step_stays_the_same(base: Path, tmp_path: Path) -> None:
     narrow, settings = _Narrow(40), dataclasses.replace(QUICK, epochs=1)
     folder = tmp_path / "adapter"
@@ -273,6 +274,7 @@ def test_micro_batches_halve_until_they_fit_and_the_step_stays_the_same(base: Pa
     assert halved.losses == pytest.approx(wide.losses, rel=2e-2)
 
 
+@pytest.mark.slow
 def test_no_room_for_one_example_is_a_sentence(base: Path, tmp_path: Path) -> None:
     with pytest.raises(OutOfMemory, match="smaller model"):
         fine_tune(base, EXAMPLES, [], QUICK, tmp_path / "none", lambda _: None, lambda: False, loss=_Narrow(1))

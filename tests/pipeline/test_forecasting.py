@@ -134,6 +134,7 @@ def test_the_newest_training_says_the_speed(workspace: Workspace, chosen: TrainS
     assert speed.tokens_per_second == 200
 
 
+@pytest.mark.slow
 def test_a_probe_takes_real_steps_leaves_no_adapter_and_is_remembered(
     workspace: Workspace, chosen: TrainSettings
 ) -> None:
