@@ -34,6 +34,11 @@ from cloud_stub.sentences import draw_by_sentence
 from cloud_stub.writing import Draw, Drawn, Fault, LanguageModel, draw_samples, same, tidy
 
 AnswerLine = PairLine | FailureLine | RecordLine | SummaryLine
+More = Callable[[], Sequence[SharedRecord]]
+
+FEW = 64
+"""Samples; where records in progress ask for fewer, others are begun beside them. Some of these are done already or
+wait for others of their record, and 32 are decoded together."""
 
 LIKELY = Thresholds(entailment=0.7, rouge_l=0.8, shortest=0.5, longest=2.0)
 """What a client will keep that does not say."""
@@ -138,17 +143,12 @@ def _taken(draw: Draw, number: int, record: SharedRecord, others: Sequence[Draw]
 
 def _tasks(work: Work, parts: Parts, record: SharedRecord) -> Iterator[tuple[range, _Task]]:
     """The numbers that each model writes, and how."""
-    deadline = time.monotonic() + work.record_seconds
-
-    def should_stop() -> bool:
-        return work.should_stop() or time.monotonic() > deadline
-
     for place, (description, model) in enumerate(zip(work.models, parts.models, strict=True)):
         numbers = range(1 + place, work.request.k + 1, len(parts.models))
         request = work.request.model_copy(update={"k": len(numbers)})
         form = form_for(description, request)
         if numbers:
-            yield numbers, _Task(record, request, model, form, should_stop)
+            yield numbers, _Task(record, request, model, form, work.should_stop)
 
 
 async def _draw_in_turns(work: Work, parts: Parts, record: SharedRecord) -> Drawn:
@@ -254,16 +254,52 @@ def groups(work: Work, records: Sequence[SharedRecord], samples: int) -> Iterato
         yield tuple(group)
 
 
+class _SideBySide:
+    """Records in progress."""
+
+    def __init__(self, work: Work, parts: Parts, tell: Callable[[Outcome], None], more: More) -> None:
+        self._work, self._parts, self._tell, self._more = work, parts, tell, more
+        self._begun = self._done = 0
+        self._asked = 0
+        """Samples that the records ask for which are not done."""
+
+    async def run(self, records: Sequence[SharedRecord]) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            self._begin(records, tasks)
+
+    def _begin(self, records: Sequence[SharedRecord], tasks: asyncio.TaskGroup) -> None:
+        self._begun += len(records)
+        self._asked += sum(_samples(self._work, record) for record in records)
+        for record in records:
+            tasks.create_task(self._do(record, tasks))
+
+    async def _do(self, record: SharedRecord, tasks: asyncio.TaskGroup) -> None:
+        self._tell(await augment_record(self._timed(), self._parts, record))
+        self._done += 1
+        self._asked -= _samples(self._work, record)
+        if self._asked < FEW:
+            self._begin(self._more(), tasks)
+
+    def _timed(self) -> Work:
+        """The work, which for a record that begins now stops when its time is up."""
+        work, started, done = self._work, time.monotonic(), self._done
+
+        def should_stop() -> bool:
+            beside = self._begun - done
+            return work.should_stop() or time.monotonic() - started > work.record_seconds * beside
+
+        return dataclasses.replace(work, should_stop=should_stop)
+
+
 async def augment_group(
-    work: Work, parts: Parts, records: Sequence[SharedRecord], tell: Callable[[Outcome], None]
+    work: Work, parts: Parts, records: Sequence[SharedRecord], tell: Callable[[Outcome], None], more: More = tuple
 ) -> None:
-    """Do records side by side and tell of each when it is done; each may take as long as all would one by one."""
-    work = dataclasses.replace(work, record_seconds=work.record_seconds * len(records))
+    """Do records side by side and tell of each when it is done.
 
-    async def do(record: SharedRecord) -> None:
-        tell(await augment_record(work, parts, record))
-
-    await asyncio.gather(*map(do, records))
+    `more` is asked for further records, of which there may be none, before a model that decodes many samples together
+    runs short of them. Each record may take as long as all that were in progress beside it would one by one.
+    """
+    await _SideBySide(work, parts, tell, more).run(records)
 
 
 class Tally:

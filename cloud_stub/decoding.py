@@ -17,7 +17,7 @@ from cloud_stub.strands import Strand, choose, without
 
 TOGETHER = 32
 """Samples that are decoded together at most."""
-PROMPTS = 8
+PROMPTS = 12
 """Prompts that stay in the context: one begins like another, and a record's is asked again for what came to nothing."""
 READ_TOGETHER = 64
 """Prompt tokens that are read at a time. What an earlier prompt left in the context is used in whole groups alone: a
@@ -86,15 +86,29 @@ class Decoder:
         """By sequence."""
         self._held: list[_Held] = []
         """The one used last comes last."""
+        self._asked: set[tuple[int, ...]] = set()
+        """Prompts that were asked for since the model was idle."""
         self._free: list[int] = []
         self._task: asyncio.Task[None] | None = None
 
     async def decode(self, call: Call) -> None:
         """Take the call's strands to their ends, or until it is told to stop."""
-        self._queue.append(call)
         if self._task is None or self._task.done():
+            self._asked.clear()
             self._task = asyncio.create_task(self._run())
+        self._enqueue(call)
         await call.ended
+
+    def _enqueue(self, call: Call) -> None:
+        """Behind what waits with the same prompt; else what is drawn again goes first, while its prompt is at hand.
+
+        Drawn after all others, it would be decoded when there is nothing beside it.
+        """
+        prompt = tuple(call.ids)
+        places = [place for place, other in enumerate(self._queue) if other.ids == call.ids]
+        again = 0 if prompt in self._asked else len(self._queue)
+        self._queue.insert(places[-1] + 1 if places else again, call)
+        self._asked.add(prompt)
 
     async def _run(self) -> None:
         self._start_afresh()
@@ -136,9 +150,14 @@ class Decoder:
                 self._begin_strand(call)
 
     def _best(self, call: Call) -> _Held:
-        """The prompt in the context that begins most like the call's; else the one that was used longest ago."""
+        """The prompt in the context that begins most like the call's; else the first to be given up."""
         found = max(reversed(self._held), key=lambda held: _known(held, call.ids))
-        return found if _known(found, call.ids) else self._held[0]
+        return found if _known(found, call.ids) else self._spare()[0]
+
+    def _spare(self) -> list[_Held]:
+        """The prompts in the context, the first to be given up first: those in use share their cells with samples."""
+        used = {tuple(call.ids) for call, _ in self._going.values()}
+        return sorted(self._held, key=lambda held: tuple(held.ids) in used)
 
     def _is_room(self, call: Call) -> bool:
         promised = sum(
@@ -149,14 +168,16 @@ class Decoder:
         return self._context.used() + promised + missing + call.room <= self._tokens
 
     def _fits(self, call: Call) -> bool:
-        """Whether another strand of the call has room; prompts that are only kept are given up for it."""
+        """Whether another strand of the call has room; prompts that are only kept are given up for it, oldest first."""
         if self._is_room(call):
             return True
         best = self._best(call)
-        for held in self._held:
-            if held is not best:
+        for held in self._spare():
+            if held is not best and held.ids:
                 self._context.cut(held.sequence, 0)
                 held.ids = []
+                if self._is_room(call):
+                    return True
         if not self._going and not self._is_room(call):
             self._start_afresh()
         return self._is_room(call)

@@ -13,7 +13,7 @@ from cloud_stub.prompts import Prompt
 from cloud_stub.strands import Guide, Strand
 from cloud_stub.writing import Sample
 
-CONTEXT = 8192
+CONTEXT = 12_288
 """Tokens that a prompt and its samples share."""
 LONGEST = 2.5
 """A part that becomes so many times as long as the example's is given up: no length filter would keep it."""

@@ -4,19 +4,21 @@ import collections
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Generic, TypeVar
 
 from cloud_stub.nli import NliScorer
 
-Job = Callable[[], None]
+_Job = TypeVar("_Job")
 
 
-class Batch:
+class Batch(Generic[_Job]):
     """The jobs of one client."""
 
-    def __init__(self, jobs: Iterable[Job], cost: int) -> None:
+    def __init__(self, jobs: Iterable[_Job], do: Callable[[_Job], None], cost: int) -> None:
+        """`do` does a job and must not raise; each job takes `cost` of a pool's room."""
         self.waiting = collections.deque(jobs)
+        self.do = do
         self.cost = cost
-        """Room that each of them takes."""
         self.running = 0
         self.ended: Future[None] = Future()
         """Done once no job is running and none will be."""
@@ -36,27 +38,37 @@ class Pool:
     def __init__(self, room: int) -> None:
         self._room = room
         self._used = 0
-        self._batches: collections.deque[Batch] = collections.deque()
+        self._batches: collections.deque[Batch[Any]] = collections.deque()
+        """Those with a job that is waiting."""
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(room, "record")
 
-    def add(self, jobs: Iterable[Job], cost: int) -> Batch:
-        """Have these jobs done; they must not raise."""
-        batch = Batch(jobs, cost)
+    def add(self, batch: Batch[Any]) -> None:
+        """Have its jobs done."""
         with self._lock:
             if batch.waiting:
                 self._batches.append(batch)
             batch.end_if_idle()
             self._begin()
-        return batch
 
-    def drop(self, batch: Batch) -> None:
+    def drop(self, batch: Batch[Any]) -> None:
         """Do no more of a batch; it ends when what is running of it does."""
         with self._lock:
             batch.waiting.clear()
             if batch in self._batches:
                 self._batches.remove(batch)
             batch.end_if_idle()
+
+    def take(self, batch: Batch[_Job]) -> _Job | None:
+        """Another job of a batch, for one that is running to do with its own; None where there is none, or another
+        batch is waiting for its turn."""
+        with self._lock:
+            if list(self._batches) != [batch]:
+                return None
+            job = batch.waiting.popleft()
+            if not batch.waiting:
+                self._batches.clear()
+            return job
 
     def _begin(self) -> None:
         """Begin what there is room for; the lock is held."""
@@ -69,9 +81,9 @@ class Pool:
             batch.running += 1
             self._threads.submit(self._do, batch, job)
 
-    def _do(self, batch: Batch, job: Job) -> None:
+    def _do(self, batch: Batch[_Job], job: _Job) -> None:
         try:
-            job()
+            batch.do(job)
         finally:
             with self._lock:
                 self._used -= batch.cost

@@ -6,7 +6,6 @@ there together have their records done in turn; a bounded number are let in, the
 
 import asyncio
 import contextlib
-import functools
 import http
 import sys
 import threading
@@ -27,7 +26,7 @@ from cloud_stub.augmenting import Outcome, Parts, Tally, Work, augment_group, gr
 from cloud_stub.gate import ComeBack, Gate, address, problem, too_fast
 from cloud_stub.limits import Bounds, Rate
 from cloud_stub.page import HEADERS, render_page
-from cloud_stub.scheduling import Pool
+from cloud_stub.scheduling import Batch, Pool
 from cloud_stub.schemas import (
     SKIP_HEADER,
     AugmentRequest,
@@ -127,13 +126,16 @@ class Service:
             if not should_stop():
                 loop.call_soon_threadsafe(told.put_nowait, outcome)
 
+        def more() -> Sequence[SharedRecord]:
+            return (self._pool.take(batch) if self._together > 1 else None) or ()
+
         def do(group: Sequence[SharedRecord]) -> None:
             if not should_stop():
-                asyncio.run(augment_group(work, parts, group, tell))
+                asyncio.run(augment_group(work, parts, group, tell, more))
 
         records = [record for record in request.records if record.reference not in skip]
-        together = groups(work, records, self._together)
-        batch = self._pool.add([functools.partial(do, group) for group in together], request.k)
+        batch = Batch(groups(work, records, self._together), do, request.k)
+        self._pool.add(batch)
         try:
             async with contextlib.aclosing(self._told(told, len(records))) as lines:
                 async for line in lines:

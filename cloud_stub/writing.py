@@ -4,12 +4,14 @@ A sample is redrawn, a bounded number of times, when it is unusable, copies its 
 here knows how a model works, what a score is, or that there is a network.
 """
 
+import asyncio
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, Protocol
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, Literal, Protocol
 
+from cloud_stub.errors import UpstreamFailed
 from cloud_stub.prompts import Prompt, seeded
 from cloud_stub.schemas import MAX_TEXT, SharedRecord
 
@@ -18,6 +20,8 @@ Fault = Literal["too long", "stopped", "model error", "unusable answer"]
 
 REDRAWS = 2
 """How often a sample that came to nothing is drawn again."""
+_FINAL = (None, "model error", "stopped")
+"""What ends the draws of a sample: a model that failed, or took too long, has been asked often enough."""
 
 _TEMPLATE_MARKS = re.compile(r"<\|[^<>|\n]{1,40}\|>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>")
 """What common chat templates put around turns; a pair that holds one would break the template it is trained in."""
@@ -116,13 +120,12 @@ def _fault(sample: Sample, pair: tuple[str, str], record: SharedRecord, siblings
     return None
 
 
-def _to_draw(draws: dict[int, Draw], k: int) -> list[int]:
-    """Numbers to draw; a model that failed, or took too long, has been asked often enough."""
-    return [
-        number
-        for number in range(1, k + 1)
-        if number not in draws or draws[number].fault not in (None, "model error", "stopped")
-    ]
+async def _all(works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all of them; raises what the first one raised once the others have ended."""
+    ended = await asyncio.gather(*works, return_exceptions=True)
+    for error in ended:
+        if error is not None:
+            raise error
 
 
 async def draw_samples(
@@ -136,19 +139,29 @@ async def draw_samples(
 ) -> Drawn:
     """Draw k samples of a record; the seed of each depends only on the request's, the reference and its number.
 
-    Raises RecordTooLong.
+    One that cannot be used is drawn again at once, while the model still holds the prompt for the others. Raises
+    RecordTooLong.
     """
     draws: dict[int, Draw] = {}
     tokens = 0
-    # Without temperature every try would be the same.
-    for attempt in range(1 + REDRAWS if temperature > 0 else 1):
-        numbers = _to_draw(draws, k)
-        if not numbers or should_stop():
-            break
-        seeds = [seeded(seed, record.reference, number, attempt) for number in numbers]
-        samples = await model.write(prompt, seeds, temperature, should_stop)
-        tokens += sum(sample.tokens for sample in samples)
-        for number, own_seed, sample in zip(numbers, seeds, samples, strict=True):
+
+    async def draw(number: int) -> None:
+        nonlocal tokens
+        # Without temperature every try would be the same.
+        for attempt in range(1 + REDRAWS if temperature > 0 else 1):
+            if should_stop():
+                return
+            own_seed = seeded(seed, record.reference, number, attempt)
+            try:
+                (sample,) = await model.write(prompt, [own_seed], temperature, should_stop)
+            except UpstreamFailed:
+                sample = Sample("", "", 0, "model error")
+            tokens += sample.tokens
             pair = (tidy(sample.input, record.input), tidy(sample.output, record.output))
+            draws.pop(number, None)
             draws[number] = Draw(number, own_seed, *pair, _fault(sample, pair, record, draws.values()))
+            if draws[number].fault in _FINAL:
+                return
+
+    await _all(draw(number) for number in range(1, k + 1))
     return Drawn(tuple(draws[number] for number in sorted(draws)), tokens)

@@ -5,15 +5,18 @@ one step, which may concern many pairs, bear the same moment, and no other entry
 """
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from personal_store.nouns import Decision, DecisionKind
-from personal_store.pairs import get_pair
-from personal_store.store import Row, Store, now
+from personal_store.pairs import check_pairs
+from personal_store.store import Store, now
+
+COLUMNS = "id, pair_id, kind, input, output, made_at"
 
 
-def _decision(row: Row) -> Decision:
-    return Decision(**{name: value for name, value in row.items() if name != "undone"})
+def _decision(row: tuple[Any, ...]) -> Decision:
+    return Decision(*row)
 
 
 def _moment(store: Store) -> str:
@@ -26,15 +29,27 @@ def _moment(store: Store) -> str:
     return later.isoformat(timespec="milliseconds")
 
 
+def _add(
+    store: Store, pair_ids: Iterable[int], kind: DecisionKind, texts: Sequence[str | None]
+) -> tuple[Decision, ...]:
+    """One step: the same entry for each of the pairs."""
+    made_at = _moment(store)
+    store.run_many(
+        "INSERT INTO decisions (pair_id, kind, input, output, made_at) VALUES (?, ?, ?, ?, ?)",
+        [(pair_id, kind, *texts, made_at) for pair_id in pair_ids],
+    )
+    return tuple(
+        map(_decision, store.tuples(f"SELECT {COLUMNS} FROM decisions WHERE made_at = ? ORDER BY id", [made_at]))
+    )
+
+
 def decide_all(store: Store, pair_ids: Sequence[int], kind: DecisionKind) -> tuple[Decision, ...]:
     """Accept or reject pairs in one step; raises NotFound before anything is changed, and ValueError for an edit."""
     if kind == "edited":
         raise ValueError("an edit is of one pair; use decide")
     with store.change():
-        for pair_id in pair_ids:
-            get_pair(store, pair_id)
-        shared = {"kind": kind, "input": None, "output": None, "made_at": _moment(store)}
-        return tuple(_decision(store.insert("decisions", {"pair_id": pair_id} | shared)) for pair_id in pair_ids)
+        check_pairs(store, pair_ids)
+        return _add(store, pair_ids, kind, (None, None))
 
 
 def decide(
@@ -47,23 +62,22 @@ def decide(
     if (kind == "edited") != (input is not None or output is not None):
         raise ValueError(f"a decision has texts of its own exactly when it is an edit, not when {kind}")
     with store.change():
-        get_pair(store, pair_id)
-        values = {"pair_id": pair_id, "kind": kind, "input": input, "output": output, "made_at": _moment(store)}
-        return _decision(store.insert("decisions", values))
+        check_pairs(store, [pair_id])
+        return _add(store, [pair_id], kind, (input, output))[0]
 
 
 def decisions(store: Store) -> Mapping[int, Decision]:
     """The decision in force of each pair that has one, by pair id."""
-    rows = store.rows(
-        "SELECT * FROM decisions WHERE id IN (SELECT max(id) FROM decisions WHERE undone = 0 GROUP BY pair_id)"
+    rows = store.tuples(
+        f"SELECT {COLUMNS} FROM decisions WHERE id IN (SELECT max(id) FROM decisions WHERE undone = 0 GROUP BY pair_id)"
     )
-    return {row["pair_id"]: _decision(row) for row in rows}
+    return {decision.pair_id: decision for decision in map(_decision, rows)}
 
 
 def undo(store: Store) -> tuple[Decision, ...]:
     """Take the last step back; the decisions that were undone, none when there is no step left."""
-    rows = store.rows(
+    rows = store.tuples(
         "UPDATE decisions SET undone = 1 WHERE undone = 0 AND made_at ="
-        " (SELECT made_at FROM decisions WHERE undone = 0 ORDER BY id DESC LIMIT 1) RETURNING *"
+        f" (SELECT made_at FROM decisions WHERE undone = 0 ORDER BY id DESC LIMIT 1) RETURNING {COLUMNS}"
     )
     return tuple(sorted(map(_decision, rows), key=lambda decision: decision.id))

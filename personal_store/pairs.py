@@ -1,17 +1,23 @@
 """Synthetic pairs, and which records a job has finished. Every function takes an open Store first."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from personal_store.errors import NotFound
 from personal_store.nouns import NewPair, Pair, Scores
-from personal_store.store import Row, Store, ids_json, now
+from personal_store.store import Store, ids_json, now
 
 SCORES = ("entails", "entailed", "rouge_l", "length_ratio")
 
 
-def _pair(row: Row) -> Pair:
-    scores = Scores(**{name: row[name] for name in SCORES})
-    return Pair(**{name: value for name, value in row.items() if name not in SCORES}, scores=scores)
+COLUMNS = ", ".join(("id", "record_id", "job_id", "number", "input", "output", "model", "seed", *SCORES, "created_at"))
+
+
+def _pair(row: tuple[Any, ...]) -> Pair:
+    """A pair of COLUMNS, by place: a list of thousands is drawn at every look at Review."""
+    *said, entails, entailed, rouge_l, length_ratio, created_at = row
+    values = (*said, Scores(entails, entailed, rouge_l, length_ratio), created_at)
+    return Pair(*values)
 
 
 def _check_source(store: Store, job_id: int, record_id: int) -> None:
@@ -40,23 +46,33 @@ def add_pair(store: Store, pair: NewPair) -> int:
         return int(store.insert("pairs", {**key, **texts, **scores, "created_at": now()})["id"])
 
 
-def find_pairs(store: Store, record_ids: Iterable[int] | None = None, job_id: int | None = None) -> tuple[Pair, ...]:
-    """Pairs of those records and that job, None meaning any, in the order in which they came."""
+def find_pairs(
+    store: Store, record_ids: Iterable[int] | None = None, job_id: int | None = None, newest: int | None = None
+) -> tuple[Pair, ...]:
+    """Pairs of those records and that job, None meaning any, in the order they came; with `newest` the last so many."""
     conditions = ["1"]
     if record_ids is not None:
         conditions.append("record_id IN (SELECT value FROM json_each(:record_ids))")
     if job_id is not None:
         conditions.append("job_id = :job_id")
-    values = {"record_ids": ids_json(record_ids or ()), "job_id": job_id}
-    return tuple(map(_pair, store.rows(f"SELECT * FROM pairs WHERE {' AND '.join(conditions)} ORDER BY id", values)))
+    values = {"record_ids": ids_json(record_ids or ()), "job_id": job_id, "newest": -1 if newest is None else newest}
+    wanted = f"SELECT {COLUMNS} FROM pairs WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :newest"
+    return tuple(map(_pair, reversed(store.tuples(wanted, values))))
+
+
+def check_pairs(store: Store, ids: Iterable[int]) -> None:
+    """Whether there are all these pairs; raises NotFound, which names the first that is not there."""
+    missing = store.column(
+        "SELECT value FROM json_each(?) WHERE value NOT IN (SELECT id FROM pairs) LIMIT 1", [ids_json(ids)]
+    )
+    if missing:
+        raise NotFound(f"There is no pair {missing[0]}; `cdcda review --list` shows which there are.")
 
 
 def get_pair(store: Store, id: int) -> Pair:
     """The pair with that id; raises NotFound."""
-    row = store.row("SELECT * FROM pairs WHERE id = ?", [id])
-    if row is None:
-        raise NotFound(f"There is no pair {id}; `cdcda review --list` shows which there are.")
-    return _pair(row)
+    check_pairs(store, [id])
+    return _pair(store.tuples(f"SELECT {COLUMNS} FROM pairs WHERE id = ?", [id])[0])
 
 
 def finish_record(store: Store, job_id: int, record_id: int) -> None:

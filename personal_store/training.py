@@ -116,6 +116,12 @@ def add_adapter(
         return _adapter(store.insert("adapters", values))
 
 
+def adapter_of_job(store: Store, job_id: int) -> Adapter | None:
+    """The adapter that a job entered, if it got so far."""
+    row = store.row("SELECT * FROM adapters WHERE job_id = ?", [job_id])
+    return None if row is None else _adapter(row)
+
+
 def freshen(store: Store) -> None:
     """Take the mark "stale" from adapters of which every source is there again."""
     for row in store.rows("SELECT id, training_set_id FROM adapters WHERE stale = 1"):

@@ -44,6 +44,8 @@ def main() -> int:
         TOOLS / "python",
         "-m",
         "pytest",
+        "--numprocesses=2",
+        "--dist=loadgroup",
         *([] if options.quick else ["-m", "slow or not slow", "--durations=15"]),
     ]
     passed = subprocess.run(tests, cwd=ROOT, env=os.environ | {"HF_HUB_OFFLINE": "1"}).returncode == 0

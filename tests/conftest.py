@@ -37,6 +37,14 @@ def _refuse_others(family: int, address: Any) -> None:
         raise OutboundConnection(f"a test tried to connect to {address!r}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two processes share the tests: slow ones beside each other are those of the page and those of the models."""
+    for item in items:
+        if "slow" in item.keywords:
+            of_page = {"ui", "browser"} & set(item.path.parts)
+            item.add_marker(pytest.mark.xdist_group("page" if of_page else "models"))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def only_this_computer() -> Iterator[None]:
     """Refuse every connection that is not to this computer."""

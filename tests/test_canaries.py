@@ -56,6 +56,7 @@ def files(*folders: Path) -> list[Path]:
     return [path for path in found if not path.name.startswith("store.db")]
 
 
+@pytest.mark.slow
 def test_no_canary_of_a_kept_record_is_anywhere(tmp_path: Path) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()

@@ -70,6 +70,24 @@ def test_reviewing(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:
     assert listed["pairs"][1]["verdict"]["kept"]
 
 
+def test_pairs_are_listed_and_decided_by_a_score_in_one_step(
+    capsys: pytest.CaptureFixture[str], data_dir: Path
+) -> None:
+    workspace, ids = workspace_with(data_dir, 3)
+    good, bad = add_pairs(workspace, ids[:2], GOOD), add_pairs(workspace, ids[2:], BAD)
+    below = ["--score", "entailment", "--at-most", "0.5"]
+    assert [pair["id"] for pair in run(capsys, data_dir, "review", *below)["pairs"]] == list(bad)
+    run(capsys, data_dir, "review", "--reject", str(good[0]))
+    assert run(capsys, data_dir, "review", "--reject", "--score", "rouge_l", "--at-least", "0") == {
+        "rejected": [good[1], *bad]
+    }
+    assert run(capsys, data_dir, "review", "--undo")["undone"] == [good[1], *bad]
+    assert run(capsys, data_dir, "review", "--accept", *below) == {"accepted": list(bad)}
+    assert run(capsys, data_dir, "review", "--accept", *below) == {"accepted": []}
+    listed = run(capsys, data_dir, "review")["pairs"]
+    assert [pair["decision"] for pair in listed] == ["rejected", None, "accepted"]
+
+
 def test_an_adapter_s_whole_life(
     capsys: pytest.CaptureFixture[str], data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +240,12 @@ def test_the_estimate_says_whether_a_training_fits_and_starts_none(
         (["models", "pull", "nothing"], 1, "The catalogue has no model"),
         (["review", "--accept", "5"], 1, "There is no pair 5"),
         (["review", "--output", "text"], 2, "--edit"),
+        (["review", "--accept"], 2, "ids of pairs, or a score"),
+        (["review", "--reject", "5", "--score", "rouge_l", "--at-most", "0"], 2, "ids of pairs, or a score"),
+        (["review", "--accept", "--score", "rouge_l"], 2, "one bound"),
+        (["review", "--at-most", "0.5"], 2, "one bound"),
+        (["review", "--score", "beauty", "--at-most", "0.5"], 2, "There is no score"),
+        (["review", "--undo", "--score", "rouge_l", "--at-most", "0.5"], 2, "leave it out"),
         (["payload", "--cloud-url", "nonsense"], 2, "Expected an address"),
     ],
 )

@@ -36,6 +36,7 @@ def test_the_plan_says_what_would_be_learned_and_measures_nothing(
     assert jobs.listing(workspace, "curve") == ()
 
 
+@pytest.mark.slow
 def test_the_curve_is_measured_and_shown_again(capsys: pytest.CaptureFixture[str], workspace: Workspace) -> None:
     measured = run(capsys, workspace.data_dir, "curve")
     assert [point["name"] for point in measured["points"]] == ["base", "retrieval", "0", "0.5", "1"]

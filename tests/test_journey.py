@@ -141,6 +141,7 @@ def test_the_journey_on_a_tiny_model(tmp_path: Path) -> None:
     assert_forgotten_without_a_trace(person)
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_the_training_keeps_its_work_and_leaves_no_process(tmp_path: Path) -> None:
     person = Person(tmp_path, tiny_gguf(tmp_path))
     person.types("import", str(small_history(tmp_path, 30)))

@@ -12,9 +12,10 @@ from app.cli import display, estimate, history
 from app.cli.adapters import adapters
 from app.cli.curve import measure
 from app.cli.lamp import lamp
+from app.cli.reviewing import reviewing
 from app.cli.serving import serve
 from app.errors import BadInput, JobRefused
-from app.pipeline import estimating, judging, network, review, sharing
+from app.pipeline import estimating, network, sharing
 from app.pipeline.local_service import TOKEN_VARIABLE, CloudAddress, named_address
 from app.pipeline.payload import LOCAL_DESTINATION, Payload, build_payload, destination_of
 from app.pipeline.ways_out import WAYS_OUT
@@ -112,51 +113,6 @@ def _offline(workspace: Workspace, options: argparse.Namespace) -> Result:
     if options.switch:
         network.set_offline(workspace, options.switch == "on")
     return {"offline": network.is_offline(workspace)}
-
-
-def _set_thresholds(workspace: Workspace, options: argparse.Namespace) -> None:
-    named = {name: getattr(options, name) for name in ("entailment", "rouge_l", "shortest", "longest")}
-    given = {name: value for name, value in named.items() if value is not None}
-    if given:
-        judging.save_thresholds(workspace, dataclasses.replace(judging.load_thresholds(workspace), **given))
-
-
-def _listed_pair(item: review.ReviewedPair) -> Result:
-    return {
-        "id": item.pair.id,
-        "record": item.record.id,
-        "number": item.pair.number,
-        "input": item.input,
-        "output": item.output,
-        "scores": dataclasses.asdict(item.pair.scores),
-        "verdict": {"kept": item.verdict.kept, "reasons": dict(item.verdict.reasons)},
-        "decision": item.decision.kind if item.decision else None,
-        "kept": item.kept,
-        "model": item.pair.model,
-    }
-
-
-def _review(workspace: Workspace, options: argparse.Namespace) -> Result:
-    if (options.output or options.input) and options.edit is None:
-        raise BadInput("--output and --input are the new texts of --edit ID; name the pair with --edit.")
-    _set_thresholds(workspace, options)
-    if options.accept is not None:
-        review.accept(workspace, options.accept)
-        return {"accepted": options.accept}
-    if options.reject is not None:
-        review.reject(workspace, options.reject)
-        return {"rejected": options.reject}
-    if options.edit is not None:
-        review.edit(workspace, options.edit, input=options.input, output=options.output)
-        return {"edited": options.edit}
-    if options.undo:
-        undone = review.undo(workspace)
-        return {
-            "undone": [decision.pair_id for decision in undone],
-            "kind": undone[0].kind if undone else None,
-        }
-    pairs = [_listed_pair(item) for item in review.reviewed_pairs(workspace)]
-    return {"pairs": pairs, "thresholds": dataclasses.asdict(judging.load_thresholds(workspace))}
 
 
 def _newest_unfinished(workspace: Workspace) -> Job:
@@ -339,7 +295,7 @@ COMMANDS: Mapping[str, Callable[[Workspace, argparse.Namespace], Result | None]]
     "ledger": _ledger,
     "network": _network,
     "offline": _offline,
-    "review": _review,
+    "review": reviewing,
     "train": _train,
     "adapters": adapters,
     "jobs": _jobs,

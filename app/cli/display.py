@@ -16,6 +16,7 @@ from app.cli.printing import console as _console
 from app.cli.printing import say as _say
 from app.cli.printing import shorten as _short
 from app.cli.printing import table as _table
+from app.cli.reviewing import show_review
 from app.pipeline.advancing import Advance
 from app.pipeline.cleaning import clean
 
@@ -85,30 +86,6 @@ def _show_offline(result: Result) -> None:
         if result["offline"]
         else "Online: what you approve may leave this computer."
     )
-
-
-def _show_pair(pair: Result) -> None:
-    """A pair as a block of lines: a table of long texts is unreadable in a narrow terminal."""
-    why = pair["decision"] or "; ".join(filter(None, pair["verdict"]["reasons"].values()))
-    scores = ", ".join(f"{name} {value:.2f}" for name, value in pair["scores"].items())
-    _say(
-        f"pair {pair['id']} of record {pair['record']}: {'kept' if pair['kept'] else 'rejected'}"
-        + (f" ({why})" if why else ""),
-        f"    {scores}",
-        f"    input   {_short(pair['input'], 400)}",
-        f"    output  {_short(pair['output'], 400)}",
-        "",
-    )
-
-
-def _show_review(result: Result) -> None:
-    if "pairs" not in result:
-        _say("; ".join(f"{name}: {value}" for name, value in result.items()))
-        return
-    kept = sum(pair["kept"] for pair in result["pairs"])
-    for pair in result["pairs"]:
-        _show_pair(pair)
-    _say(f"{kept} of {len(result['pairs'])} pairs kept.")
 
 
 def _loss(value: float | None) -> str:
@@ -239,7 +216,7 @@ SHOW: Mapping[str, Callable[[Result], None]] = {
     "ledger": _show_ledger,
     "network": _show_network,
     "offline": _show_offline,
-    "review": _show_review,
+    "review": show_review,
     "train": _show_train,
     "adapters": show_adapters,
     "jobs": _show_jobs,

@@ -109,14 +109,16 @@ def _versions() -> dict[str, str]:
 def finish(folder: Path, manifest: _M) -> _M:
     """Writes a dataclass as the manifest, its `files` and `versions` filled in: from now on the adapter is complete.
 
-    The training's checkpoint goes, it is needed no longer. Raises DiskFull.
+    The training's checkpoint is no part of it; `checkpoints.remove_checkpoint` takes it away once the adapter is where
+    it belongs. Raises DiskFull.
     """
-    checkpoints.remove_checkpoint(folder)
     # What a killed process was about to rename is no part of the adapter.
     for part in folder.glob("*.part"):
         part.unlink()
     files = {
-        path.name: file_hash(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST
+        path.name: file_hash(path)
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name not in (MANIFEST, checkpoints.CHECKPOINT)
     }
     finished: Any = dataclasses.replace(cast(Any, manifest), files=files, versions=_versions())
     temporary = folder / f"{MANIFEST}.part"

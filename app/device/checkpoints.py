@@ -13,7 +13,7 @@ from typing import Any
 from app.device.weights import room_on_disk
 from app.errors import JobRefused
 
-_NAME = "checkpoint.safetensors"
+CHECKPOINT = "checkpoint.safetensors"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 """AdamW's running means of the gradient and of its square."""
 
@@ -59,11 +59,11 @@ def save_checkpoint(
     tensors |= {f"best {name}": tensor for name, tensor in best.items()}
     for name, parameter in parameters.items():
         tensors |= _moments(name, parameter, optimiser)
-    temporary = folder / f"{_NAME}.part"
+    temporary = folder / f"{CHECKPOINT}.part"
     try:
         with room_on_disk(folder):
             save_file(tensors, temporary, metadata={"log": json.dumps(dataclasses.asdict(log))})
-            os.replace(temporary, folder / _NAME)
+            os.replace(temporary, folder / CHECKPOINT)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -94,7 +94,7 @@ def load_checkpoint(
     import safetensors
     import torch
 
-    path = folder / _NAME
+    path = folder / CHECKPOINT
     if not path.is_file():
         make_moments(parameters, optimiser)
         return Log(run), {}
@@ -119,4 +119,4 @@ def load_checkpoint(
 
 def remove_checkpoint(folder: Path) -> None:
     """Removes the checkpoint, if there is one."""
-    (folder / _NAME).unlink(missing_ok=True)
+    (folder / CHECKPOINT).unlink(missing_ok=True)

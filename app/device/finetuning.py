@@ -269,6 +269,12 @@ def _save_adapter(run: _Run) -> None:
         (run.folder / ADAPTER_CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
+_TOO_MUCH = (
+    "Training needs more memory than there is, even with one example at a time; close other programs, or choose a"
+    " smaller model with `cdcda models list`, and resume."
+)
+
+
 def _with_room(run: _Run, work: Callable[[int], _Result]) -> _Result:
     """What `work` gives for a limit of tokens at once; the limit is halved, and kept, each time memory runs out.
 
@@ -282,10 +288,7 @@ def _with_room(run: _Run, work: Callable[[int], _Result]) -> _Result:
             if not memory.ran_out(error):
                 raise
             if limit <= _LEAST_MICRO_TOKENS:
-                raise OutOfMemory(
-                    "Training needs more memory than there is, even with one example at a time; close other programs,"
-                    " or choose a smaller model with `cdcda models list`, and resume."
-                ) from error
+                raise OutOfMemory(_TOO_MUCH) from error
         # Outside the handler, where the exception no longer holds the tensors of the failed attempt.
         run.log.micro_tokens = limit // 2
         run.optimiser.zero_grad(set_to_none=True)
@@ -327,8 +330,14 @@ def _train_on(run: _Run, examples: Sequence[Example]) -> float:
     import torch
 
     total = _with_room(run, lambda limit: _gather_gradient(run, examples, limit))
-    torch.nn.utils.clip_grad_norm_(run.parameters.values(), _CLIP)
-    run.optimiser.step()
+    try:
+        torch.nn.utils.clip_grad_norm_(run.parameters.values(), _CLIP)
+        run.optimiser.step()
+    except (MemoryError, RuntimeError) as error:
+        # Some weights may have moved already: the step cannot be tried again, and nothing of it is saved.
+        if memory.ran_out(error):
+            raise OutOfMemory(_TOO_MUCH) from error
+        raise
     run.optimiser.zero_grad(set_to_none=True)
     return total
 
@@ -438,8 +447,8 @@ def fine_tune(
     `prepared` is a folder of weights.prepare. `listener` hears of every step; `should_stop` is asked before each and
     leaves a checkpoint behind; `should_end` is asked after each and ends the training there, with the best adapter so
     far, that of this very step among them. With `resume`, a checkpoint in `folder` goes on to the same adapter as if
-    never stopped (given the same `loss`, which the checkpoint cannot tell). The checkpoint is removed by
-    adapters.finish. Raises NothingToTrain, BadInput, ModelDamaged, DiskFull, JobRefused, OutOfMemory.
+    never stopped (given the same `loss`, which the checkpoint cannot tell). The checkpoint stays until
+    `checkpoints.remove_checkpoint`. Raises NothingToTrain, BadInput, ModelDamaged, DiskFull, JobRefused, OutOfMemory.
     """
     _check(examples, settings)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import io
 import logging
+import re
 import shutil
 import struct
 import tempfile
@@ -31,25 +32,37 @@ ARCHITECTURES = ("llama", "qwen2")
 _ABANDONED_AFTER = 6 * 3600
 """Seconds after which a folder that was never finished is taken for a killed run's."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_OS_ERROR = re.compile(r"os error (\d+)")
+"""How the safetensors library says which error of the system it met."""
+
+
+def _number(error: Exception) -> int | None:
+    """The system's number of an error of Python or of the safetensors library."""
+    if isinstance(error, OSError):
+        return error.errno
+    found = _OS_ERROR.search(str(error))
+    return int(found[1]) if found else None
 
 
 @contextlib.contextmanager
 def room_on_disk(folder: Path) -> Iterator[None]:
-    """Turns "no space left" of Python or of the safetensors library into DiskFull naming the folder."""
+    """Turns "no space left" of Python or of the safetensors library into DiskFull naming the folder, and so a file that
+    would be larger than files may be."""
     from safetensors import SafetensorError
 
-    full = (
-        f"There is no room left on the disk of {folder}; free some space and start again, nothing half-written stays."
-    )
     try:
         yield
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise DiskFull(full) from error
-        raise
-    except SafetensorError as error:
-        if "os error 28" in str(error) or "No space left" in str(error):
-            raise DiskFull(full) from error
+    except (OSError, SafetensorError) as error:
+        if _number(error) in _NO_ROOM:
+            raise DiskFull(
+                f"There is no room left on the disk of {folder}; free some space and start again, nothing half-written"
+                " stays."
+            ) from error
+        if _number(error) == errno.EFBIG:
+            raise DiskFull(
+                f"A file in {folder} would be larger than files may be there; raise the limit (`ulimit -f`) or keep the"
+                " data on another disk, and start again, nothing half-written stays."
+            ) from error
         raise
 
 

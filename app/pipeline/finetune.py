@@ -9,6 +9,7 @@ from typing import Any, Final
 from app.device.adapters import GGUF_ADAPTER, Manifest, check_adapter, finish
 from app.device.bases import TaskBase
 from app.device.catalogue import LocalModel
+from app.device.checkpoints import remove_checkpoint
 from app.device.finetuning import FineTuning, Outcome, Progress, count_steps, fine_tune
 from app.device.gguf_adapter import layout_of, write_gguf_adapter
 from app.device.merging import prepare_on
@@ -178,13 +179,16 @@ def _enter(
     manifest = check_adapter(folder, made_of.model, made_of.template_hash, made_of.base.hash if made_of.base else None)
     name = f"{made_of.data.task.title} {context.job.id}"
     told = {**dataclasses.asdict(manifest), "losses": [], "held_out_losses": list(manifest.held_out_losses)}
-    with context.workspace.store() as store:
-        adapter = training.add_adapter(
+    with context.workspace.store() as store, store.change():
+        # One that was killed before it could say that it is done has entered its adapter already.
+        adapter = training.adapter_of_job(store, context.job.id) or training.add_adapter(
             store, name, folder.name, made_of.model.name, made_of.stored.id, context.job.id, told
         )
         if _helps(outcome, scores):
             training.activate(store, adapter.id)
-        return training.get_adapter(store, adapter.id)
+        entered = training.get_adapter(store, adapter.id)
+    remove_checkpoint(folder)
+    return entered
 
 
 def _result(adapter: Adapter, made_of: _Training, outcome: Outcome, scores: Mapping[str, Any]) -> dict[str, Any]:

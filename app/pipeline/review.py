@@ -36,8 +36,7 @@ class ReviewedPair:
     """The output as it stands after an edit."""
 
 
-def _review(pair: Pair, record: Record, decision: Decision | None, thresholds: Thresholds) -> ReviewedPair:
-    verdict = judge_pair(pair, record, thresholds)
+def _said(pair: Pair, record: Record, verdict: Verdict, decision: Decision | None) -> ReviewedPair:
     kept = verdict.kept if decision is None else decision.kind != "rejected"
     edited = decision if decision is not None and decision.kind == "edited" else None
     return ReviewedPair(
@@ -57,16 +56,30 @@ def reviewed_pairs(
     *,
     job_id: int | None = None,
     record_ids: Sequence[int] | None = None,
+    newest: int | None = None,
 ) -> tuple[ReviewedPair, ...]:
-    """Every pair (of a job, of some records) in the order they were made, by the person's thresholds unless given."""
+    """Every pair (of a job, of some records; of these the newest) in the order they were made.
+
+    They are judged by the person's thresholds unless others are given.
+    """
     thresholds = thresholds or load_thresholds(workspace)
     with workspace.store() as store:
-        found = pairs.find_pairs(store, record_ids=record_ids, job_id=job_id)
+        found = pairs.find_pairs(store, record_ids=record_ids, job_id=job_id, newest=newest)
         origins = {
             record.id: record for record in records.get_records(store, sorted({pair.record_id for pair in found}))
         }
         said = decisions.decisions(store)
-    return tuple(_review(pair, origins[pair.record_id], said.get(pair.id), thresholds) for pair in found)
+    return tuple(
+        _said(pair, record, judge_pair(pair, record, thresholds), said.get(pair.id))
+        for pair, record in ((pair, origins[pair.record_id]) for pair in found)
+    )
+
+
+def decided_since(workspace: Workspace, items: Iterable[ReviewedPair]) -> tuple[ReviewedPair, ...]:
+    """The same pairs with what was said of them since; verdicts stay, and finding those of thousands takes a while."""
+    with workspace.store() as store:
+        said = decisions.decisions(store)
+    return tuple(_said(item.pair, item.record, item.verdict, said.get(item.pair.id)) for item in items)
 
 
 def _decide_all(workspace: Workspace, pair_ids: Sequence[int], kind: DecisionKind) -> tuple[Decision, ...]:

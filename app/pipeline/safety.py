@@ -4,11 +4,12 @@ A model can invent an address, repeat one from its training, or put a slur into 
 itself holds is the person's own and no finding. Words come from the lists of the package glin-profanity.
 """
 
+import dataclasses
 import functools
 import importlib.resources
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from app.pipeline.sensitivity import findings
 
@@ -24,31 +25,47 @@ _WITHOUT_SPACES = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9
 """Thai, Japanese and Chinese: words are not told apart by spaces."""
 
 
+@dataclasses.dataclass(frozen=True)
+class _Lists:
+    """What is listed, apart by how it is looked for."""
+
+    words: frozenset[str]
+    phrases: frozenset[str]
+    begin: frozenset[str]
+    """First words of the phrases: most texts hold none of them, and their phrases need not be made."""
+    unspaced: tuple[str, ...]
+    """Of scripts without spaces."""
+
+
 @functools.cache
-def _listed() -> tuple[frozenset[str], tuple[str, ...]]:
-    """Words and short phrases; and those of scripts without spaces."""
+def _listed() -> _Lists:
     folder = importlib.resources.files("glin_profanity") / "data" / "dictionaries"
-    words: set[str] = set()
+    listed: set[str] = set()
     for language in LANGUAGES:
-        words.update(map(str.casefold, json.loads((folder / f"{language}.json").read_text("utf-8"))["words"]))
-    unspaced = tuple(sorted(word for word in words if _WITHOUT_SPACES.search(word)))
-    return frozenset(words.difference(unspaced)), unspaced
+        listed.update(map(str.casefold, json.loads((folder / f"{language}.json").read_text("utf-8"))["words"]))
+    unspaced = tuple(sorted(word for word in listed if _WITHOUT_SPACES.search(word)))
+    spaced = listed.difference(unspaced)
+    phrases = frozenset(phrase for phrase in spaced if " " in phrase)
+    return _Lists(frozenset(spaced - phrases), phrases, frozenset(phrase.split(" ")[0] for phrase in phrases), unspaced)
+
+
+def _phrases(words: Sequence[str], begin: frozenset[str]) -> Iterator[str]:
+    """What phrases could be, of the words that one begins with."""
+    for start, word in enumerate(words):
+        if word in begin:
+            yield from (" ".join(words[start : start + length]) for length in range(2, _LONGEST_PHRASE + 1))
 
 
 @functools.lru_cache(maxsize=50_000)
 def offensive_words(text: str) -> frozenset[str]:
     """The words and short phrases of a text that are on a list, in lower case."""
-    spaced, unspaced = _listed()
-    lower = text.casefold()
+    listed, lower = _listed(), text.casefold()
     words = _WORD.findall(lower)
-    phrases = (
-        " ".join(words[start : start + length])
-        for length in range(1, _LONGEST_PHRASE + 1)
-        for start in range(len(words) - length + 1)
-    )
-    found = {phrase for phrase in phrases if phrase in spaced}
-    if _WITHOUT_SPACES.search(lower):
-        found.update(word for word in unspaced if word in lower)
+    found = set(listed.words.intersection(words))
+    if not listed.begin.isdisjoint(words):
+        found.update(listed.phrases.intersection(_phrases(words, listed.begin)))
+    if not lower.isascii() and _WITHOUT_SPACES.search(lower):
+        found.update(word for word in listed.unspaced if word in lower)
     return frozenset(found)
 
 
@@ -57,8 +74,18 @@ def _kinds(text: str) -> frozenset[str]:
     return frozenset(findings(text))
 
 
+def _of_all(look: Callable[[str], frozenset[str]], texts: Sequence[str]) -> frozenset[str]:
+    return frozenset[str]().union(*map(look, texts))
+
+
+# Of pairs as well as of texts: every look at Review asks for all of them, and one look-up is a quarter of four.
+@functools.lru_cache(maxsize=50_000)
+def _added(pair: tuple[str, ...], record: tuple[str, ...]) -> tuple[str, ...]:
+    kinds = _of_all(_kinds, pair) - _of_all(_kinds, record)
+    words = _of_all(offensive_words, pair) - _of_all(offensive_words, record)
+    return (*sorted(kinds), *([OFFENSIVE] if words else []))
+
+
 def added(pair: Sequence[str], record: Sequence[str]) -> tuple[str, ...]:
     """The kinds of things that the texts of a pair hold and those of its record do not, such as "phone number"."""
-    kinds = frozenset[str]().union(*map(_kinds, pair)) - frozenset[str]().union(*map(_kinds, record))
-    words = frozenset[str]().union(*map(offensive_words, pair)) - frozenset[str]().union(*map(offensive_words, record))
-    return (*sorted(kinds), *([OFFENSIVE] if words else []))
+    return _added(tuple(pair), tuple(record))

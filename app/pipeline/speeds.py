@@ -60,7 +60,8 @@ def _of_training(events: Sequence[JobEvent], key: str) -> Speed | None:
     """What a training's reports say of its speed, where it was of that kind and got to a step."""
     started = next((event.data for event in events if event.kind == "started"), None)
     steps = [event for event in events if event.kind == "progress"]
-    if started is None or not steps:
+    # A training of an earlier version said less when it started.
+    if started is None or not steps or not {"model", "settings"} <= started.keys():
         return None
     if _key(started["model"], started["settings"]) != key:
         return None

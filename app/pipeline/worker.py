@@ -116,7 +116,7 @@ def _sentence(error: BaseException) -> str | None:
     """What to tell the person, where the error is one that has a sentence."""
     if isinstance(error, SHOWN):
         return str(error)
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return str(DiskFull("The disk is full; make room and resume the job, what was finished is kept."))
     if isinstance(error, MemoryError):
         return (

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -38,17 +38,17 @@ class Actions:
     def __init__(
         self,
         workspace: Workspace,
-        matching: Callable[[Any], tuple[ReviewedPair, ...]],
-        load: Callable[[Any], views.View],
+        matching: Callable[[Sequence[ReviewedPair], Any], tuple[ReviewedPair, ...]],
+        draw: Callable[[Sequence[ReviewedPair], Any], views.View],
     ) -> None:
-        self._workspace, self._matching, self._load = workspace, matching, load
+        self._workspace, self._matching, self._draw = workspace, matching, draw
 
     def _chosen(self, kind: Any, items: tuple[ReviewedPair, ...]) -> list[int]:
         return [item.pair.id for item in review.undecided_as(items, kind)]
 
     def count(self, score: Score, direction: Direction, bound: float, show: Any) -> tuple[Any, ...]:
         """How many of the pairs shown have such a score, and how many each button would decide."""
-        items = self._matching(show)
+        items = self._matching(review.reviewed_pairs(self._workspace), show)
         found = review.by_score(items, score, direction, bound)
         words = strings.HAVE_SUCH_A_SCORE.format(found=len(found), items=len(items)) if items else ""
         accept, reject = (len(self._chosen(kind, found)) for kind in ("accepted", "rejected"))
@@ -68,10 +68,11 @@ class Actions:
         act = {"accepted": review.accept, "rejected": review.reject}.get(kind)
         if act is None:
             raise BadInput(f"Pairs can be accepted or rejected by a score, not {kind!r}; use one of these.")
-        ids = self._chosen(kind, review.by_score(self._matching(show), score, direction, bound))
+        items = review.reviewed_pairs(self._workspace)
+        ids = self._chosen(kind, review.by_score(self._matching(items, show), score, direction, bound))
         act(self._workspace, ids)
         gr.Info(strings.DECIDED_TOGETHER.format(count=len(ids), kind=kind))
-        return self._load(show)
+        return self._draw(review.decided_since(self._workspace, items), show)
 
 
 def lay_out_by_score() -> ByScore:

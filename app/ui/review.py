@@ -132,20 +132,20 @@ def _nothing_here(hidden: bool) -> views.View:
     return views.empty(strings.NO_SUCH_PAIRS) if hidden else views.empty(strings.NO_PAIRS, "share")
 
 
+def matching(items: Sequence[ReviewedPair], show: Any) -> tuple[ReviewedPair, ...]:
+    """The pairs that the filter shows, on all its pages."""
+    return tuple(item for item in items if MATCHES[show](item))
+
+
 class Actions:
     """What a person can do here; each is one call of the pipeline."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
 
-    def matching(self, show: Any) -> tuple[ReviewedPair, ...]:
-        """The pairs that the filter shows, on all its pages."""
-        return tuple(item for item in review.reviewed_pairs(self._workspace) if MATCHES[show](item))
-
-    def load(self, show: Any, page: int = 1) -> views.View:
-        """One page of the pairs that the filter shows, under the present thresholds."""
-        items = review.reviewed_pairs(self._workspace)
-        found = [item for item in items if MATCHES[show](item)]
+    def draw(self, items: Sequence[ReviewedPair], show: Any, page: int = 1) -> views.View:
+        """One page of those of the pairs that the filter shows, and the counts of all."""
+        found = matching(items, show)
         place = views.pages(len(found), page, views.CARDS)
         start = (place["page"] - 1) * views.CARDS
         return place | {
@@ -155,6 +155,10 @@ class Actions:
             "empty": None if found else _nothing_here(bool(items)),
             "stamp": views.stamp(),
         }
+
+    def load(self, show: Any, page: int = 1) -> views.View:
+        """One page of the pairs that the filter shows, under the present thresholds."""
+        return self.draw(review.reviewed_pairs(self._workspace), show, page)
 
     def turn(self, show: Any, event: gr.EventData) -> views.View:
         """The page that the list's buttons ask for."""
@@ -191,13 +195,14 @@ class Actions:
 
     def decide_shown(self, show: Any, kind: str) -> views.View:
         """Accept or reject every pair that the filter shows, on all its pages, in one step."""
-        items = self.matching(show)
+        items = review.reviewed_pairs(self._workspace)
+        found = matching(items, show)
         act = {"accepted": review.accept, "rejected": review.reject}.get(kind)
         if act is None:
             raise BadInput(f"Pairs can be accepted or rejected together, not {kind!r}; use one of these.")
-        act(self._workspace, [item.pair.id for item in items])
-        gr.Info(strings.DECIDED_TOGETHER.format(count=len(items), kind=kind))
-        return self.load(show)
+        act(self._workspace, [item.pair.id for item in found])
+        gr.Info(strings.DECIDED_TOGETHER.format(count=len(found), kind=kind))
+        return self.draw(review.decided_since(self._workspace, items), show)
 
     def undo(self, show: Any) -> views.View:
         """Take the last step back."""
@@ -227,7 +232,9 @@ def build_review(services: Services) -> ReviewTab:
         reject_button = gr.Button(strings.REJECT_SHOWN, size="sm", scale=0, min_width=124)
         undo_button = gr.Button(strings.UNDO, size="sm", scale=0, min_width=90, elem_id="review-undo")
     by_score = lay_out_by_score()
-    cards = drawn("review", server_functions=[answered(actions.decide)], elem_id="review-cards")
+    # Until the tab is opened: the first look at thousands of pairs takes half a second.
+    waiting = {"counts": strings.JUDGING}
+    cards = drawn("review", waiting, server_functions=[answered(actions.decide)], elem_id="review-cards")
 
     moved = [slider.input for slider in thresholds]
     gr.on(moved, shown(actions.judge), [*thresholds, show], cards, api_name="judge", **QUIET)
@@ -238,7 +245,7 @@ def build_review(services: Services) -> ReviewTab:
         button.click(
             shown(functools.partial(actions.decide_shown, kind=kind)), show, cards, api_visibility="private", **QUIET
         )
-    wire_by_score(by_score, ScoreActions(services.workspace, actions.matching, actions.load), show, cards)
+    wire_by_score(by_score, ScoreActions(services.workspace, matching, actions.draw), show, cards)
     gr.api(shown(actions.decide_pair), api_name="decide")
     gr.api(shown(actions.decide_shown), api_name="decide_shown")
     return ReviewTab(cards, [show], shown(actions.load), thresholds, shown(actions.thresholds))

@@ -84,9 +84,10 @@ def job_view(job: Job, done: int, total: int, state: str, detail: str) -> views.
 
 def _arrived(workspace: Workspace, job: Job) -> list[views.View]:
     """The newest pairs of an augmentation."""
-    newest = review.reviewed_pairs(workspace, job_id=job.id)[-8:][::-1]
+    newest = review.reviewed_pairs(workspace, job_id=job.id, newest=8)
     return [
-        {"id": item.pair.id, "kept": item.kept, "output": item.output, "input": item.input[:160]} for item in newest
+        {"id": item.pair.id, "kept": item.kept, "output": item.output, "input": item.input[:160]}
+        for item in reversed(newest)
     ]
 
 

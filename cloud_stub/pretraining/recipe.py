@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from app.device.adapters import LICENCE, finish
 from app.device.bases import BaseManifest, TaskBase, check_base, check_name, load_base
 from app.device.catalogue import LocalModel
+from app.device.checkpoints import remove_checkpoint
 from app.device.finetuning import FineTuning, Outcome, Progress, fine_tune
 from app.device.gguf_adapter import layout_of
 from app.device.merging import halve
@@ -192,4 +193,5 @@ def make_base(recipe: Recipe, listener: Listener, should_stop: Callable[[], bool
     (folder / LICENCE).write_text(_licence(recipe), "utf-8")
     template = template_hash(tokeniser)
     finish(folder, _manifest(recipe, data, outcome, template, layout, scores))
+    remove_checkpoint(folder)
     return _put_in_place(recipe, template)

@@ -69,7 +69,10 @@ def button(words: str) -> str:
 
 
 WRITE_TEXT = "#samples button"
+LATER_TABS = ("settings", "insights", "write", "personalise", "review", "share")
 PRESSES = (
+    # The first opening, which lays the tab out, is the one that a person waits for.
+    *(Press("history", f"open {tab}", f'button[data-tab-id="{tab}"]', once=True) for tab in LATER_TABS),
     Press("history", "open a record", "#history-records .record-open"),
     Press("history", "Add a record", "#history-records .record-tools > .small-button", once=True),
     Press("history", "next page", "#history-records .pager button:last-child"),

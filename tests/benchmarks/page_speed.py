@@ -7,6 +7,7 @@ as fast as for a person, so that an hour's 3,600 looks at the state pass in minu
 """
 
 import argparse
+import gc
 import statistics
 import subprocess
 import sys
@@ -74,6 +75,7 @@ def serve(folder: str, every: float) -> None:
     nowhere = CloudAddress("http://127.0.0.1:9", "token", local=True)
     blocks = page.build_ui(Services(workspace, nowhere, Writer(workspace), nowhere))
     _, address, _ = blocks.launch(server_name="127.0.0.1", prevent_thread_lock=True, **page.launch_options())
+    gc.freeze()
     print(f"{READY}{address}", flush=True)
     blocks.block_thread()
 

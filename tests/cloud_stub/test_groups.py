@@ -1,8 +1,9 @@
 import asyncio
+import time
 
 from cloud_stub.augmenting import Outcome, Parts, Work, augment_group, groups
 from cloud_stub.prompts import Prompt
-from cloud_stub.schemas import AugmentRequest, ModelDescription
+from cloud_stub.schemas import AugmentRequest, ModelDescription, SharedRecord
 from cloud_stub.writing import Sample
 from tests.cloud_stub.fakes import FakeModel, FakeNli, SlowModel, record
 
@@ -57,3 +58,33 @@ def test_a_record_that_fails_does_not_take_the_others_with_it() -> None:
     asyncio.run(augment_group(asked, Parts((FakeModel(answer),), FakeNli()), asked.request.records, told.append))
     lines = {outcome.reference: outcome.lines for outcome in told}
     assert [len(lines[one.reference]) for one in asked.request.records] == [1, 5]
+
+
+def test_more_records_are_begun_before_those_in_progress_have_all_been_told_of() -> None:
+    told: list[Outcome] = []
+    asked = work("paper", *(f"text {number}" for number in range(60)))
+    waiting = list(asked.request.records)
+    first, told_before = [waiting.pop(0) for _ in range(20)], list[int]()
+
+    def more() -> list[SharedRecord]:
+        told_before.append(len(told))
+        return [waiting.pop(0) for _ in range(min(15, len(waiting)))]
+
+    asyncio.run(augment_group(asked, Parts((FakeModel(),), FakeNli()), first, told.append, more))
+    assert sorted(outcome.reference for outcome in told) == sorted(one.reference for one in asked.request.records)
+    # Twelve of twenty ask for fewer samples than it takes; at the end nothing is left, and each of the last ones asks.
+    assert told_before[0] == 8
+    assert len(told_before) > 3
+
+
+def test_a_record_begun_later_has_the_time_of_those_beside_it_and_no_more() -> None:
+    told: list[Outcome] = []
+    asked = work("paper", *(f"text {number}" for number in range(3)), seconds=0.1)
+    first, *later = asked.request.records
+    model = SlowModel(quick=first.input)
+    began = time.monotonic()
+    rest = [tuple(later)]
+    more = lambda: rest.pop() if rest else ()  # noqa: E731
+    asyncio.run(augment_group(asked, Parts((model,), FakeNli()), [first], told.append, more))
+    assert time.monotonic() - began < 5
+    assert {getattr(line, "reason", None) for outcome in told[1:] for line in outcome.lines} == {"time limit"}

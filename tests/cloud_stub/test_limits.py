@@ -10,7 +10,7 @@ import requests
 
 from cloud_stub import schemas
 from cloud_stub.limits import Bounds, Rate
-from cloud_stub.scheduling import Pool, SharedScorer
+from cloud_stub.scheduling import Batch, Pool, SharedScorer
 from tests.cloud_stub.fakes import TOKEN, FakeModel, FakeNli, loaded, record, request_body, serving
 
 
@@ -79,9 +79,15 @@ class Done:
         return run
 
 
+def do(job: Callable[[], None]) -> None:
+    job()
+
+
 def test_with_room_for_one_the_clients_have_a_job_each_in_turn() -> None:
     done, pool = Done(), Pool(1)
-    batches = [pool.add([done.job(name) for _ in range(3)], 5) for name in "ab"]
+    batches = [Batch([done.job(name) for _ in range(3)], do, 5) for name in "ab"]
+    for batch in batches:
+        pool.add(batch)
     for batch in batches:
         batch.ended.result(10)
     assert done.most == 1
@@ -91,19 +97,41 @@ def test_with_room_for_one_the_clients_have_a_job_each_in_turn() -> None:
 
 def test_jobs_take_the_room_that_they_cost() -> None:
     done, pool = Done(), Pool(10)
-    pool.add([done.job("x", 0.05) for _ in range(12)], 5).ended.result(10)
+    batch = Batch([done.job("x", 0.05) for _ in range(12)], do, 5)
+    pool.add(batch)
+    batch.ended.result(10)
     assert done.most == 2
     assert len(done.names) == 12
 
 
 def test_a_dropped_batch_ends_with_what_was_running() -> None:
     done, pool = Done(), Pool(1)
-    batch = pool.add([done.job("x", 0.1) for _ in range(50)], 1)
+    batch = Batch([done.job("x", 0.1) for _ in range(50)], do, 1)
+    pool.add(batch)
     pool.drop(batch)
     batch.ended.result(10)
     assert done.names == ["x"]
-    empty = pool.add([], 1)
+    empty = Batch[Callable[[], None]]([], do, 1)
+    pool.add(empty)
     assert empty.ended.done()
+
+
+def test_a_running_job_takes_those_of_its_own_client_until_another_one_waits() -> None:
+    taken: list[int | None] = []
+    pool, others = Pool(1), Done()
+
+    def count(job: int) -> None:
+        taken.extend([job, pool.take(numbers)])
+        if job == 0:
+            pool.add(Batch([others.job("other")], do, 1))
+            taken.append(pool.take(numbers))
+
+    numbers = Batch(range(4), count, 1)
+    pool.add(numbers)
+    numbers.ended.result(10)
+    # This client's turn was next in the queue already; its last job finds nothing left to take.
+    assert taken == [0, 1, None, 2, None, 3, None]
+    assert others.names == ["other"]
 
 
 class SlowNli(FakeNli):

@@ -242,6 +242,26 @@ def test_what_is_asked_side_by_side_is_the_same_whatever_came_before(gguf: Path,
     assert len({sample.input for samples in found if isinstance(samples, list) for sample in samples}) > 50
 
 
+def test_what_is_asked_again_goes_before_what_has_waited_longer(model: LlamaModel) -> None:
+    ended: list[str] = []
+
+    async def write(prompt: Prompt, name: str) -> None:
+        await model.write(prompt, [1, 2, 3, 4, 5], 0.7, never)
+        ended.append(name)
+
+    async def first_and_again() -> None:
+        await write(asked("Asked first."), "first")
+        await write(asked("Asked first."), "again")
+
+    async def ask() -> None:
+        others = [write(sentence_prompt(f"the text of number {number}"), str(number)) for number in range(20)]
+        await asyncio.gather(first_and_again(), *others)
+
+    asyncio.run(ask())
+    assert sorted(ended) == sorted(["first", "again", *map(str, range(20))])
+    assert ended.index("again") < len(ended) - 5
+
+
 def test_a_prompt_without_room_beside_others_waits_and_one_without_room_at_all_is_refused(model: LlamaModel) -> None:
     long = [asked(letter * (tiny.CONTEXT - 400)) for letter in "abc"]
     first, second, refused, third, short = side_by_side(

@@ -116,6 +116,7 @@ def test_a_base_is_made_whole_with_its_story(tmp_path: Path, make: Callable[[Pat
         make_base(recipe(tmp_path, make(tmp_path)), listener, never)
 
 
+@pytest.mark.slow
 def test_a_stopped_one_goes_on_to_the_same_base(tmp_path: Path) -> None:
     model = tiny_gguf(tmp_path)
     whole = make_base(recipe(tmp_path, model), Quiet(), never).folder.rename(tmp_path / "whole")
@@ -199,6 +200,7 @@ def test_what_cannot_be_made_is_one_sentence(
         signal.signal(kind, handler)
 
 
+@pytest.mark.slow
 def test_the_program_makes_a_base_and_ctrl_c_stops_it_with_its_work_kept(tmp_path: Path) -> None:
     model, folder = tiny_gguf(tmp_path), public_folder(tmp_path)
     command = [sys.executable, "-m", "cloud_stub", "pretrain", "--task", "LaMP_5", "--data", str(folder), "--model"]

@@ -90,6 +90,7 @@ def test_files_with_planted_words_are_found(tmp_path: Path) -> None:
     assert files_with(tmp_path, MARK) == [tmp_path / "log"]
 
 
+@pytest.mark.slow
 def test_in_front_of_an_upstream_server_nothing_is_kept(tmp_path: Path) -> None:
     with standing_in(retry_after="0.01") as upstream:
         options = ("--upstream", upstream.url, "--model", "stand-in", "--answer-seconds", "2")

@@ -213,6 +213,7 @@ def test_two_files_are_two_models(gguf: Path, tmp_path: Path) -> None:
     assert [model.name for model in chosen.describe(None).models] == [gguf.stem, "other"]
 
 
+@pytest.mark.slow
 def test_an_upstream_server_that_is_not_there_ends_it_with_one_sentence() -> None:
     assert "cannot be reached" in failure_later("--upstream", "http://127.0.0.1:1/v1", "--model", "a")
 
@@ -226,6 +227,7 @@ def failure_later(*arguments: object) -> str:
     return error
 
 
+@pytest.mark.slow
 def test_the_program_in_front_of_an_upstream_server_serves_its_pairs() -> None:
     with standing_in(models=("a", "b")) as upstream:
         command = ("--upstream", upstream.url, "--model", "a", "--model", "b", "--concurrency", "4")

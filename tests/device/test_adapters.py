@@ -70,8 +70,10 @@ def test_a_finished_adapter_is_accepted_with_its_whole_story(folder: Path, model
     assert {"torch", "peft", "bitsandbytes"} <= set(manifest.versions)
 
 
-def test_finishing_removes_the_checkpoint_and_what_a_killed_process_left(folder: Path) -> None:
-    assert {path.name for path in folder.iterdir()} == {"adapter_model.safetensors", "adapter_config.json", MANIFEST}
+def test_finishing_removes_what_a_killed_process_left_and_counts_no_checkpoint(folder: Path) -> None:
+    weights = {"adapter_model.safetensors", "adapter_config.json"}
+    assert {path.name for path in folder.iterdir()} == {*weights, MANIFEST, "checkpoint.safetensors"}
+    assert set(adapters.load_manifest(folder).files) == weights
 
 
 def test_an_adapter_without_a_manifest_is_unfinished(folder: Path, model: LocalModel) -> None:

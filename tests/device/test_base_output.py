@@ -39,6 +39,7 @@ def written(model: Path | str, *adapters: Path) -> tuple[bytes, bytes]:
     return done.stdout, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gguf", "folder"])
 def test_the_base_is_the_same_beside_an_adapter_as_where_there_never_was_one(tmp_path: Path, kind: str) -> None:
     model = tiny_gguf(tmp_path) if kind == "gguf" else tiny_folder(tmp_path)

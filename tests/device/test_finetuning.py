@@ -181,6 +181,31 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_one_before_to_go_on_from(
     assert adapter_bytes(folder) == adapter_bytes(tmp_path / "undisturbed")
 
 
+def test_memory_that_runs_out_in_the_middle_of_a_step_is_a_sentence_and_nothing_of_the_step_stays(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    settings, folder = dataclasses.replace(QUICK, epochs=4), tmp_path / "adapter"
+    step, calls = torch.optim.AdamW.step, iter(range(100))
+
+    def half(optimiser: Any) -> None:
+        if next(calls) == 5:
+            with torch.no_grad():
+                optimiser.param_groups[0]["params"][0].add_(1.0)
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+        step(optimiser)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.optim.AdamW, "step", half)
+        with pytest.raises(OutOfMemory, match="close other programs"):
+            train(base, folder, settings)
+    resumed = train(base, folder, settings, resume=True)
+    undisturbed = train(base, tmp_path / "undisturbed", settings)
+    assert resumed.losses == undisturbed.losses
+    assert adapter_bytes(folder) == adapter_bytes(tmp_path / "undisturbed")
+
+
 def test_a_checkpoint_that_was_half_written_when_the_process_was_killed_is_passed_over(
     base: Path, tmp_path: Path
 ) -> None:
@@ -262,6 +287,7 @@ class _Narrow:
         return losses.completion_loss(network, examples, device)
 
 
+@pytest.mark.slow
 def test_micro_batches_halve_until_they_fit_and_the_step_stays_the_same(base: Path, tmp_path: Path) -> None:
     narrow, settings = _Narrow(40), dataclasses.replace(QUICK, epochs=1)
     folder = tmp_path / "adapter"
@@ -273,6 +299,7 @@ def test_micro_batches_halve_until_they_fit_and_the_step_stays_the_same(base: Pa
     assert halved.losses == pytest.approx(wide.losses, rel=2e-2)
 
 
+@pytest.mark.slow
 def test_no_room_for_one_example_is_a_sentence(base: Path, tmp_path: Path) -> None:
     with pytest.raises(OutOfMemory, match="smaller model"):
         fine_tune(base, EXAMPLES, [], QUICK, tmp_path / "none", lambda _: None, lambda: False, loss=_Narrow(1))

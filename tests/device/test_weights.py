@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 from collections import namedtuple
 from pathlib import Path
 
@@ -79,6 +81,32 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path: Path, monkeypa
 def test_no_room_while_writing_is_a_disk_full() -> None:
     with pytest.raises(DiskFull), weights.room_on_disk(Path("/dev")), open("/dev/full", "wb", buffering=0) as file:
         file.write(b"x")
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import numpy, safetensors.numpy
+from app.device.weights import room_on_disk
+from app.errors import DiskFull
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+folder = Path(sys.argv[1])
+for write in (
+    lambda: (folder / "plain").write_bytes(bytes(5000)),
+    lambda: safetensors.numpy.save_file({"x": numpy.zeros(5000)}, folder / "tensors"),
+):
+    try:
+        with room_on_disk(folder):
+            write()
+    except DiskFull as error:
+        print(error)
+"""
+
+
+def test_a_file_larger_than_files_may_be_is_a_sentence_about_that(tmp_path: Path) -> None:
+    child = subprocess.run([sys.executable, "-c", LIMITED, tmp_path], stdout=subprocess.PIPE, text=True, check=True)
+    assert child.stdout.count("larger than files may be") == 2
 
 
 def test_nf4_puts_every_linear_layer_but_the_head_into_four_bits(tmp_path: Path) -> None:

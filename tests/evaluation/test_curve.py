@@ -75,6 +75,7 @@ def test_without_kept_pairs_or_held_out_records_there_is_nothing_to_measure(tmp_
         curve.plan(too_few)
 
 
+@pytest.mark.slow
 def test_every_point_is_measured_and_no_adapter_and_no_text_stays(workspace: Workspace) -> None:
     job = measuring(workspace)
     result = curve.run(context_of(workspace, job))
@@ -93,6 +94,7 @@ def test_every_point_is_measured_and_no_adapter_and_no_text_stays(workspace: Wor
     assert "Title" not in str([event.data for event in jobs.events(workspace, job.id)])
 
 
+@pytest.mark.slow
 def test_a_stopped_measuring_goes_on_behind_its_last_point(workspace: Workspace) -> None:
     job = measuring(workspace)
     with pytest.raises(Stopped):
@@ -136,6 +138,7 @@ def stored_records(workspace: Workspace) -> list[int]:
         return [int(id) for id in store.column("SELECT id FROM records ORDER BY id")]
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_measures_and_says_what_came_of_it(workspace: Workspace) -> None:
     job = curve.start(workspace)
     for _ in jobs.follow(workspace, job.id):

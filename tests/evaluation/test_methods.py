@@ -36,6 +36,7 @@ def answers(result: dict[str, Any]) -> list[str]:
     return [answer["answer"] for answer in result["answers"]]
 
 
+@pytest.mark.slow
 def test_every_method_answers_every_question_of_a_user(tmp_path: Path, service: CloudAddress) -> None:
     plan = plan_for(tmp_path, titles(tmp_path / "data"), thresholds=SOME)
     found = work(tmp_path, plan, Grid(shares=(0.5,), ks=(2,)), service)
@@ -54,6 +55,7 @@ def test_every_method_answers_every_question_of_a_user(tmp_path: Path, service: 
     assert facts["cdcda-s0.5-k2-seed0"]["examples"] == 12
 
 
+@pytest.mark.slow
 def test_the_ablations_learn_as_many_pairs_and_all_pairs(
     tmp_path: Path, service: CloudAddress, model: FakeModel
 ) -> None:
@@ -66,9 +68,11 @@ def test_the_ablations_learn_as_many_pairs_and_all_pairs(
     assert 0 < filtered["kept"] < 18
     assert filtered["learned"] == drawn["learned"] == filtered["kept"]
     # One pool serves the three of them.
-    assert len(model.prompts) == 6
+    assert len(model.prompts) == 18
+    assert len({prompt.text for prompt in model.prompts}) == 6
 
 
+@pytest.mark.slow
 def test_smaller_shares_and_fewer_pairs_come_from_the_largest_pool(
     tmp_path: Path, service: CloudAddress, model: FakeModel
 ) -> None:
@@ -83,7 +87,8 @@ def test_smaller_shares_and_fewer_pairs_come_from_the_largest_pool(
         "cdcda-s1-k1-seed0": 6,
         "cdcda-s1-k3-seed0": 18,
     }
-    assert len(model.prompts) == 6
+    assert len(model.prompts) == 18
+    assert len({prompt.text for prompt in model.prompts}) == 6
     assert all(prompt.form == "paper" for prompt in model.prompts)
 
 
@@ -111,6 +116,7 @@ def test_pairs_that_a_broken_service_left_undone_are_asked_for_again(
     assert len(model.prompts) == 3
 
 
+@pytest.mark.slow
 def test_direct_fine_tuning_asks_no_service(tmp_path: Path) -> None:
     plan = plan_for(tmp_path, titles(tmp_path / "data"))
     nobody = CloudAddress("http://127.0.0.1:1", "none", local=True)

@@ -95,6 +95,7 @@ def command(plan: Any, out: Path, *more: str) -> list[str]:
     return ["lamp", "run", *named, *models, *small, *more]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     plan, out = plan_for(tmp_path, titles(tmp_path / "data")), tmp_path / "out"
     arguments = command(plan, out, "--methods", "copy,nearest,device,direct,eda")

@@ -114,3 +114,28 @@ def test_a_stop_between_two_answers_enters_no_adapter_and_the_job_goes_on_to_its
     assert result["scores"]["held_out"] == 1
     again = [event.data["step"] for event in jobs.events(workspace, job.id) if event.kind == "progress"]
     assert again == steps
+
+
+def test_a_training_killed_before_its_adapter_was_entered_takes_no_step_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, _ = workspace_with(tmp_path / "data", 12)
+    job = training_job(workspace, tiny_gguf(tmp_path))
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "add_adapter", killed)
+        with pytest.raises(KeyboardInterrupt):
+            BODIES["train"](context_of(workspace, job))
+    steps = [event for event in jobs.events(workspace, job.id) if event.kind == "progress"]
+    result = BODIES["train"](context_of(workspace, job))
+    assert [event for event in jobs.events(workspace, job.id) if event.kind == "progress"] == steps
+    folder = workspace.adapters / f"job-{job.id}"
+    assert load_manifest(folder)
+    assert not (folder / "checkpoint.safetensors").exists()
+    # The same once more, killed when the adapter was entered and the job did not know yet.
+    assert BODIES["train"](context_of(workspace, job))["adapter"] == result["adapter"]
+    with workspace.store() as store:
+        assert [adapter.id for adapter in training.adapters(store)] == [result["adapter"]]

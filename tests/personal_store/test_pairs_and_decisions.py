@@ -41,6 +41,8 @@ def test_pairs_by_record_and_job(store: Store, add: Add, add_synthetic: AddSynth
     assert [pair.id for pair in find_pairs(store)] == [first, second, third]
     assert [pair.id for pair in find_pairs(store, record_ids=[a.id])] == [first, third]
     assert [pair.id for pair in find_pairs(store, record_ids=[a.id], job_id=job)] == [first]
+    assert [pair.id for pair in find_pairs(store, newest=2)] == [second, third]
+    assert [pair.id for pair in find_pairs(store, job_id=job, newest=1)] == [second]
     assert find_pairs(store, record_ids=[]) == ()
 
 

@@ -218,6 +218,7 @@ def train(workspace: Workspace, base: str | None = None) -> dict[str, object]:
     return dict(ended.result or {})
 
 
+@pytest.mark.slow
 def test_from_public_data_to_a_personal_adapter_on_top_of_it(tmp_path: Path) -> None:
     """Made by the service's own recipe, offered by the real service, fetched, trained on top of by a real job."""
     path = tiny_gguf(tmp_path)
@@ -251,6 +252,7 @@ def test_from_public_data_to_a_personal_adapter_on_top_of_it(tmp_path: Path) -> 
         writer.close()
 
 
+@pytest.mark.slow
 def test_without_a_base_everything_is_as_before(workspace: Workspace, tmp_path: Path) -> None:
     workspace, _ = workspace_with(workspace.data_dir, 6)
     assert train(workspace)["task_base"] is None

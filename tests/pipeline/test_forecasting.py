@@ -134,6 +134,19 @@ def test_the_newest_training_says_the_speed(workspace: Workspace, chosen: TrainS
     assert speed.tokens_per_second == 200
 
 
+def test_a_training_of_an_earlier_version_says_no_speed_and_no_error(
+    workspace: Workspace, chosen: TrainSettings
+) -> None:
+    with workspace.store() as store:
+        job = jobs.create_job(store, "train", {})
+        jobs.set_state(store, job.id, "running", process_id=os.getpid())
+        jobs.add_event(store, job.id, "started", {"examples": 130})
+        jobs.add_event(store, job.id, "progress", {"tokens_per_second": 90.0})
+        jobs.set_state(store, job.id, "done")
+    assert forecasting.foresee(workspace, chosen, PLENTY).seconds is None
+
+
+@pytest.mark.slow
 def test_a_probe_takes_real_steps_leaves_no_adapter_and_is_remembered(
     workspace: Workspace, chosen: TrainSettings
 ) -> None:

@@ -299,6 +299,7 @@ def test_an_unknown_preset_is_said_before_a_job_is_made(tmp_path: Path) -> None:
     assert jobs.listing(workspace) == ()
 
 
+@pytest.mark.slow
 def test_a_training_that_is_told_to_keep_ends_as_an_adapter(tmp_path: Path) -> None:
     workspace, _ = tiny_workspace(tmp_path, 12)
     job = jobs.start_train(workspace, jobs.TrainSettings(epochs=2000, rank=4))
@@ -318,6 +319,7 @@ def test_a_training_that_is_told_to_keep_ends_as_an_adapter(tmp_path: Path) -> N
         jobs.keep_job(workspace, job.id)
 
 
+@pytest.mark.slow
 def test_a_history_of_one_record_is_learned_and_nothing_is_held_out(tmp_path: Path) -> None:
     workspace, _ = tiny_workspace(tmp_path, 1)
     done = wait_ended(workspace, jobs.start_train(workspace, jobs.TrainSettings(rank=4, preset="quick")).id)
@@ -326,6 +328,7 @@ def test_a_history_of_one_record_is_learned_and_nothing_is_held_out(tmp_path: Pa
     assert (done.result["examples"], done.result["held_out"], done.result["held_out_loss"]) == (1, 0, None)
 
 
+@pytest.mark.slow
 def test_a_preset_brings_its_own_epochs(tmp_path: Path) -> None:
     workspace, _ = tiny_workspace(tmp_path, 12)
     job = jobs.start_train(workspace, jobs.TrainSettings(rank=4, preset="quick"))
@@ -334,6 +337,7 @@ def test_a_preset_brings_its_own_epochs(tmp_path: Path) -> None:
     assert started["settings"]["epochs"] == 1
 
 
+@pytest.mark.slow
 def test_a_training_is_killed_and_resumed_and_its_adapter_writes(tmp_path: Path) -> None:
     workspace, ids = tiny_workspace(tmp_path, 12)
     job = jobs.start_train(workspace, jobs.TrainSettings(epochs=4, rank=4, preset="careful"))

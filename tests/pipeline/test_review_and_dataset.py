@@ -6,7 +6,7 @@ from app.errors import BadInput, NothingToTrain
 from app.pipeline.dataset import build_training_set, gather
 from app.pipeline.forgetting import forget
 from app.pipeline.judging import Thresholds, count, judge, load_thresholds, save_thresholds
-from app.pipeline.review import accept, edit, reject, reviewed_pairs, undo
+from app.pipeline.review import accept, decided_since, edit, reject, reviewed_pairs, undo
 from app.pipeline.workspace import open_workspace
 from personal_store.errors import NotFound
 from personal_store.nouns import Scores
@@ -77,6 +77,19 @@ def test_the_newest_tenth_is_held_out(tmp_path: Path, count: int, held_out: int)
     data = gather(workspace)
     assert data.record_ids == ids[: count - held_out]
     assert tuple(text.record_id for text in data.held_out) == ids[count - held_out :]
+
+
+def test_what_was_said_since_is_what_a_new_look_would_find(tmp_path: Path) -> None:
+    workspace, ids = workspace_with(tmp_path, 3)
+    first, second = add_pairs(workspace, ids[:2], BAD)
+    add_pairs(workspace, ids[2:], GOOD)
+    accept(workspace, [first])
+    before = reviewed_pairs(workspace)
+    undo(workspace)
+    edit(workspace, second, output="Mine")
+    now = decided_since(workspace, before)
+    assert now == reviewed_pairs(workspace) != before
+    assert [item.kept for item in now] == [False, True, True]
 
 
 def test_kept_pairs_of_learned_records_are_learned_too(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ RECORD = ("Write to ann@example.org about the damned bus", "the bus, again")
         (("Call +44 20 7946 0958 about it", "the bus"), ("phone number",)),
         (("A bus was late", "my key is sk-abcdefghijklmnop1234"), ("key or token",)),
         (("A bus was late", "what an asshole"), (OFFENSIVE,)),
+        (("A bus was late", "A Blow\njob, he said"), (OFFENSIVE,)),
+        (("A blow to the bus, a job", "the job of a bus"), ()),
         (("Автобус опоздал, бардак", "автобус"), (OFFENSIVE,)),
         (("変態のバス", "バス"), (OFFENSIVE,)),
     ],

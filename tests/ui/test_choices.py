@@ -53,6 +53,7 @@ def letters(page: Page, newcomer: Callable[..., Any], tmp_path: Path) -> list[in
     return sorted(int(row["id"]) for row in found["rows"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("letters")
 def test_each_column_of_a_preview_is_chosen_by_name(newcomer: Callable[..., Any], tmp_path: Path) -> None:
     given = [handle_file(str(tmp_path / "letters.csv"))]
@@ -63,6 +64,7 @@ def test_each_column_of_a_preview_is_chosen_by_name(newcomer: Callable[..., Any]
         assert [part["value"] for part in shown[1:5]] == [TASK, "what I wrote", "what it was", ""]
 
 
+@pytest.mark.slow
 def test_records_of_a_new_task_are_shared_and_sent(
     page: Page, newcomer: Callable[..., Any], letters: list[int]
 ) -> None:
@@ -75,6 +77,7 @@ def test_records_of_a_new_task_are_shared_and_sent(
     assert len(newcomer("list_pairs", "all")["cards"]) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("letters")
 def test_a_new_task_is_written_for(page: Page, newcomer: Callable[..., Any]) -> None:
     usable_adapter(page.workspace)
@@ -95,6 +98,7 @@ def test_models_and_bases_are_chosen_by_name(page: Page, newcomer: Callable[...,
         assert preferences.get(store, DEVICE_PREFERENCE, None) == str(model)
 
 
+@pytest.mark.slow
 def test_an_adapter_is_named_and_deleted_by_its_number(page: Page, newcomer: Callable[..., Any]) -> None:
     adapter = usable_adapter(page.workspace)
     saved = newcomer("save_adapter", adapter.id, "Mine", "for letters")

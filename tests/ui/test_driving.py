@@ -120,6 +120,7 @@ def write(person: Person) -> int:
     return int(kept["record"])
 
 
+@pytest.mark.slow
 def test_the_whole_journey_by_the_names_of_its_actions(person: Person, tmp_path: Path) -> None:
     bring_in(person, small_history(tmp_path, RECORDS))
     shared = share_two(person)

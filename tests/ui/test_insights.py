@@ -169,6 +169,7 @@ def test_what_left_is_counted_by_place_and_what_it_brought_by_pair(page: Page) -
     ]
 
 
+@pytest.mark.slow
 def test_the_tab_brings_no_heavy_import() -> None:
     code = "import sys, app.ui.insights; print({'torch', 'transformers', 'bm25s', 'peft'} & {*sys.modules})"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

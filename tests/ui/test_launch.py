@@ -59,6 +59,7 @@ def copies(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and SENTENCE.encode() in path.read_bytes()]
 
 
+@pytest.mark.slow
 # Gradio leaves event loops and their sockets to the collector.
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_what_was_only_looked_at_goes_with_the_app_and_after_a_kill_with_the_next_start(tmp_path: Path) -> None:
@@ -88,6 +89,7 @@ def group_is_empty(group: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_it_answers_once_it_says_so_and_ends_quietly(app: "subprocess.Popen[str]", kind: signal.Signals) -> None:
     address = wait_until_ready(app)
@@ -100,6 +102,7 @@ def test_it_answers_once_it_says_so_and_ends_quietly(app: "subprocess.Popen[str]
     assert group_is_empty(app.pid)
 
 
+@pytest.mark.slow
 def test_it_ends_quietly_when_nobody_reads_what_it_says(app: "subprocess.Popen[str]") -> None:
     wait_until_ready(app)
     assert app.stdout is not None
@@ -137,6 +140,7 @@ def test_help_answers_without_gradio() -> None:
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.slow
 def test_building_the_page_loads_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys\n"
@@ -151,6 +155,7 @@ def test_building_the_page_loads_no_torch(tmp_path: Path) -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_started_app_shows_its_page_without_torch_transformers_or_llama(tmp_path: Path) -> None:
     told_to_look = (
         "import os, signal, sys, threading\nimport app.__main__ as program\n"
