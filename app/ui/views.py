@@ -169,7 +169,7 @@ _PARTS = re.compile(r"\w+|[^\w\s]")
 
 
 def differing(original: str, text: str) -> list[list[Any]]:
-    """A text as runs of [text, whether its words are not the original's], in order; a run that is marked ends with a word."""
+    """A text as runs of [text, whether its words are not the original's], in order; a marked one ends with a word."""
     before, after = _PARTS.findall(original.casefold()), list(_PARTS.finditer(text))
     matcher = difflib.SequenceMatcher(None, before, [word.group().casefold() for word in after], autojunk=False)
     runs, start = [], 0
