@@ -3,9 +3,11 @@
 python -m tests.cloud_stub.replicas 2       prints its address
 """
 
+import asyncio
 import os
 import sys
-import time
+import weakref
+from collections.abc import Callable, Sequence
 
 import fastapi
 
@@ -19,15 +21,30 @@ SECONDS = 0.02
 """What a sample takes."""
 
 
-def write(prompt: Prompt, seed: int) -> Sample:
+class OneByOne(FakeModel):
+    """Writes a sample after the other, in the order in which they are asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(by_this_process)
+        self._turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
+
+    async def write(
+        self, prompt: Prompt, seeds: Sequence[int], temperature: float, should_stop: Callable[[], bool]
+    ) -> list[Sample]:
+        """See LanguageModel."""
+        async with self._turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+            await asyncio.sleep(SECONDS * len(seeds))
+            return await super().write(prompt, seeds, temperature, should_stop)
+
+
+def by_this_process(prompt: Prompt, seed: int) -> Sample:
     """A sample that says in its output which process wrote it."""
-    time.sleep(SECONDS)
     return Sample(f"{prompt.input_like} again {seed}", f"{prompt.output_like} by {os.getpid()}", 7)
 
 
 def build() -> fastapi.FastAPI:
     """The service in a replica."""
-    return build_app(CAPABILITIES, loaded(FakeModel(write)), TOKEN)
+    return build_app(CAPABILITIES, loaded(OneByOne()), TOKEN)
 
 
 if __name__ == "__main__":
