@@ -19,7 +19,7 @@ from app.pipeline.tasks import all_tasks
 from app.pipeline.workspace import Workspace
 from app.tasks import TASKS
 from app.ui import strings, views
-from app.ui.going import Going
+from app.ui.going import Going, paced
 from app.ui.notices import answered, shown
 from app.ui.parts import QUIET, UNCHECKED, drawn
 from app.ui.services import Services
@@ -182,9 +182,10 @@ class Comparing:
         sampling = Sampling(temperature=WARMTH, seed=attempt) if attempt else None
         wait, last = (gr.Button(interactive=False), *vote_buttons(False, blind)), None
         with self._going.begin() as stop:
-            for last in comparison.stream_comparison(
+            growing = comparison.stream_comparison(
                 self._writer, text, task, "personal", sampling, RETRIEVED if look_up else 0, blind, stop.is_set
-            ):
+            )
+            for last in paced(growing):
                 if last.comparison is None:
                     yield answers_view(last, waiting=True), None, attempt, *wait, None
         assert last is not None

@@ -2,7 +2,32 @@
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+PACE = 0.08
+"""Seconds between two pictures of a growing answer: as quick as an eye follows, and slow enough for any browser.
+
+Gradio's page works off what it is sent one by one. Sent every token, it falls seconds behind on a busy computer, and
+then draws the old answer over the vote that was cast meanwhile.
+"""
+
+
+def paced(states: Iterator[T], seconds: float = PACE) -> Iterator[T]:
+    """The first state, the last, and between them at most one in `seconds`: the newest there is."""
+    held: list[T] = []
+    drawn = float("-inf")
+    for state in states:
+        if time.monotonic() - drawn < seconds:
+            held = [state]
+            continue
+        held = []
+        yield state
+        drawn = time.monotonic()
+    yield from held
 
 
 class Going:

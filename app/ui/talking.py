@@ -13,7 +13,7 @@ from app.pipeline.generation import Draft
 from app.pipeline.retrieval import RETRIEVED
 from app.ui import strings, views
 from app.ui.comparing import CHAT, WARMTH, speed_of, wrote
-from app.ui.going import Going
+from app.ui.going import Going, paced
 from app.ui.notices import answered, shown
 from app.ui.parts import drawn
 from app.ui.services import Services
@@ -80,9 +80,10 @@ class Talking:
         yield {"messages": [*asked, {"id": len(asked), "role": "model", "text": "", "waiting": True}]}, asked, ""
         with self._going.begin() as stop:
             count, earlier = RETRIEVED if look_up else 0, earlier_turns(messages)
-            for draft in self._writer.stream(
+            growing = self._writer.stream(
                 message, CHAT, "active", sampling, earlier, retrieved=count, should_stop=stop.is_set
-            ):
+            )
+            for draft in paced(growing):
                 talk = [*asked, answer_turn(len(asked), draft)]
                 yield {"messages": talk}, talk, ""
 

@@ -31,7 +31,7 @@ def test_both_answers_stream_and_the_words_that_differ_come_with_them(page: Page
     work = page.client.submit("A note on the river.", "title", False, False, api_name="/write")
     work.result()
     steps = work.outputs()
-    assert len(steps) > 3
+    assert len(steps) > 1
     assert [side["waiting"] for side in steps[0][0]["sides"]] == [True, True]
     before, after = steps[-1][0]["sides"]
     assert (before["adapter"], after["adapter"]) == ("no adapter", "Title 0")
