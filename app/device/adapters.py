@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 from app.device import checkpoints
 from app.device.catalogue import LocalModel
-from app.device.finetuning import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from app.device.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from app.device.weights import file_hash, model_hash, room_on_disk
 from app.errors import AdapterRefused
 
@@ -68,7 +68,7 @@ class Manifest:
     held_out: int
     """Records kept aside to score it."""
     settings: Mapping[str, Any]
-    """finetuning.FineTuning as it was resolved."""
+    """training.FineTuning as it was resolved."""
     seed: int
     created_at: str
     """ISO 8601, UTC."""

@@ -14,8 +14,8 @@ from typing import Any
 
 from app.device.adapters import GGUF_ADAPTER, MANIFEST, check_config, check_files
 from app.device.catalogue import LocalModel
-from app.device.finetuning import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from app.device.gguf_adapter import LAYOUT, write_gguf_adapter
+from app.device.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from app.device.weights import model_hash
 from app.errors import AdapterRefused, BadInput
 
@@ -55,7 +55,7 @@ class BaseManifest:
     held_out: int
     """Examples of other people, kept aside to score it."""
     settings: Mapping[str, Any]
-    """finetuning.FineTuning as it was resolved."""
+    """training.FineTuning as it was resolved."""
     seed: int
     created_at: str
     """ISO 8601, UTC."""

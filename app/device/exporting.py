@@ -11,7 +11,7 @@ from typing import Any
 
 from app.device.adapters import LICENCE
 from app.device.catalogue import LocalModel
-from app.device.finetuning import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from app.device.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from app.device.rendering import Message, end_of_turn, render_prompt
 from app.device.tokenising import Tokeniser
 from app.device.weights import room_on_disk

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from app.device.finetuning import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from app.device.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from app.device.weights import ARCHITECTURES, room_on_disk
 from app.errors import AdapterRefused
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from app.device.bases import TaskBase
 from app.device.catalogue import LocalModel
-from app.device.finetuning import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from app.device.gguf_adapter import PREFIX
+from app.device.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from app.device.tidying import TEMPORARY, tidy, use
 from app.device.weights import model_hash, prepare, room_on_disk
 from app.errors import AdapterRefused

@@ -20,12 +20,13 @@ from app.device.adapters import GGUF_ADAPTER
 from app.device.bases import TaskBase, served
 from app.device.catalogue import LocalModel
 from app.device.engines import Engine, Sampling, open_engine
-from app.device.finetuning import FineTuning, Progress, fine_tune
+from app.device.finetuning import fine_tune
 from app.device.gguf_adapter import layout_of, write_gguf_adapter
 from app.device.losses import Loss, completion_loss
 from app.device.merging import prepare_on
 from app.device.rendering import Example, Message, render_example, render_prompt, render_task, template_hash
 from app.device.tokenising import Tokeniser, open_tokeniser
+from app.device.training import FineTuning, Progress
 from app.device.weights import model_hash, room_on_disk
 from app.evaluation.people import hash_of
 from app.lamp import LampPair

@@ -24,7 +24,7 @@ from app.device.adapters import (
 )
 from app.device.bases import TaskBase
 from app.device.catalogue import LocalModel
-from app.device.finetuning import ADAPTER_WEIGHTS
+from app.device.lora import ADAPTER_WEIGHTS
 from app.device.weights import room_on_disk
 from app.errors import AdapterRefused, BadInput
 from app.pipeline import bases

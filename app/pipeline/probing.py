@@ -17,11 +17,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.device import batching
-from app.device.finetuning import FineTuning, Outcome, Progress, fine_tune
+from app.device.finetuning import fine_tune
 from app.device.merging import prepare_on
 from app.device.rendering import Example, render_example, template_hash
 from app.device.tidying import TEMPORARY
 from app.device.tokenising import open_tokeniser
+from app.device.training import FineTuning, Outcome, Progress
 from app.errors import SHOWN, JobRefused
 from app.pipeline import bases, jobs
 from app.pipeline.dataset import TrainingText, gather

@@ -15,11 +15,12 @@ from app.device.adapters import LICENCE, finish
 from app.device.bases import BaseManifest, TaskBase, check_base, check_name, load_base
 from app.device.catalogue import LocalModel
 from app.device.checkpoints import remove_checkpoint
-from app.device.finetuning import FineTuning, Outcome, Progress, fine_tune
+from app.device.finetuning import fine_tune
 from app.device.gguf_adapter import layout_of
 from app.device.merging import halve
 from app.device.rendering import Example, render_example, template_hash
 from app.device.tokenising import Tokeniser, open_tokeniser
+from app.device.training import FineTuning, Outcome, Progress
 from app.device.weights import model_hash, prepare
 from app.errors import BadInput
 from app.lamp import LampPair

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from app.device import adapters, batching, finetuning, losses, weights
+from app.device import adapters, batching, finetuning, lora, losses, stepping, training, weights
 from app.device.catalogue import EMBEDDED, find_model
-from app.device.finetuning import FineTuning, Outcome, Progress, fine_tune
+from app.device.finetuning import fine_tune
 from app.device.rendering import Example, render_example
 from app.device.tokenising import open_tokeniser
+from app.device.training import FineTuning, Outcome, Progress
 from app.errors import BadInput, DiskFull, JobRefused, NothingToTrain, OutOfMemory
 from app.tasks import find_task
 from tests.tiny import IM_END, IM_START, tiny_folder
@@ -42,7 +43,7 @@ def train(
 
 
 def adapter_bytes(folder: Path) -> bytes:
-    return (folder / finetuning.ADAPTER_WEIGHTS).read_bytes() + (folder / finetuning.ADAPTER_CONFIG).read_bytes()
+    return (folder / lora.ADAPTER_WEIGHTS).read_bytes() + (folder / lora.ADAPTER_CONFIG).read_bytes()
 
 
 def stop_after(steps: int) -> Callable[[], bool]:
@@ -213,7 +214,7 @@ def test_a_checkpoint_that_was_half_written_when_the_process_was_killed_is_passe
     assert train(base, folder, should_stop=stop_after(2)).stopped
     whole = (folder / "checkpoint.safetensors").read_bytes()
     (folder / "checkpoint.safetensors.part").write_bytes(whole[: len(whole) // 2])
-    (folder / finetuning.ADAPTER_WEIGHTS).write_bytes(b"half an adapter")
+    (folder / lora.ADAPTER_WEIGHTS).write_bytes(b"half an adapter")
     train(base, folder, resume=True)
     train(base, tmp_path / "undisturbed")
     assert adapter_bytes(folder) == adapter_bytes(tmp_path / "undisturbed")
@@ -324,7 +325,7 @@ def test_the_listener_hears_of_every_step(base: Path, tmp_path: Path) -> None:
     assert [progress.step for progress in heard] == [1, 2, 3, 4, 5, 6]
     assert [progress.epoch for progress in heard] == [1, 1, 1, 2, 2, 2]
     assert [progress.held_out_loss is not None for progress in heard] == [False, False, True, False, False, True]
-    assert {progress.steps for progress in heard} == {finetuning.count_steps(len(EXAMPLES), QUICK)}
+    assert {progress.steps for progress in heard} == {training.count_steps(len(EXAMPLES), QUICK)}
     assert [progress.loss for progress in heard] == list(outcome.losses)
     assert heard[-1].seconds_left == 0
     assert all(progress.tokens_per_second > 0 and progress.peak_memory_mb > 100 for progress in heard)
@@ -350,7 +351,7 @@ def test_scoring_before_training_lets_gradients_through(base: Path, quantisation
     import torch
 
     network = weights.load_for_training(base, quantisation, "cpu")
-    parameters = finetuning._adapter_parameters(finetuning._add_adapter(network, QUICK).train())
+    parameters = lora.adapter_parameters(lora.add_adapter(network, QUICK).train())
     losses.held_out_loss(network, HELD_OUT, "cpu")
     with losses.bfloat16("cpu"):
         losses.completion_loss(network, EXAMPLES, "cpu").backward()
@@ -363,7 +364,7 @@ def test_micro_batches_change_the_memory_and_not_the_gradient(base: Path, tmp_pa
     import torch
 
     network = weights.load_for_training(base, "none", "cpu")
-    parameters = finetuning._adapter_parameters(finetuning._add_adapter(network, QUICK).train())
+    parameters = lora.adapter_parameters(lora.add_adapter(network, QUICK).train())
     network.float()
     learned = next(parameter for name, parameter in parameters.items() if "up_proj.lora_B" in name)
     gradients = []
@@ -397,7 +398,7 @@ def test_an_epoch_sees_every_example_once_in_an_order_of_its_own() -> None:
 
 def test_the_rate_warms_up_and_ends_above_zero() -> None:
     settings = FineTuning(learning_rate=1.0, warmup=0.25)
-    rates = [finetuning._rate(step, 8, settings) for step in range(8)]
+    rates = [stepping.learning_rate(step, 8, settings) for step in range(8)]
     assert rates[:3] == [0.5, 1.0, pytest.approx(6 / 7)]
     assert rates[2:] == sorted(rates[2:], reverse=True)
     assert rates[-1] > 0
