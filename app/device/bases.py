@@ -17,6 +17,7 @@ from app.device.catalogue import LocalModel
 from app.device.gguf_adapter import LAYOUT, write_gguf_adapter
 from app.device.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from app.device.weights import model_hash
+from app.device.writing import writing
 from app.errors import AdapterRefused, BadInput
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -192,13 +193,14 @@ def check_base(base: TaskBase, model: LocalModel, template_hash: str) -> None:
 def served(base: TaskBase, model: LocalModel, cache: Path) -> Path:
     """The folder that an engine of this model reads the base from; its GGUF form is made below `cache` once.
 
-    Raises AdapterRefused and DiskFull.
+    Raises AdapterRefused, DiskFull and NotWritten.
     """
     if model.kind == "safetensors":
         return base.folder
     folder = cache / f"base-{base.hash[:16]}"
     if not (folder / GGUF_ADAPTER).is_file():
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with writing("The base in the form of llama.cpp", folder):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_gguf_adapter(base.folder, base.manifest.layout, folder / GGUF_ADAPTER)
     return folder
 

@@ -14,7 +14,7 @@ from app.device.catalogue import LocalModel
 from app.device.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from app.device.rendering import Message, end_of_turn, render_prompt
 from app.device.tokenising import Tokeniser
-from app.device.weights import room_on_disk
+from app.device.writing import writing
 from app.errors import AdapterRefused
 
 _FIRST, _SECOND = ".lora_A.weight", ".lora_B.weight"
@@ -46,7 +46,7 @@ def join(under: Path, over: Path, out: Path) -> None:
     """Writes the sum of two PEFT LoRAs as one into the folder `out`, with the licence of what `under` learned from.
 
     [B_u B_o] [A_u; A_o] = B_u A_u + B_o A_o: the rank is the sum of both ranks. Raises AdapterRefused where they have
-    other layers, and DiskFull.
+    other layers, DiskFull and NotWritten.
     """
     import numpy as np
     from safetensors.numpy import save_file
@@ -62,7 +62,7 @@ def join(under: Path, over: Path, out: Path) -> None:
         tensors[layer + _FIRST] = np.concatenate([rows, second[layer][0]])
         tensors[layer + _SECOND] = np.concatenate([columns, second[layer][1]], axis=1)
     rank = next(iter(tensors.values())).shape[0]
-    with room_on_disk(out):
+    with writing("The adapter", out):
         save_file(tensors, out / ADAPTER_WEIGHTS, metadata={"format": "pt"})
         (out / ADAPTER_CONFIG).write_text(
             json.dumps({**_config(over), "r": rank, "lora_alpha": rank}, indent=2), "utf-8"
@@ -127,7 +127,7 @@ def merge(base: Path, adapter: Path, out: Path) -> None:
     """Writes the GGUF model `base` with the GGUF adapter added to its weights to the file `out`.
 
     What the adapter changes is stored in float16, the rest as it was. A tensor at a time is in memory. Raises
-    AdapterRefused where the adapter changes what the model has not, and DiskFull.
+    AdapterRefused where the adapter changes what the model has not, DiskFull and NotWritten.
     """
     import gguf
 
@@ -141,13 +141,15 @@ def merge(base: Path, adapter: Path, out: Path) -> None:
     _copy_metadata(reader, writer)
     for tensor in reader.tensors:
         _announce(writer, tensor, tensor.name in factors)
-    with room_on_disk(out.parent):
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_ti_data_to_file()
-        for tensor in reader.tensors:
-            writer.write_tensor_data(_added(tensor, factors.get(tensor.name)))
-        writer.close()
+    with writing("The merged model", out.parent):
+        try:
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_ti_data_to_file()
+            for tensor in reader.tensors:
+                writer.write_tensor_data(_added(tensor, factors.get(tensor.name)))
+        finally:
+            writer.close()
 
 
 def _between(tokeniser: Tokeniser) -> tuple[str, str, str]:

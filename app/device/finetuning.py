@@ -16,6 +16,7 @@ from app.device import batching, checkpoints, lora, losses, memory, weights
 from app.device.rendering import Example
 from app.device.stepping import Run, take_step, with_room
 from app.device.training import FineTuning, Outcome, Progress
+from app.device.writing import writing
 from app.errors import BadInput, NothingToTrain
 
 _CHECKPOINT_EVERY = 60.0
@@ -179,10 +180,12 @@ def fine_tune(
     leaves a checkpoint behind; `should_end` is asked after each and ends the training there, with the best adapter so
     far, that of this very step among them. With `resume`, a checkpoint in `folder` goes on to the same adapter as if
     never stopped (given the same `loss`, which the checkpoint cannot tell). The checkpoint stays until
-    `checkpoints.remove_checkpoint`. Raises NothingToTrain, BadInput, ModelDamaged, DiskFull, JobRefused, OutOfMemory.
+    `checkpoints.remove_checkpoint`. Raises NothingToTrain, BadInput, ModelDamaged, DiskFull, NotWritten,
+    JobRefused, OutOfMemory.
     """
     _check(examples, settings)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with writing("The adapter", folder):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not resume:
         checkpoints.remove_checkpoint(folder)
 

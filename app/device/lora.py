@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app.device.training import FineTuning
-from app.device.weights import room_on_disk
+from app.device.writing import replacing
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -49,13 +49,15 @@ def adapter_parameters(adapted: Any) -> dict[str, Any]:
 def save_adapter(folder: Path, adapted: Any, weights: Mapping[str, Any], base: str) -> None:
     """Writes the weights, by their names in PEFT's files, and the configuration of the adapter in `adapted`.
 
-    The same training gives the same bytes, and no path of this computer: `base` is a name. Raises DiskFull.
+    The same training gives the same bytes, and no path of this computer: `base` is a name. Raises DiskFull and
+    NotWritten.
     """
     from safetensors.torch import save_file
 
     config = adapted.peft_config["default"].to_dict()
     config |= {"base_model_name_or_path": base, "inference_mode": True}
     config["target_modules"] = sorted(config["target_modules"])
-    with room_on_disk(folder):
-        save_file(dict(weights), folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
-        (folder / ADAPTER_CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
+    with replacing(folder / ADAPTER_WEIGHTS, "The adapter") as temporary:
+        save_file(dict(weights), temporary, metadata={"format": "pt"})
+    with replacing(folder / ADAPTER_CONFIG, "The adapter's configuration") as temporary:
+        temporary.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")

@@ -1,6 +1,7 @@
 import dataclasses
 import errno
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from app.device.finetuning import fine_tune
 from app.device.rendering import Example, render_example
 from app.device.tokenising import open_tokeniser
 from app.device.training import FineTuning, Outcome, Progress
-from app.errors import BadInput, DiskFull, JobRefused, NothingToTrain, OutOfMemory
+from app.errors import BadInput, DiskFull, JobRefused, NothingToTrain, NotWritten, OutOfMemory
 from app.tasks import find_task
+from tests.limits import largest_file
 from tests.tiny import IM_END, IM_START, tiny_folder
 
 QUICK = FineTuning(epochs=2, batch=4, learning_rate=5e-3)
@@ -157,29 +159,77 @@ def test_a_stopped_run_goes_on_to_the_same_adapter(base: Path, tmp_path: Path, s
     assert resumed.base_held_out_loss == whole.base_held_out_loss
 
 
-def test_a_full_disk_at_a_checkpoint_leaves_the_one_before_to_go_on_from(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("number", "kind", "todo"),
+    [
+        (errno.ENOSPC, DiskFull, "free some"),
+        (errno.EIO, NotWritten, "may be failing"),
+        (errno.EROFS, NotWritten, "writable again"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before_to_go_on_from(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[Exception], todo: str
 ) -> None:
     import safetensors.torch
 
     settings, folder = dataclasses.replace(QUICK, epochs=4), tmp_path / "adapter"
     write, calls = safetensors.torch.save_file, iter(range(100))
 
-    def full(tensors: Any, path: Path, **named: Any) -> None:
+    def refused(tensors: Any, path: Path, **named: Any) -> None:
         write(tensors, path, **named)
         if next(calls) == 1:
             path.write_bytes(path.read_bytes()[:1000])
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patched:
-        patched.setattr(safetensors.torch, "save_file", full)
-        with pytest.raises(DiskFull, match="free some"):
+        patched.setattr(safetensors.torch, "save_file", refused)
+        with pytest.raises(kind, match=f"The training's checkpoint cannot be written .*{todo}"):
             train(base, folder, settings)
     assert [path.name for path in folder.iterdir()] == ["checkpoint.safetensors"]
     resumed = train(base, folder, settings, resume=True)
     undisturbed = train(base, tmp_path / "undisturbed", settings)
     assert (resumed.steps, resumed.losses) == (undisturbed.steps, undisturbed.losses)
     assert adapter_bytes(folder) == adapter_bytes(tmp_path / "undisturbed")
+
+
+def test_a_checkpoint_larger_than_files_may_be_is_a_sentence_and_the_training_can_be_resumed(
+    base: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "adapter"
+    assert train(base, folder, should_stop=stop_after(2)).stopped
+    before = (folder / "checkpoint.safetensors").read_bytes()
+    with largest_file(len(before) // 2), pytest.raises(DiskFull, match="ulimit"):
+        train(base, folder, resume=True)
+    assert [path.name for path in folder.iterdir()] == ["checkpoint.safetensors"]
+    assert (folder / "checkpoint.safetensors").read_bytes() == before
+    train(base, folder, resume=True)
+    train(base, tmp_path / "undisturbed")
+    assert adapter_bytes(folder) == adapter_bytes(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize("name", [lora.ADAPTER_WEIGHTS, lora.ADAPTER_CONFIG])
+def test_an_adapter_that_cannot_be_written_is_a_sentence_and_resuming_writes_it(
+    base: Path, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "adapter"
+    (folder / name).mkdir(parents=True)
+    with pytest.raises(NotWritten, match=r"The adapter.*Is a directory"):
+        train(base, folder)
+    (folder / name).rmdir()
+    assert not list(folder.glob("*.part"))
+    steps: list[int] = []
+    train(base, folder, resume=True, listener=lambda progress: steps.append(progress.step))
+    assert steps == []
+    train(base, tmp_path / "undisturbed")
+    assert adapter_bytes(folder) == adapter_bytes(tmp_path / "undisturbed")
+
+
+def test_a_file_in_place_of_the_training_s_folder_is_a_sentence(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"mine")
+    for folder in (tmp_path / "file", tmp_path / "file" / "adapter"):
+        with pytest.raises(NotWritten, match="no file stands where a folder should be"):
+            train(base, folder)
+    assert (tmp_path / "file").read_bytes() == b"mine"
 
 
 def test_memory_that_runs_out_in_the_middle_of_a_step_is_a_sentence_and_nothing_of_the_step_stays(
