@@ -5,7 +5,6 @@ W + (alpha / rank) B A, computed in float32 and rounded to the precision of W; N
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from app.device.bases import TaskBase
 from app.device.catalogue import LocalModel
 from app.device.gguf_adapter import PREFIX
 from app.device.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from app.device.tidying import TEMPORARY, tidy, use
+from app.device.tidying import make_temporary, remove_abandoned, tidy, use
 from app.device.weights import UNPACKED, model_hash, prepare
 from app.device.writing import replacing, settle, writing
 from app.errors import AdapterRefused
@@ -87,7 +86,7 @@ def _write(prepared: Path, base: TaskBase, out: Path) -> None:
 
 def _write_beside(prepared: Path, base: TaskBase, folder: Path) -> None:
     """Writes beside and renames, so that a folder of that name is always whole."""
-    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder.parent))
+    temporary = make_temporary(folder.parent)
     try:
         _write(prepared, base, temporary)
         settle(temporary, folder)
@@ -110,6 +109,7 @@ def prepare_on(model: LocalModel, base: TaskBase | None, cache: Path, report: Ca
     report(f"Adding the base {base.name} to {model.name}; this is done once.")
     with writing(UNPACKED, cache):
         cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        remove_abandoned(cache)
         tidy(cache)
         _write_beside(prepared, base, folder)
     return folder

@@ -16,7 +16,9 @@ KEPT = 4
 USED = 24 * 3600
 """Seconds in which a folder that was used may still be in use."""
 TEMPORARY = ".preparing-"
-"""Begins the name of a folder that is being made or thrown away."""
+"""Begins the name of a folder that is being made or thrown away; the number of the process that does it follows."""
+_ABANDONED_AFTER = 6 * 3600
+"""Seconds after which such a folder is taken for a killed process's, whoever has its number now."""
 
 
 def prepared_folders(cache: Path) -> list[Path]:
@@ -33,9 +35,40 @@ def use(folder: Path) -> Path:
     return folder
 
 
+def make_temporary(cache: Path) -> Path:
+    """A new folder for what this process makes or throws away; where it is killed, the next one removes it."""
+    return Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-", dir=cache))
+
+
+def _is_gone(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass  # It is somebody else's, and alive.
+    return False
+
+
+def _is_abandoned(folder: Path) -> bool:
+    maker = folder.name.removeprefix(TEMPORARY).partition("-")[0]
+    try:
+        old = time.time() - folder.stat().st_mtime > _ABANDONED_AFTER
+    except FileNotFoundError:
+        return False  # Its process has just finished.
+    return old or (maker.isdecimal() and _is_gone(int(maker)))
+
+
+def remove_abandoned(cache: Path) -> None:
+    """Removes what processes that were killed while they made or threw away a folder left behind."""
+    for folder in cache.glob(f"{TEMPORARY}*"):
+        if _is_abandoned(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _throw_away(folder: Path) -> None:
     # Renamed first: nobody finds half a folder under the name of a whole one.
-    there = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder.parent))
+    there = make_temporary(folder.parent)
     try:
         folder.rename(there / folder.name)
     except FileNotFoundError:

@@ -11,15 +11,13 @@ import io
 import logging
 import shutil
 import struct
-import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 from app.device import gguf_header, memory
 from app.device.catalogue import LocalModel
-from app.device.tidying import TEMPORARY, tidy, use
+from app.device.tidying import make_temporary, remove_abandoned, tidy, use
 from app.device.writing import settle, writing
 from app.errors import BadInput, DiskFull, ModelDamaged
 
@@ -29,8 +27,6 @@ ARCHITECTURES = ("llama", "qwen2")
 """What transformers calls the networks that can be fine-tuned here and served by llama.cpp."""
 
 UNPACKED = "The model that is unpacked for fine-tuning"
-_ABANDONED_AFTER = 6 * 3600
-"""Seconds after which a folder that was never finished is taken for a killed run's."""
 
 
 @functools.lru_cache(maxsize=256)
@@ -119,19 +115,12 @@ def _save(network: Any, cache: Path, folder: Path) -> None:
             f"Unpacking the model needs {needed / 1e9:.1f} GB in {cache} but {free / 1e9:.1f} GB are free; free some"
             " space and start again."
         )
-    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=cache))
+    temporary = make_temporary(cache)
     try:
         network.save_pretrained(temporary)
         settle(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _remove_abandoned(cache: Path) -> None:
-    """Removes what runs that were killed in the middle of unpacking left behind."""
-    for folder in cache.glob(f"{TEMPORARY}*"):
-        if time.time() - folder.stat().st_mtime > _ABANDONED_AFTER:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_prepared(model: LocalModel, cache: Path) -> bool:
@@ -155,7 +144,7 @@ def prepare(model: LocalModel, cache: Path, report: Callable[[str], None]) -> Pa
     report(f"Unpacking {model.name} for fine-tuning; this is done once.")
     with writing(UNPACKED, cache):
         cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _remove_abandoned(cache)
+        remove_abandoned(cache)
         tidy(cache)
         _save(_dequantise(model), cache, folder)
     return folder

@@ -42,10 +42,10 @@ def _number(error: Exception) -> int | None:
 
 
 def _said(error: Exception, folder: Path | None) -> str:
-    """What the system said, and of which file where that is none of the folder's own."""
+    """What the system said, and of which file where that does not lie in the folder."""
     number, name = _number(error), getattr(error, "filename", None)
     words = os.strerror(number) if number else " ".join(str(error).split()) or type(error).__name__
-    elsewhere = isinstance(name, str) and Path(name).parent != folder
+    elsewhere = isinstance(name, str) and folder not in (Path(name), Path(name).parent)
     return f"{words}: {name}" if elsewhere else words
 
 

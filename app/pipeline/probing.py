@@ -9,9 +9,9 @@ import argparse
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ from app.device import batching
 from app.device.finetuning import fine_tune
 from app.device.merging import prepare_on
 from app.device.rendering import Example, render_example, template_hash
-from app.device.tidying import TEMPORARY
+from app.device.tidying import make_temporary, remove_abandoned
 from app.device.tokenising import open_tokeniser
 from app.device.training import FineTuning, Outcome, Progress
 from app.device.writing import writing
@@ -97,9 +97,14 @@ def _take_steps(
     prepared: Path, examples: Sequence[Example], settings: FineTuning, cache: Path
 ) -> tuple[_Clock, Outcome]:
     clock = _Clock(batching.plan_epoch(examples, settings.batch, settings.seed, 1))
-    # What the adapter began to learn is as private as the texts; a killed probe's folder goes with the next unpacking.
-    with writing("The probe", cache), tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=cache) as folder:
-        outcome = fine_tune(prepared, examples, [], settings, Path(folder), clock.listen, clock.should_stop)
+    with writing("The probe", cache):
+        remove_abandoned(cache)
+        folder = make_temporary(cache)
+    try:
+        outcome = fine_tune(prepared, examples, [], settings, folder, clock.listen, clock.should_stop)
+    finally:
+        # What the adapter began to learn is as private as the texts.
+        shutil.rmtree(folder, ignore_errors=True)
     return clock, outcome
 
 

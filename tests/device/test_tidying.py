@@ -1,9 +1,12 @@
 import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 from app.device import weights
-from app.device.tidying import USED, prepared_folders, tidy
+from app.device.tidying import USED, make_temporary, prepared_folders, remove_abandoned, tidy
 from tests.device.test_weights import gguf_model
 
 
@@ -18,6 +21,19 @@ def folder(cache: Path, name: str, days: float) -> Path:
 
 def names(cache: Path) -> list[str]:
     return [one.name for one in prepared_folders(cache)]
+
+
+def test_what_a_killed_process_left_goes_and_what_a_living_one_makes_stays(tmp_path: Path) -> None:
+    script = "import os, signal, sys; from pathlib import Path; from app.device.tidying import make_temporary\n"
+    script += "print(make_temporary(Path(sys.argv[1])), flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    child = subprocess.run([sys.executable, "-c", script, tmp_path], stdout=subprocess.PIPE, text=True, check=False)
+    assert child.returncode == -signal.SIGKILL
+    assert Path(child.stdout.strip()).is_dir()
+    ours, old, unknown = make_temporary(tmp_path), make_temporary(tmp_path), tmp_path / ".preparing-abc"
+    unknown.mkdir()
+    os.utime(old, (time.time() - 7 * 3600,) * 2)
+    remove_abandoned(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([ours, unknown])
 
 
 def test_those_used_longest_ago_go_and_the_others_stay(tmp_path: Path) -> None:

@@ -337,6 +337,87 @@ def test_a_preset_brings_its_own_epochs(tmp_path: Path) -> None:
     assert started["settings"]["epochs"] == 1
 
 
+def kill_when(workspace: Workspace, job_id: int, reached: Callable[[Job], bool], what: str) -> None:
+    """SIGKILL for the worker as soon as its job is that far; nothing of the training may be there then."""
+    wait(lambda: reached(jobs.get(workspace, job_id)), what)
+    process_id = jobs.get(workspace, job_id).process_id
+    assert process_id
+    os.kill(process_id, signal.SIGKILL)
+    assert wait_ended(workspace, job_id).state == "interrupted"
+    assert not any(event.kind == "progress" for event in jobs.events(workspace, job_id)), "it was beyond loading"
+    assert not [path for path in workspace.adapters.rglob("*") if path.is_file()]
+
+
+@pytest.mark.slow
+def test_a_training_that_is_killed_before_its_first_step_is_interrupted_and_resumes_to_the_same_adapter(
+    tmp_path: Path,
+) -> None:
+    workspace, _ = tiny_workspace(tmp_path, 12)
+    settings = jobs.TrainSettings(epochs=2, rank=4)
+    job = jobs.start_train(workspace, settings)
+
+    def reports(kind: str) -> Callable[[Job], bool]:
+        seen = len(jobs.events(workspace, job.id))
+        return lambda _: any(event.kind == kind for event in jobs.events(workspace, job.id)[seen:])
+
+    kill_when(workspace, job.id, lambda job: job.process_id not in (None, os.getpid()), "the worker")
+    for phase in ("preparing", "started"):
+        jobs.resume_job(workspace, job.id)
+        kill_when(workspace, job.id, reports(phase), phase)
+    jobs.resume_job(workspace, job.id)
+    done = wait_ended(workspace, job.id)
+    assert (done.state, done.error) == ("done", None)
+    other = wait_ended(workspace, jobs.start_train(workspace, settings).id)
+    assert other.state == "done"
+    with workspace.store() as store:
+        folders = [workspace.adapters / adapter.folder for adapter in training.adapters(store)]
+    assert len(folders) == 2
+    assert len({(folder / "adapter_model.safetensors").read_bytes() for folder in folders}) == 1
+    assert not list(workspace.adapters.rglob("*.part"))
+    assert len(list(workspace.prepared.iterdir())) == 1, "a folder that was half unpacked stayed"
+
+
+@pytest.mark.slow
+def test_a_training_that_is_killed_while_it_loads_along_with_its_starter_is_interrupted_and_resumes(
+    tmp_path: Path,
+) -> None:
+    workspace, _ = tiny_workspace(tmp_path, 3)
+    script = (
+        "import sys, time\n"
+        "from app.pipeline import jobs\n"
+        "from app.pipeline.workspace import open_workspace\n"
+        "jobs.start_train(open_workspace(sys.argv[1]), jobs.TrainSettings(epochs=1, rank=4))\n"
+        "time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, str(workspace.data_dir)]) as starter:
+        wait(lambda: len(jobs.listing(workspace)) == 1, "the job")
+        (job,) = jobs.listing(workspace)
+        wait(lambda: any(event.kind == "started" for event in jobs.events(workspace, job.id)), "loading")
+        process_id = jobs.get(workspace, job.id).process_id
+        assert process_id
+        starter.kill()
+        os.kill(process_id, signal.SIGKILL)
+    assert wait_ended(workspace, job.id).state == "interrupted"
+    assert not any(event.kind == "progress" for event in jobs.events(workspace, job.id)), "it was beyond loading"
+    jobs.resume_job(workspace, job.id)
+    assert wait_ended(workspace, job.id).state == "done"
+
+
+@pytest.mark.slow
+def test_a_training_whose_files_cannot_be_written_says_so_and_is_resumed(tmp_path: Path) -> None:
+    workspace, _ = tiny_workspace(tmp_path, 3)
+    in_the_way = workspace.adapters / "job-1"
+    in_the_way.write_bytes(b"mine")
+    job = jobs.start_train(workspace, jobs.TrainSettings(epochs=1, rank=4))
+    failed = wait_ended(workspace, job.id)
+    assert failed.state == "failed"
+    assert (failed.error or "").startswith(f"The adapter cannot be written in {in_the_way} (File exists)")
+    assert in_the_way.read_bytes() == b"mine"
+    in_the_way.unlink()
+    jobs.resume_job(workspace, job.id)
+    assert wait_ended(workspace, job.id).state == "done"
+
+
 @pytest.mark.slow
 def test_a_training_is_killed_and_resumed_and_its_adapter_writes(tmp_path: Path) -> None:
     workspace, ids = tiny_workspace(tmp_path, 12)
