@@ -217,9 +217,10 @@ class Writer:
         folder, base_folder = self._folder(entry, loaded, base), self._base_folder(base, loaded)
         found = _similar(self.workspace, chosen, text, retrieved)
         asked = _prompt(loaded, chosen, text, earlier, found, CONTEXT - sampling.max_tokens)
+        pieces = loaded.engine.stream(asked.ids, folder, sampling, base_folder)
+        # Behind the opening: what is opened once says nothing of how fast it writes.
         started = time.monotonic()
         written, tokens = "", 0
-        pieces = loaded.engine.stream(asked.ids, folder, sampling, base_folder)
         # What the engine says it laid over the weights, not what was asked for.
         really = entry if pieces.adapter is not None else None
         under = base if pieces.base is not None else None

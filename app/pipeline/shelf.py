@@ -1,4 +1,4 @@
-"""The base and each adapter as models that are asked for by name, all from the same loaded weights.
+"""The base and each adapter as models that are asked for by name, of one loaded engine.
 
 Knows no HTTP. What is asked is not stored: it is another program's, not the person's own writing here.
 """
