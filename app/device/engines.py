@@ -123,15 +123,18 @@ def default_threads() -> int:
     return len({_core(cpu) for cpu in allowed})
 
 
-def open_engine(model: LocalModel, context: int = DEFAULT_CONTEXT, threads: int | None = None) -> Engine:
+def open_engine(
+    model: LocalModel, context: int = DEFAULT_CONTEXT, threads: int | None = None, cache: Path | None = None
+) -> Engine:
     """Loads a model: llama.cpp for a GGUF file, transformers for a safetensors folder (NF4 where there is CUDA).
 
-    Raises ModelDamaged.
+    Below `cache`, where it is given, small GGUF models are kept with adapters merged in, which is faster. Raises
+    ModelDamaged.
     """
     if model.kind == "gguf":
         from app.device.llama_engine import LlamaEngine
 
-        return LlamaEngine(model.path, context, threads or default_threads())
+        return LlamaEngine(model.path, context, threads or default_threads(), cache)
     from app.device.torch_engine import TorchEngine
 
     return TorchEngine(model, context, threads or default_threads())

@@ -5,7 +5,6 @@ both ranks, which computes the same. Knows folders and files, no store.
 """
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from app.device.writing import writing
 from app.errors import AdapterRefused
 
 _FIRST, _SECOND = ".lora_A.weight", ".lora_B.weight"
-_GGUF_FIRST, _GGUF_SECOND = ".lora_a", ".lora_b"
 MODELFILE = "Modelfile"
 _MARKS = ("first", "answer", "second")
 """Contents of a short conversation, from which the parts of a template are read."""
@@ -69,87 +67,6 @@ def join(under: Path, over: Path, out: Path) -> None:
         )
         if (under / LICENCE).is_file():
             (out / LICENCE).write_bytes((under / LICENCE).read_bytes())
-
-
-def _factors(adapter: Path) -> Mapping[str, tuple[Any, Any]]:
-    """By name of a weight the two matrices of a GGUF adapter, in float32 and scaled; their product is added to it."""
-    import gguf
-
-    reader = gguf.GGUFReader(adapter)
-    alpha = float(reader.get_field(gguf.Keys.Adapter.LORA_ALPHA).contents())
-    tensors = {tensor.name: gguf.quants.dequantize(tensor.data, tensor.tensor_type) for tensor in reader.tensors}
-    names = [name.removesuffix(_GGUF_FIRST) for name in tensors if name.endswith(_GGUF_FIRST)]
-    pairs = {name: (tensors[name + _GGUF_FIRST], tensors[name + _GGUF_SECOND]) for name in names}
-    return {name: (first, alpha / len(first) * second) for name, (first, second) in pairs.items()}
-
-
-def _new_type(tensor: Any) -> str:
-    """What a weight is stored as once it was changed."""
-    import gguf
-
-    return "float32" if tensor.tensor_type == gguf.GGMLQuantizationType.F32 else "float16"
-
-
-def _announce(writer: Any, tensor: Any, changed: bool) -> None:
-    import numpy as np
-
-    if not changed:
-        writer.add_tensor_info(tensor.name, tensor.data.shape, tensor.data.dtype, tensor.n_bytes, tensor.tensor_type)
-        return
-    kind, shape = np.dtype(_new_type(tensor)), [int(size) for size in reversed(tensor.shape)]
-    writer.add_tensor_info(tensor.name, shape, kind, int(tensor.n_elements) * kind.itemsize)
-
-
-def _added(tensor: Any, factors: tuple[Any, Any] | None) -> Any:
-    import gguf
-
-    if factors is None:
-        return tensor.data
-    first, second = factors
-    values = gguf.quants.dequantize(tensor.data, tensor.tensor_type) + second @ first
-    return values.astype(_new_type(tensor))
-
-
-def _copy_metadata(reader: Any, writer: Any) -> None:
-    import gguf
-
-    own = (gguf.Keys.General.ARCHITECTURE, gguf.Keys.General.FILE_TYPE)
-    for field in reader.fields.values():
-        if field.name in own or field.name.startswith("GGUF."):
-            continue
-        kind = field.types[0]
-        sub_type = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
-        writer.add_key_value(field.name, field.contents(), kind, sub_type=sub_type)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
-
-
-def merge(base: Path, adapter: Path, out: Path) -> None:
-    """Writes the GGUF model `base` with the GGUF adapter added to its weights to the file `out`.
-
-    What the adapter changes is stored in float16, the rest as it was. A tensor at a time is in memory. Raises
-    AdapterRefused where the adapter changes what the model has not, DiskFull and NotWritten.
-    """
-    import gguf
-
-    reader, factors = gguf.GGUFReader(base), _factors(adapter)
-    if strange := set(factors) - {tensor.name for tensor in reader.tensors}:
-        raise AdapterRefused(
-            f"The adapter should fit {base.name} but changes {min(strange)}, which that model has not; choose the model"
-            " that it was trained on."
-        )
-    writer = gguf.GGUFWriter(out, reader.get_field(gguf.Keys.General.ARCHITECTURE).contents())
-    _copy_metadata(reader, writer)
-    for tensor in reader.tensors:
-        _announce(writer, tensor, tensor.name in factors)
-    with writing("The merged model", out.parent):
-        try:
-            writer.write_header_to_file()
-            writer.write_kv_data_to_file()
-            writer.write_ti_data_to_file()
-            for tensor in reader.tensors:
-                writer.write_tensor_data(_added(tensor, factors.get(tensor.name)))
-        finally:
-            writer.close()
 
 
 def _between(tokeniser: Tokeniser) -> tuple[str, str, str]:

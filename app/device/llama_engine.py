@@ -1,7 +1,8 @@
 """The engine for GGUF models: llama.cpp's own functions, one loaded model, a context for each set of adapters.
 
 A context keeps the adapters that it began with, so nothing in its memory was computed with others, and base and
-personal answers can be read side by side from the same weights. Function names are those of llama.h.
+personal answers can be read side by side from the same weights. A small model may have adapters merged into weights of
+their own in place of that (`app.device.merged`). Function names are those of llama.h.
 """
 
 import codecs
@@ -12,6 +13,7 @@ from typing import Any
 
 from app.device.engines import Sampling
 from app.device.llama_library import last_error, library, open_model, token_bytes
+from app.device.merged import merged_file
 from app.device.streaming import BLOCK, Block, Decoder, Sampler, StreamingEngine, Writer
 from app.errors import AdapterRefused, BadInput
 
@@ -88,6 +90,23 @@ class LlamaDecoder:
             self._llama.llama_adapter_lora_free(adapter)
 
 
+class MergedDecoder(LlamaDecoder):
+    """A context over weights of its own, into which the adapters were merged."""
+
+    def __init__(self, path: Path, context: int, threads: int) -> None:
+        self._own = open_model(path)
+        try:
+            super().__init__(self._own, (), context, threads)
+        except BadInput:
+            library().llama_model_free(self._own)
+            raise
+
+    def close(self) -> None:
+        """See Decoder."""
+        super().close()
+        self._llama.llama_model_free(self._own)
+
+
 class LlamaSampler:
     """A chain of llama.cpp's samplers: repeat penalty, top-p, temperature, seeded draw; or the most probable token."""
 
@@ -137,9 +156,9 @@ class LlamaWriter:
 class LlamaEngine(StreamingEngine):
     """A GGUF model in llama.cpp; see app.device.engines.Engine."""
 
-    def __init__(self, path: Path, context: int, threads: int) -> None:
+    def __init__(self, path: Path, context: int, threads: int, cache: Path | None = None) -> None:
         self._llama = library()
-        self._threads = threads
+        self._path, self._threads, self._cache = path, threads, cache
         self._model = open_model(path)
         self._vocabulary = self._llama.llama_model_get_vocab(self._model)
         super().__init__(min(context, int(self._llama.llama_model_n_ctx_train(self._model))))
@@ -148,6 +167,9 @@ class LlamaEngine(StreamingEngine):
         return adapter / ADAPTER_FILE
 
     def _open_decoder(self, adapters: Sequence[Path]) -> Decoder:
+        file = merged_file(self._path, adapters, self._cache) if self._cache else None
+        if file is not None:
+            return MergedDecoder(file, self._context, self._threads)
         return LlamaDecoder(self._model, adapters, self._context, self._threads)
 
     def _open_sampler(self, sampling: Sampling) -> Sampler:

@@ -27,6 +27,7 @@ from app.device.adapters import (
 from app.device.bases import TaskBase
 from app.device.catalogue import LocalModel
 from app.device.lora import ADAPTER_WEIGHTS
+from app.device.merged import throw_away
 from app.device.writing import writing
 from app.errors import AdapterRefused, BadInput, NotWritten
 from app.pipeline import bases
@@ -85,11 +86,12 @@ def note(workspace: Workspace, adapter_id: int, text: str) -> Adapter:
 
 
 def delete(workspace: Workspace, adapter_id: int) -> Adapter:
-    """Delete an adapter with its files; what it wrote stays. Raises NotFound."""
+    """Delete an adapter with its files, the merged ones too; what it wrote stays. Raises NotFound."""
     with workspace.store() as store:
         adapter = training.get_adapter(store, adapter_id)
         training.delete_adapter(store, adapter_id)
     shutil.rmtree(workspace.adapters / adapter.folder, ignore_errors=True)
+    throw_away(workspace.prepared)
     return adapter
 
 
@@ -136,8 +138,9 @@ def _write_ollama(model: LocalModel, peft: Path, out: Path) -> None:
 
 def _write(form: Form, model: LocalModel, peft: Path, out: Path) -> None:
     """Any other form, from an adapter that stands on the bare model."""
-    from app.device.exporting import merge, require_gguf
+    from app.device.exporting import require_gguf
     from app.device.gguf_adapter import gguf_layout, write_gguf_adapter
+    from app.device.gguf_merging import merge
 
     if form == "peft":
         peft.rename(out)
@@ -147,7 +150,7 @@ def _write(form: Form, model: LocalModel, peft: Path, out: Path) -> None:
         source, exact = require_gguf(model), peft / f"exact-{GGUF_ADAPTER}"
         # Not the form that is served, which is rounded: the sum is rounded only once.
         write_gguf_adapter(peft, gguf_layout(source), exact, "f32")
-        merge(source, exact, out)
+        merge(source, [exact], out)
     else:
         _write_ollama(model, peft, out)
 

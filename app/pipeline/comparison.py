@@ -1,4 +1,4 @@
-"""The same question answered without and with the adapter, from the same loaded weights, side by side.
+"""The same question answered without and with the adapter, by one engine, side by side.
 
 A blind comparison draws which side stands first, and whoever shows it names neither before the vote.
 """

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.device.adapters import GGUF_ADAPTER, Manifest, check_adapter, finish
-from app.device.bases import TaskBase
+from app.device.bases import TaskBase, served
 from app.device.catalogue import LocalModel
 from app.device.checkpoints import remove_checkpoint
 from app.device.finetuning import fine_tune
 from app.device.gguf_adapter import layout_of, write_gguf_adapter
+from app.device.merged import merged_file
 from app.device.merging import prepare_on
 from app.device.rendering import Example, render_example, template_hash
 from app.device.tokenising import Tokeniser, open_tokeniser
@@ -215,6 +216,14 @@ def _result(adapter: Adapter, made_of: _Training, outcome: Outcome, scores: Mapp
     }
 
 
+def _merge_ahead(context: JobContext, model: LocalModel, base: TaskBase | None, folder: Path) -> None:
+    """So that the first answer need not wait for it."""
+    if model.kind == "gguf":
+        cache = context.workspace.prepared
+        under = [served(base, model, cache) / GGUF_ADAPTER] if base else []
+        merged_file(model.path, [*under, folder / GGUF_ADAPTER], cache)
+
+
 def run(context: JobContext, judge: Judge) -> Mapping[str, Any]:
     """Do the job; a resumed one goes on from its checkpoint. Raises AppErrors and Stopped."""
     chosen = TrainSettings(**context.job.settings)
@@ -231,6 +240,7 @@ def run(context: JobContext, judge: Judge) -> Mapping[str, Any]:
         raise Stopped
     context.report("saving", {})
     write_gguf_adapter(folder, layout_of(prepared), folder / GGUF_ADAPTER)
+    _merge_ahead(context, model, base, folder)
     scores = judge(context, Learned(model, base, data, folder))
     adapter = _enter(context, made_of, outcome, scores, folder)
     result = _result(adapter, made_of, outcome, scores)

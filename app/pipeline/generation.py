@@ -66,13 +66,13 @@ class _Loaded:
     template_hash: str
 
 
-def _load(model: "LocalModel") -> _Loaded:
+def _load(model: "LocalModel", cache: Path) -> _Loaded:
     from app.device.engines import open_engine
     from app.device.rendering import template_hash
     from app.device.tokenising import open_tokeniser
 
     tokeniser = open_tokeniser(model)
-    return _Loaded(model, open_engine(model, CONTEXT), tokeniser, template_hash(tokeniser))
+    return _Loaded(model, open_engine(model, CONTEXT, cache=cache), tokeniser, template_hash(tokeniser))
 
 
 @functools.lru_cache(maxsize=2)
@@ -142,7 +142,7 @@ class Writer:
                 if self._loaded is not None:
                     self._loaded.engine.close()
                 self._loaded = None
-                self._loaded = _load(model)
+                self._loaded = _load(model, self.workspace.prepared)
             return self._loaded
 
     def _find(self, choice: AdapterChoice) -> Adapter | None:
@@ -217,9 +217,10 @@ class Writer:
         folder, base_folder = self._folder(entry, loaded, base), self._base_folder(base, loaded)
         found = _similar(self.workspace, chosen, text, retrieved)
         asked = _prompt(loaded, chosen, text, earlier, found, CONTEXT - sampling.max_tokens)
+        pieces = loaded.engine.stream(asked.ids, folder, sampling, base_folder)
+        # Behind the opening: what is opened once says nothing of how fast it writes.
         started = time.monotonic()
         written, tokens = "", 0
-        pieces = loaded.engine.stream(asked.ids, folder, sampling, base_folder)
         # What the engine says it laid over the weights, not what was asked for.
         really = entry if pieces.adapter is not None else None
         under = base if pieces.base is not None else None

@@ -1,4 +1,4 @@
-"""The base and each adapter as models that are asked for by name, all from the same loaded weights.
+"""The base and each adapter as models that are asked for by name, of one loaded engine.
 
 Knows no HTTP. What is asked is not stored: it is another program's, not the person's own writing here.
 """
@@ -73,7 +73,7 @@ class Shelf:
         self._tokeniser = open_tokeniser(self.model)
         self._template_hash = template_hash(self._tokeniser)
         self._hash = model_hash(self.model)
-        self._engine = open_engine(self.model, context)
+        self._engine = open_engine(self.model, context, cache=workspace.prepared)
 
     def models(self) -> tuple[Served, ...]:
         """The base, then the adapters that were trained on it, the oldest first: a new one takes no name away."""

@@ -3,7 +3,7 @@
     store.db     the history, the pairs, the ledger, the jobs
     models/      GGUF files that were pulled
     bases/       task bases that were fetched or made here
-    prepared/    weights made ready for training, rebuilt when missing
+    prepared/    weights made ready for training and for writing fast, rebuilt when missing
     adapters/    what was learned, one folder an adapter
     logs/        error traces of jobs, without texts
 
@@ -43,7 +43,7 @@ class Workspace:
 
     @property
     def prepared(self) -> Path:
-        """Weights made ready for training."""
+        """Weights made ready for training, and small models with adapters merged in."""
         return self.data_dir / "prepared"
 
     @property

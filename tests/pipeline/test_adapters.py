@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from app.device.adapters import GGUF_ADAPTER
 from app.device.catalogue import find_model
 from app.device.engines import Sampling, open_engine
+from app.device.merged import merged_file
 from app.device.rendering import Message, render_prompt
 from app.device.tokenising import open_tokeniser
 from app.errors import AdapterRefused, BadInput, DiskFull
@@ -73,10 +75,13 @@ def test_a_name_and_a_note_are_the_person_s(workspace: Workspace, adapter: Adapt
         adapters.rename(workspace, 9, "nobody")
 
 
-def test_a_deleted_adapter_is_gone_with_its_files_and_off(workspace: Workspace, adapter: Adapter) -> None:
+def test_a_deleted_adapter_is_gone_with_its_files_and_off(workspace: Workspace, model: Path, adapter: Adapter) -> None:
     with workspace.store() as store:
         training.activate(store, adapter.id)
+    merged = merged_file(model, [workspace.adapters / adapter.folder / GGUF_ADAPTER], workspace.prepared)
+    assert merged is not None
     adapters.delete(workspace, adapter.id)
+    assert not merged.exists()
     assert adapters.listing(workspace) == ()
     assert list(workspace.adapters.iterdir()) == []
     with workspace.store() as store:
