@@ -15,6 +15,7 @@
         JobRefused          a job cannot start, stop or resume in its present state
         Offline             the offline switch is on
         DiskFull            there is no room left; nothing half-written was kept
+        NotWritten          the system will not have a file for another reason; nothing half-written was kept
         OutOfMemory         a training does not fit in memory even one example at a time
         PortInUse           the page's port is taken
         WorkerLost          a process or machine that worked on a run is gone
@@ -83,6 +84,10 @@ class Offline(AppError):
 
 class DiskFull(AppError):
     """There is no room left; nothing half-written was kept."""
+
+
+class NotWritten(AppError):
+    """The system will not have a file for another reason than room; nothing half-written was kept."""
 
 
 class OutOfMemory(AppError):

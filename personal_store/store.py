@@ -96,10 +96,11 @@ def _files_explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise StoreFull(f"{path} cannot be made because the disk is full; make room and do it again.") from error
+        name = error.filename2 or error.filename or path
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise StoreFull(f"{name} cannot be made ({error.strerror}); make room and do it again.") from error
         raise StoreNotReadable(
-            f"{path} should be a file that can be opened but cannot ({error.strerror}); check the folder and its"
+            f"{name} should be a file that can be opened but cannot ({error.strerror}); check the folder and its"
             " permissions, or choose another data folder."
         ) from error
 

@@ -4,7 +4,6 @@ Every command takes `--data-dir DIR` and `--json`. Exit codes: 0 only if the thi
 Ctrl-C, 1 with one sentence otherwise. Nothing heavy is imported before a command needs it.
 """
 
-import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -30,6 +29,16 @@ def _run(arguments: Sequence[str] | None) -> int:
     return run(options)
 
 
+def _disk(error: OSError) -> int:
+    """Say what is wrong with the disk; any other error is a defect and goes on."""
+    from app.device.writing import OF_THE_DISK, explain
+
+    if error.errno not in OF_THE_DISK:
+        raise error
+    _say(str(explain("A file", None, error, "read or written")))
+    return 1
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     try:
@@ -45,7 +54,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        _say("The disk is full, and nothing half-written was kept; make room and try again.")
-        return 1
+        return _disk(error)

@@ -101,7 +101,7 @@ def add_lamp(commands: Any, common: list[argparse.ArgumentParser]) -> None:
 
 
 def _plan(workspace: "Workspace", options: argparse.Namespace) -> Any:
-    from app.device.finetuning import FineTuning
+    from app.device.training import FineTuning
     from app.evaluation.mbase import BaseRecipe
     from app.evaluation.plans import Plan
     from app.pipeline.judging import Thresholds

@@ -8,15 +8,15 @@ the weights are safetensors and GGUF, and the configuration is that of a plain L
 import dataclasses
 import importlib.metadata
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from app.device import checkpoints
 from app.device.catalogue import LocalModel
-from app.device.finetuning import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from app.device.weights import file_hash, model_hash, room_on_disk
+from app.device.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from app.device.weights import file_hash, model_hash
+from app.device.writing import replacing, writing
 from app.errors import AdapterRefused
 
 MANIFEST = "manifest.json"
@@ -44,6 +44,7 @@ _PLAIN: Mapping[str, Callable[[Any], bool]] = {
 }
 """What a plain LoRA's configuration says; whatever else there is must be unset."""
 _M = TypeVar("_M")
+_STORY = "The adapter's manifest"
 _VERSIONS_OF = ("torch", "transformers", "peft", "bitsandbytes", "gguf", "llama-cpp-python")
 
 
@@ -68,7 +69,7 @@ class Manifest:
     held_out: int
     """Records kept aside to score it."""
     settings: Mapping[str, Any]
-    """finetuning.FineTuning as it was resolved."""
+    """training.FineTuning as it was resolved."""
     seed: int
     created_at: str
     """ISO 8601, UTC."""
@@ -110,24 +111,20 @@ def finish(folder: Path, manifest: _M) -> _M:
     """Writes a dataclass as the manifest, its `files` and `versions` filled in: from now on the adapter is complete.
 
     The training's checkpoint is no part of it; `checkpoints.remove_checkpoint` takes it away once the adapter is where
-    it belongs. Raises DiskFull.
+    it belongs. Raises DiskFull and NotWritten.
     """
-    # What a killed process was about to rename is no part of the adapter.
-    for part in folder.glob("*.part"):
-        part.unlink()
+    with writing(_STORY, folder):
+        # What a killed process was about to rename is no part of the adapter.
+        for part in folder.glob("*.part"):
+            part.unlink()
     files = {
         path.name: file_hash(path)
         for path in sorted(folder.iterdir())
         if path.is_file() and path.name not in (MANIFEST, checkpoints.CHECKPOINT)
     }
     finished: Any = dataclasses.replace(cast(Any, manifest), files=files, versions=_versions())
-    temporary = folder / f"{MANIFEST}.part"
-    try:
-        with room_on_disk(folder):
-            temporary.write_text(json.dumps(dataclasses.asdict(finished), indent=2) + "\n", "utf-8")
-            os.replace(temporary, folder / MANIFEST)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(folder / MANIFEST, _STORY) as temporary:
+        temporary.write_text(json.dumps(dataclasses.asdict(finished), indent=2) + "\n", "utf-8")
     return cast(_M, finished)
 
 

@@ -14,9 +14,10 @@ from typing import Any
 
 from app.device.adapters import GGUF_ADAPTER, MANIFEST, check_config, check_files
 from app.device.catalogue import LocalModel
-from app.device.finetuning import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from app.device.gguf_adapter import LAYOUT, write_gguf_adapter
+from app.device.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from app.device.weights import model_hash
+from app.device.writing import writing
 from app.errors import AdapterRefused, BadInput
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -55,7 +56,7 @@ class BaseManifest:
     held_out: int
     """Examples of other people, kept aside to score it."""
     settings: Mapping[str, Any]
-    """finetuning.FineTuning as it was resolved."""
+    """training.FineTuning as it was resolved."""
     seed: int
     created_at: str
     """ISO 8601, UTC."""
@@ -192,13 +193,14 @@ def check_base(base: TaskBase, model: LocalModel, template_hash: str) -> None:
 def served(base: TaskBase, model: LocalModel, cache: Path) -> Path:
     """The folder that an engine of this model reads the base from; its GGUF form is made below `cache` once.
 
-    Raises AdapterRefused and DiskFull.
+    Raises AdapterRefused, DiskFull and NotWritten.
     """
     if model.kind == "safetensors":
         return base.folder
     folder = cache / f"base-{base.hash[:16]}"
     if not (folder / GGUF_ADAPTER).is_file():
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with writing("The base in the form of llama.cpp", folder):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_gguf_adapter(base.folder, base.manifest.layout, folder / GGUF_ADAPTER)
     return folder
 

@@ -14,6 +14,11 @@ def length(example: Example) -> int:
     return len(example.prompt_ids) + len(example.completion_ids) - 1
 
 
+def count_tokens(batches: Sequence[Sequence[Example]]) -> int:
+    """Tokens that the network reads of these batches, padding not counted."""
+    return sum(length(example) for batch in batches for example in batch)
+
+
 def plan_epoch(examples: Sequence[Example], batch: int, seed: int, epoch: int) -> list[list[Example]]:
     """The batches of an epoch, each of examples of like length, in an order that seed and epoch decide."""
     generator = random.Random(f"{seed} {epoch}")

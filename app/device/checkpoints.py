@@ -5,12 +5,11 @@ Nothing is pickled: tensors are safetensors, everything else is JSON in the file
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from app.device.weights import room_on_disk
+from app.device.writing import replacing, writing
 from app.errors import JobRefused
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -52,20 +51,18 @@ def _moments(name: str, parameter: Any, optimiser: Any) -> dict[str, Any]:
 def save_checkpoint(
     folder: Path, log: Log, parameters: Mapping[str, Any], optimiser: Any, best: Mapping[str, Any]
 ) -> None:
-    """Replaces the folder's checkpoint; the one before stays whole until this one is. Raises DiskFull."""
+    """Replaces the folder's checkpoint; the one before stays whole until this one is.
+
+    Raises DiskFull and NotWritten.
+    """
     from safetensors.torch import save_file
 
     tensors = {f"adapter {name}": parameter.detach() for name, parameter in parameters.items()}
     tensors |= {f"best {name}": tensor for name, tensor in best.items()}
     for name, parameter in parameters.items():
         tensors |= _moments(name, parameter, optimiser)
-    temporary = folder / f"{CHECKPOINT}.part"
-    try:
-        with room_on_disk(folder):
-            save_file(tensors, temporary, metadata={"log": json.dumps(dataclasses.asdict(log))})
-            os.replace(temporary, folder / CHECKPOINT)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(folder / CHECKPOINT, "The training's checkpoint") as temporary:
+        save_file(tensors, temporary, metadata={"log": json.dumps(dataclasses.asdict(log))})
 
 
 def make_moments(parameters: Mapping[str, Any], optimiser: Any) -> None:
@@ -118,5 +115,6 @@ def load_checkpoint(
 
 
 def remove_checkpoint(folder: Path) -> None:
-    """Removes the checkpoint, if there is one."""
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    """Removes the checkpoint, if there is one; raises NotWritten."""
+    with writing("The training's checkpoint", folder, "removed"):
+        (folder / CHECKPOINT).unlink(missing_ok=True)

@@ -10,10 +10,10 @@ from typing import Any
 
 from app.device.adapters import LICENCE
 from app.device.catalogue import LocalModel
-from app.device.finetuning import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from app.device.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from app.device.rendering import Message, end_of_turn, render_prompt
 from app.device.tokenising import Tokeniser
-from app.device.weights import room_on_disk
+from app.device.writing import writing
 from app.errors import AdapterRefused
 
 _FIRST, _SECOND = ".lora_A.weight", ".lora_B.weight"
@@ -44,7 +44,7 @@ def join(under: Path, over: Path, out: Path) -> None:
     """Writes the sum of two PEFT LoRAs as one into the folder `out`, with the licence of what `under` learned from.
 
     [B_u B_o] [A_u; A_o] = B_u A_u + B_o A_o: the rank is the sum of both ranks. Raises AdapterRefused where they have
-    other layers, and DiskFull.
+    other layers, DiskFull and NotWritten.
     """
     import numpy as np
     from safetensors.numpy import save_file
@@ -60,7 +60,7 @@ def join(under: Path, over: Path, out: Path) -> None:
         tensors[layer + _FIRST] = np.concatenate([rows, second[layer][0]])
         tensors[layer + _SECOND] = np.concatenate([columns, second[layer][1]], axis=1)
     rank = next(iter(tensors.values())).shape[0]
-    with room_on_disk(out):
+    with writing("The adapter", out):
         save_file(tensors, out / ADAPTER_WEIGHTS, metadata={"format": "pt"})
         (out / ADAPTER_CONFIG).write_text(
             json.dumps({**_config(over), "r": rank, "lora_alpha": rank}, indent=2), "utf-8"

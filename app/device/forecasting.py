@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from app.device import batching
-from app.device.finetuning import FineTuning
 from app.device.rendering import Example
 from app.device.shapes import Shape
+from app.device.training import FineTuning
 
 Fit = Literal["fits", "tight", "does not fit"]
 

@@ -9,13 +9,13 @@ adapter.lora.alpha; for each linear layer `blk.N.attn_q.weight.lora_a` [rank, in
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from app.device.finetuning import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from app.device.weights import ARCHITECTURES, room_on_disk
+from app.device.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from app.device.weights import ARCHITECTURES
+from app.device.writing import replacing
 from app.errors import AdapterRefused
 
 LAYOUT = ("model_type", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
@@ -111,11 +111,20 @@ def _add_metadata(writer: Any, alpha: float, precision: Precision) -> None:
     writer.add_file_type(gguf.LlamaFileType[_FILE_TYPES[precision]])
 
 
+def _write_out(writer: Any) -> None:
+    try:
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+    finally:
+        writer.close()
+
+
 def write_gguf_adapter(adapter: Path, layout: Mapping[str, Any], out: Path, precision: Precision = "q8") -> None:
     """Writes the PEFT adapter in folder `adapter`, trained on a base of this layout, to the file `out`.
 
     The file appears whole or not at all. Raises AdapterRefused for a base that llama.cpp could not serve it with, and
-    DiskFull.
+    DiskFull and NotWritten.
     """
     import gguf
 
@@ -126,18 +135,10 @@ def write_gguf_adapter(adapter: Path, layout: Mapping[str, Any], out: Path, prec
         )
     config = json.loads((adapter / ADAPTER_CONFIG).read_text("utf-8"))
     scale = config["lora_alpha"] / config["r"]
-    temporary = out.with_name(f"{out.name}.part")
-    writer = gguf.GGUFWriter(temporary, layout["model_type"])
-    rank = config["r"] + -config["r"] % _BLOCK
-    _add_metadata(writer, float(scale * rank), precision)
-    for name, values in _tensors(adapter, layout):
-        _add_tensor(writer, name, _filled_up(name, values), precision)
-    try:
-        with room_on_disk(out.parent):
-            writer.write_header_to_file()
-            writer.write_kv_data_to_file()
-            writer.write_tensors_to_file()
-            writer.close()
-            os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(out, "The adapter in the form of llama.cpp") as temporary:
+        writer = gguf.GGUFWriter(temporary, layout["model_type"])
+        rank = config["r"] + -config["r"] % _BLOCK
+        _add_metadata(writer, float(scale * rank), precision)
+        for name, values in _tensors(adapter, layout):
+            _add_tensor(writer, name, _filled_up(name, values), precision)
+        _write_out(writer)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from app.device.weights import room_on_disk
+from app.device.writing import writing
 from app.errors import AdapterRefused
 
 Factors = Mapping[str, list[tuple[Any, Any]]]
@@ -106,7 +106,8 @@ def merge(base: Path, adapters: Sequence[Path], out: Path, small: bool = False) 
     """Writes the GGUF model `base` with the GGUF adapters added to its weights to the file `out`.
 
     What they change is stored in float16 (in Q8_0 where `small`; float32 stays float32), the rest as it was. A tensor
-    at a time is in memory. Raises AdapterRefused where an adapter changes what the model has not, and DiskFull.
+    at a time is in memory. Raises AdapterRefused where an adapter changes what the model has not, DiskFull and
+    NotWritten.
     """
     import gguf
 
@@ -117,11 +118,13 @@ def merge(base: Path, adapters: Sequence[Path], out: Path, small: bool = False) 
     _copy_metadata(reader, writer, small)
     for tensor in reader.tensors:
         _announce(writer, tensor, kinds.get(tensor.name))
-    with room_on_disk(out.parent):
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_ti_data_to_file()
-        for tensor in reader.tensors:
-            pairs, kind = factors.get(tensor.name), kinds.get(tensor.name)
-            writer.write_tensor_data(_added(tensor, pairs, kind) if pairs else tensor.data)
-        writer.close()
+    with writing("The merged model", out.parent):
+        try:
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_ti_data_to_file()
+            for tensor in reader.tensors:
+                pairs, kind = factors.get(tensor.name), kinds.get(tensor.name)
+                writer.write_tensor_data(_added(tensor, pairs, kind) if pairs else tensor.data)
+        finally:
+            writer.close()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from app.device.gguf_merging import merge
 from app.device.weights import file_hash
-from app.errors import DiskFull
+from app.errors import DiskFull, NotWritten
 
 SMALL = 256 * 2**20
 """Bytes of the largest model file for which this is done."""
@@ -45,7 +45,7 @@ def _tidy(folder: Path) -> None:
 
 
 def _make(model: Path, adapters: Sequence[Path], file: Path) -> None:
-    """Under another name first: nobody opens half a file. Raises AdapterRefused and DiskFull."""
+    """Under another name first: nobody opens half a file. Raises AdapterRefused, DiskFull and NotWritten."""
     handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=file.parent)
     os.close(handle)
     try:
@@ -71,7 +71,7 @@ def merged_file(model: Path, adapters: Sequence[Path], cache: Path) -> Path | No
             _make(model, adapters, file)
         os.utime(file)
         _tidy(folder)
-    except (OSError, DiskFull):
+    except (OSError, DiskFull, NotWritten):
         return None
     return file
 

@@ -12,23 +12,27 @@ from typing import Any
 
 from app.device.bases import TaskBase
 from app.device.catalogue import LocalModel
-from app.device.finetuning import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from app.device.gguf_adapter import PREFIX
+from app.device.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from app.device.tidying import TEMPORARY, tidy, use
-from app.device.weights import model_hash, prepare, room_on_disk
+from app.device.weights import UNPACKED, model_hash, prepare
+from app.device.writing import replacing, settle, writing
 from app.errors import AdapterRefused
 
 _FIRST, _SECOND = ".lora_A.weight", ".lora_B.weight"
 
 
 def halve(folder: Path) -> None:
-    """Stores a folder's PEFT weights in float16: what a base is kept and served in. Raises DiskFull."""
+    """Stores a folder's PEFT weights in float16: what a base is kept and served in.
+
+    Raises DiskFull and NotWritten.
+    """
     from safetensors.torch import load_file, save_file
 
     path = folder / ADAPTER_WEIGHTS
     tensors = {name: value.half().contiguous() for name, value in load_file(path).items()}
-    with room_on_disk(folder):
-        save_file(tensors, path, metadata={"format": "pt"})
+    with replacing(path, "The base") as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt"})
 
 
 def _updates(base: TaskBase) -> dict[str, Any]:
@@ -81,10 +85,21 @@ def _write(prepared: Path, base: TaskBase, out: Path) -> None:
         shutil.copyfile(path, out / path.name)
 
 
+def _write_beside(prepared: Path, base: TaskBase, folder: Path) -> None:
+    """Writes beside and renames, so that a folder of that name is always whole."""
+    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder.parent))
+    try:
+        _write(prepared, base, temporary)
+        settle(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def prepare_on(model: LocalModel, base: TaskBase | None, cache: Path, report: Callable[[str], None]) -> Path:
     """The model as `weights.prepare` gives it, with the base merged in where there is one; made once and kept.
 
-    The folder's name holds both hashes. Raises ModelDamaged, AdapterRefused and DiskFull.
+    The folder's name holds both hashes. Raises ModelDamaged, AdapterRefused, DiskFull and
+    NotWritten.
     """
     prepared = prepare(model, cache, report)
     if base is None:
@@ -93,17 +108,8 @@ def prepare_on(model: LocalModel, base: TaskBase | None, cache: Path, report: Ca
     if folder.is_dir():
         return use(folder)
     report(f"Adding the base {base.name} to {model.name}; this is done once.")
-    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-    tidy(cache)
-    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=cache))
-    try:
-        with room_on_disk(cache):
-            _write(prepared, base, temporary)
-            temporary.rename(folder)
-    except OSError:
-        # Another run may have been first; the same name holds the same weights.
-        if not (folder / "config.json").is_file():
-            raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with writing(UNPACKED, cache):
+        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        tidy(cache)
+        _write_beside(prepared, base, folder)
     return folder

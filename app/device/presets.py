@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
-from app.device.finetuning import FineTuning
+from app.device.training import FineTuning
 from app.errors import BadInput
 
 

@@ -4,6 +4,7 @@ A prepared folder weighs two bytes for each weight of its model and can be made 
 a day stays in any case, so nothing is taken away from a process that trains on it.
 """
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -26,7 +27,9 @@ def prepared_folders(cache: Path) -> list[Path]:
 
 def use(folder: Path) -> Path:
     """Note that a prepared folder is used now."""
-    os.utime(folder)
+    # Where that cannot be noted, on a disk that is only read, nothing is thrown away either.
+    with contextlib.suppress(OSError):
+        os.utime(folder)
     return folder
 
 

@@ -5,23 +5,22 @@ Nothing that could run code is loaded: no pickle, no Python file that came with 
 """
 
 import contextlib
-import errno
 import functools
 import hashlib
 import io
 import logging
-import re
 import shutil
 import struct
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 from app.device import gguf_header, memory
 from app.device.catalogue import LocalModel
 from app.device.tidying import TEMPORARY, tidy, use
+from app.device.writing import settle, writing
 from app.errors import BadInput, DiskFull, ModelDamaged
 
 Quantisation = Literal["nf4", "none"]
@@ -29,41 +28,9 @@ Quantisation = Literal["nf4", "none"]
 ARCHITECTURES = ("llama", "qwen2")
 """What transformers calls the networks that can be fine-tuned here and served by llama.cpp."""
 
+UNPACKED = "The model that is unpacked for fine-tuning"
 _ABANDONED_AFTER = 6 * 3600
 """Seconds after which a folder that was never finished is taken for a killed run's."""
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-_OS_ERROR = re.compile(r"os error (\d+)")
-"""How the safetensors library says which error of the system it met."""
-
-
-def _number(error: Exception) -> int | None:
-    """The system's number of an error of Python or of the safetensors library."""
-    if isinstance(error, OSError):
-        return error.errno
-    found = _OS_ERROR.search(str(error))
-    return int(found[1]) if found else None
-
-
-@contextlib.contextmanager
-def room_on_disk(folder: Path) -> Iterator[None]:
-    """Turns "no space left" of Python or of the safetensors library into DiskFull naming the folder, and so a file that
-    would be larger than files may be."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        if _number(error) in _NO_ROOM:
-            raise DiskFull(
-                f"There is no room left on the disk of {folder}; free some space and start again, nothing half-written"
-                " stays."
-            ) from error
-        if _number(error) == errno.EFBIG:
-            raise DiskFull(
-                f"A file in {folder} would be larger than files may be there; raise the limit (`ulimit -f`) or keep the"
-                " data on another disk, and start again, nothing half-written stays."
-            ) from error
-        raise
 
 
 @functools.lru_cache(maxsize=256)
@@ -154,13 +121,8 @@ def _save(network: Any, cache: Path, folder: Path) -> None:
         )
     temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=cache))
     try:
-        with room_on_disk(cache):
-            network.save_pretrained(temporary)
-            temporary.rename(folder)
-    except OSError:
-        # Another run may have been first; the same key holds the same weights.
-        if not (folder / "config.json").is_file():
-            raise
+        network.save_pretrained(temporary)
+        settle(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -181,8 +143,8 @@ def prepare(model: LocalModel, cache: Path, report: Callable[[str], None]) -> Pa
     """The model as a transformers folder of safetensors; a GGUF is unpacked to bfloat16 below `cache` once and kept.
 
     The folder's name holds the file's hash, so another file under the same name is unpacked anew. `report` gets a
-    sentence where there is something to wait for. What was prepared and not used for long goes. Raises ModelDamaged and
-    DiskFull.
+    sentence where there is something to wait for. What was prepared and not used for long goes. Raises ModelDamaged,
+    DiskFull and NotWritten.
     """
     if model.kind == "safetensors":
         return model.path
@@ -191,10 +153,11 @@ def prepare(model: LocalModel, cache: Path, report: Callable[[str], None]) -> Pa
     if folder.is_dir():
         return use(folder)
     report(f"Unpacking {model.name} for fine-tuning; this is done once.")
-    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _remove_abandoned(cache)
-    tidy(cache)
-    _save(_dequantise(model), cache, folder)
+    with writing(UNPACKED, cache):
+        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _remove_abandoned(cache)
+        tidy(cache)
+        _save(_dequantise(model), cache, folder)
     return folder
 
 

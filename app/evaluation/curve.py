@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from app.device.finetuning import FineTuning, Progress, count_steps
 from app.device.presets import find_preset
 from app.device.rendering import render_example, template_hash
+from app.device.training import FineTuning, Progress, count_steps
 from app.errors import JobRefused, NothingToTrain
 from app.evaluation import bootstrap, held_out
 from app.evaluation.desks import ANSWER_TOKENS, Desk, Watch

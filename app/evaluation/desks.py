@@ -20,13 +20,15 @@ from app.device.adapters import GGUF_ADAPTER
 from app.device.bases import TaskBase, served
 from app.device.catalogue import LocalModel
 from app.device.engines import Engine, Sampling, open_engine
-from app.device.finetuning import FineTuning, Progress, fine_tune
+from app.device.finetuning import fine_tune
 from app.device.gguf_adapter import layout_of, write_gguf_adapter
 from app.device.losses import Loss, completion_loss
 from app.device.merging import prepare_on
 from app.device.rendering import Example, Message, render_example, render_prompt, render_task, template_hash
 from app.device.tokenising import Tokeniser, open_tokeniser
-from app.device.weights import model_hash, room_on_disk
+from app.device.training import FineTuning, Progress
+from app.device.weights import model_hash
+from app.device.writing import writing
 from app.evaluation.people import hash_of
 from app.lamp import LampPair
 from app.pipeline.context import Stopped
@@ -235,15 +237,16 @@ class Desk:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON beside and renames, so that a file of that name is always whole; raises DiskFull."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Writes JSON beside and renames, so that a file of that name is always whole; raises DiskFull and NotWritten."""
     text = json.dumps(value, ensure_ascii=False, indent=1)
-    descriptor, temporary = tempfile.mkstemp(prefix=".part-", dir=path.parent)
-    try:
-        with room_on_disk(path.parent), open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with writing("A result", path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=".part-", dir=path.parent)
+        try:
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)

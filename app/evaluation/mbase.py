@@ -14,7 +14,7 @@ from typing import Any
 
 from app.device.bases import TaskBase, load_base
 from app.device.catalogue import LocalModel
-from app.device.finetuning import FineTuning
+from app.device.training import FineTuning
 from app.device.weights import model_hash
 from app.errors import NothingToTrain
 from app.evaluation.desks import write_json

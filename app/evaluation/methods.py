@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from app.device import distilling
-from app.device.finetuning import FineTuning
+from app.device.training import FineTuning
 from app.errors import BadInput
 from app.evaluation.desks import Answered, Desk
 from app.evaluation.eda import augment

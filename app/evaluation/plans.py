@@ -15,8 +15,8 @@ from typing import Any
 
 from app.device.catalogue import LocalModel, find_model
 from app.device.distilling import require_same_tokens
-from app.device.finetuning import FineTuning
 from app.device.tokenising import open_tokeniser
+from app.device.training import FineTuning
 from app.device.weights import model_hash
 from app.errors import BadInput
 from app.evaluation.desks import write_json

@@ -4,10 +4,12 @@ What is exported stands on the bare model (`app.device.exporting`) and holds no 
 from their texts: who has it can make a model write like them.
 """
 
+import contextlib
 import dataclasses
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -24,10 +26,10 @@ from app.device.adapters import (
 )
 from app.device.bases import TaskBase
 from app.device.catalogue import LocalModel
-from app.device.finetuning import ADAPTER_WEIGHTS
+from app.device.lora import ADAPTER_WEIGHTS
 from app.device.merged import throw_away
-from app.device.weights import room_on_disk
-from app.errors import AdapterRefused, BadInput
+from app.device.writing import writing
+from app.errors import AdapterRefused, BadInput, NotWritten
 from app.pipeline import bases
 from app.pipeline.cleaning import clean
 from app.pipeline.models import device_model
@@ -111,7 +113,7 @@ def _write_peft(folder: Path, manifest: Manifest, base: TaskBase | None, out: Pa
 
     out.mkdir(mode=0o700)
     if base is None:
-        with room_on_disk(out):
+        with writing("The adapter", out):
             for name in (*manifest.files, MANIFEST):
                 shutil.copyfile(folder / name, out / name)
         return
@@ -127,7 +129,7 @@ def _write_ollama(model: LocalModel, peft: Path, out: Path) -> None:
     source, licence = require_gguf(model), peft / LICENCE
     out.mkdir(mode=0o700)
     words = licence.read_text("utf-8") if licence.is_file() else ""
-    with room_on_disk(out):
+    with writing("The model", out):
         shutil.copyfile(source, out / source.name)
         shutil.copyfile(peft / GGUF_ADAPTER, out / GGUF_ADAPTER)
         text = modelfile(open_tokeniser(model), source.name, GGUF_ADAPTER, words)
@@ -161,7 +163,8 @@ def _size(path: Path) -> int:
 def _usual_path(workspace: Workspace, adapter: Adapter, form: Form) -> Path:
     """Below the data folder's exports, with a number where there is one of that name already."""
     folder = workspace.data_dir / "exports"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    with writing("The export", folder):
+        folder.mkdir(mode=0o700, exist_ok=True)
     stem = f"{slug(adapter.name)}-{form}"
     suffix = ".gguf" if form in ("gguf", "merged") else ""
     numbers = ("", *(f"-{number}" for number in range(2, 1_000)))
@@ -173,11 +176,27 @@ def slug(name: str) -> str:
     return re.sub(r"[^\w]+", "-", name.lower()).strip("-_") or "adapter"
 
 
+@contextlib.contextmanager
+def _room_beside(path: Path) -> Iterator[Path]:
+    """A folder beside `path` for what is not finished, which goes; raises BadInput, DiskFull and NotWritten."""
+    try:
+        with (
+            writing("The export", path.parent),
+            tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=path.parent) as folder,
+        ):
+            yield Path(folder)
+    except NotWritten as error:
+        if isinstance(error.__cause__, (FileNotFoundError, NotADirectoryError, PermissionError)):
+            raise BadInput(str(error)) from None
+        raise
+
+
 def export(workspace: Workspace, adapter_id: int, form: Form, out: Path | str | None = None) -> Exported:
     """Write an adapter in a form for other programs; it appears whole or not at all.
 
     Without `out`, below the exports of the data folder. Raises NotFound, BadInput where `out` exists or cannot be
-    written, AdapterRefused where the adapter does not fit the device model or the model has not that form, DiskFull.
+    written, AdapterRefused where the adapter does not fit the device model or the model has not that form, DiskFull and
+    NotWritten.
     """
     if form not in get_args(Form):
         raise BadInput(
@@ -190,16 +209,11 @@ def export(workspace: Workspace, adapter_id: int, form: Form, out: Path | str | 
         raise BadInput(f"{path} is there already; name another with --out.")
     folder = workspace.adapters / adapter.folder
     model, manifest, base = _checked(workspace, folder)
-    try:
-        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=path.parent) as unfinished:
-            peft, made = Path(unfinished) / "peft", Path(unfinished) / path.name
-            _write_peft(folder, manifest, base, peft)
-            _write(form, model, peft, made)
-            made.rename(path)
-    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-        raise BadInput(
-            f"{path} cannot be written ({error.strerror}); name another place, in a folder that there is."
-        ) from None
+    with _room_beside(path) as unfinished:
+        peft, made = unfinished / "peft", unfinished / path.name
+        _write_peft(folder, manifest, base, peft)
+        _write(form, model, peft, made)
+        made.rename(path)
     return Exported(form, str(path.absolute()), _size(path))
 
 
@@ -223,7 +237,7 @@ def _copy_in(source: Path, into: Path) -> Path:
     manifest = _check_manifest(source)
     folder = into / slug(source.name)
     folder.mkdir(mode=0o700)
-    with room_on_disk(folder):
+    with writing("The adapter", folder):
         for name in (*manifest.files, MANIFEST):
             shutil.copyfile(source / name, folder / name)
     return folder
@@ -252,7 +266,7 @@ def bring_in(workspace: Workspace, folder: Path | str, name: str = "") -> Adapte
     """Bring a PEFT folder back in that `export` wrote; it is not switched on. It is copied, and checked as one in use.
 
     Raises AdapterRefused for a folder that is none, is damaged, was made for another base or is here already; BadInput,
-    ModelMissing, ModelDamaged and DiskFull.
+    ModelMissing, ModelDamaged, DiskFull and NotWritten.
     """
     source = Path(folder).expanduser().resolve()
     if not source.is_dir():
@@ -261,7 +275,10 @@ def bring_in(workspace: Workspace, folder: Path | str, name: str = "") -> Adapte
             " the form peft."
         )
     name = " ".join(_said(name or source.name, "name", LONGEST_NAME).split()) or "Imported"
-    with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=workspace.adapters) as unfinished:
+    with (
+        writing("The adapter", workspace.adapters),
+        tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=workspace.adapters) as unfinished,
+    ):
         copied = _copy_in(source, Path(unfinished))
         _, manifest, _ = _checked(workspace, copied)
         check_weights(copied)

@@ -17,6 +17,7 @@ from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from app.device.writing import replacing, writing
 from app.errors import FileNotUsable
 from app.pipeline.workspace import Workspace
 from personal_store import archive
@@ -80,10 +81,9 @@ def _write_adapters(workspace: Workspace, file: zipfile.ZipFile) -> dict[str, st
 
 
 def export_archive(workspace: Workspace, path: Path | str) -> Archived:
-    """Write everything into a new file, readable by its owner alone; raises FileNotUsable where that cannot be."""
+    """Write everything into a new file, readable by its owner alone; raises DiskFull and NotWritten."""
     path = Path(path)
-    unfinished = path.with_name(f"{path.name}.part")
-    try:
+    with replacing(path, "The archive") as unfinished:
         descriptor = os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
         with open(descriptor, "wb") as raw, zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED) as file:
             with workspace.store() as store:
@@ -92,10 +92,6 @@ def export_archive(workspace: Workspace, path: Path | str) -> Archived:
             made = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             manifest = {"format": FORMAT, "version": VERSION, "schema": archive.SCHEMA, "made": made}
             file.writestr(MANIFEST, json.dumps({**manifest, "tables": tables, "files": adapters}, indent=1))
-        os.replace(unfinished, path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise FileNotUsable(f"{path} cannot be written ({error.strerror}); name another file.") from None
     rows = {name: table["rows"] for name, table in tables.items()}
     return Archived(str(path), rows, len(adapters), path.stat().st_size)
 
@@ -155,8 +151,10 @@ def _all_or_nothing(folder: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        for path in set(folder.iterdir()) - before:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        # Why it did not end well is the thing to tell, whatever stays of it on a disk that lets go of nothing.
+        with contextlib.suppress(OSError):
+            for path in set(folder.iterdir()) - before:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         raise
 
 
@@ -166,8 +164,10 @@ def _take_adapters(workspace: Workspace, file: zipfile.ZipFile, members: Iterabl
         if parts[0] != "adapters" or ".." in parts:
             raise FileNotUsable(f"{name} has a file {member!r} that is no adapter's; use another archive.")
         path = workspace.adapters.joinpath(*parts[1:])
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.write_bytes(file.read(member))
+        content = file.read(member)
+        with writing("An adapter of the archive", path.parent):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.write_bytes(content)
 
 
 def _take_in(workspace: Workspace, store: Store, file: zipfile.ZipFile, name: str) -> tuple[dict[str, int], int]:
@@ -192,7 +192,7 @@ UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, Run
 def import_archive(workspace: Workspace, path: Path | str) -> Archived:
     """Bring an archive back into an empty data folder, all of it or nothing.
 
-    Raises FileNotUsable, NotEmpty, and StoreNotReadable for rows that cannot be.
+    Raises FileNotUsable, NotEmpty, DiskFull and NotWritten, and StoreNotReadable for rows that cannot be.
     """
     path = Path(path)
     try:

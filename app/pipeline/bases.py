@@ -13,7 +13,7 @@ from pathlib import Path
 
 from app.device.bases import TaskBase, check_base, find_bases, find_by_hash, fits
 from app.device.catalogue import LocalModel
-from app.device.finetuning import ADAPTER_WEIGHTS
+from app.device.lora import ADAPTER_WEIGHTS
 from app.errors import AdapterRefused, BadInput
 from app.pipeline.workspace import Workspace
 from app.tasks import Task, find_task

@@ -10,12 +10,13 @@ from app.device.adapters import GGUF_ADAPTER, Manifest, check_adapter, finish
 from app.device.bases import TaskBase, served
 from app.device.catalogue import LocalModel
 from app.device.checkpoints import remove_checkpoint
-from app.device.finetuning import FineTuning, Outcome, Progress, count_steps, fine_tune
+from app.device.finetuning import fine_tune
 from app.device.gguf_adapter import layout_of, write_gguf_adapter
 from app.device.merged import merged_file
 from app.device.merging import prepare_on
 from app.device.rendering import Example, render_example, template_hash
 from app.device.tokenising import Tokeniser, open_tokeniser
+from app.device.training import FineTuning, Outcome, Progress, count_steps
 from app.device.weights import model_hash
 from app.errors import JobRefused
 from app.pipeline import bases

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 
 from app.device import batching
 from app.device.catalogue import LocalModel
-from app.device.finetuning import FineTuning
 from app.device.forecasting import Fit, Memory, fit, forecast, lower_micro_tokens
 from app.device.memory import Room, find_room
 from app.device.rendering import Example, render_whole
 from app.device.shapes import Shape, shape_of
 from app.device.tokenising import Tokeniser, open_tokeniser
+from app.device.training import FineTuning
 from app.device.weights import is_prepared, possible_quantisation
 from app.errors import SHOWN
 from app.pipeline.dataset import TrainingData, TrainingText, gather

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from app.device.finetuning import FineTuning
 from app.device.presets import DEFAULT, find_preset
+from app.device.training import FineTuning
 from app.errors import JobRefused
 from app.pipeline.bases import require_choice
 from app.pipeline.dataset import gather

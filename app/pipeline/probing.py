@@ -17,11 +17,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.device import batching
-from app.device.finetuning import FineTuning, Outcome, Progress, fine_tune
+from app.device.finetuning import fine_tune
 from app.device.merging import prepare_on
 from app.device.rendering import Example, render_example, template_hash
 from app.device.tidying import TEMPORARY
 from app.device.tokenising import open_tokeniser
+from app.device.training import FineTuning, Outcome, Progress
+from app.device.writing import writing
 from app.errors import SHOWN, JobRefused
 from app.pipeline import bases, jobs
 from app.pipeline.dataset import TrainingText, gather
@@ -96,7 +98,7 @@ def _take_steps(
 ) -> tuple[_Clock, Outcome]:
     clock = _Clock(batching.plan_epoch(examples, settings.batch, settings.seed, 1))
     # What the adapter began to learn is as private as the texts; a killed probe's folder goes with the next unpacking.
-    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=cache) as folder:
+    with writing("The probe", cache), tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=cache) as folder:
         outcome = fine_tune(prepared, examples, [], settings, Path(folder), clock.listen, clock.should_stop)
     return clock, outcome
 

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from app.device.finetuning import FineTuning
+from app.device.training import FineTuning
 from app.pipeline.workspace import Workspace
 from personal_store import jobs, preferences
 from personal_store.nouns import Job, JobEvent

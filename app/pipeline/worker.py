@@ -6,7 +6,6 @@ was checked. It stops when it is asked to, and when its standard input ends beca
 
 import argparse
 import contextlib
-import errno
 import os
 import signal
 import sys
@@ -16,7 +15,8 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from app.errors import SHOWN, DiskFull
+from app.device.writing import OF_THE_DISK, explain
+from app.errors import SHOWN
 from app.pipeline import augment
 from app.pipeline.context import JobContext, Stopped
 from app.pipeline.jobs import ALIVE, refresh
@@ -116,8 +116,8 @@ def _sentence(error: BaseException) -> str | None:
     """What to tell the person, where the error is one that has a sentence."""
     if isinstance(error, SHOWN):
         return str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return str(DiskFull("The disk is full; make room and resume the job, what was finished is kept."))
+    if isinstance(error, OSError) and error.errno in OF_THE_DISK:
+        return str(explain("A file of this job", None, error, "read or written"))
     if isinstance(error, MemoryError):
         return (
             "There is not enough memory for this job; close other programs, or choose a smaller model, and resume it."

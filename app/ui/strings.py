@@ -206,8 +206,8 @@ SHOWN_BY_WRITE = " Write shows the difference."
 
 # Write
 WRITE_LEAD = (
-    "## Write\nThe same model answers twice, side by side, without and with your adapter. Nothing that you write here leaves"
-    " this computer."
+    "## Write\nThe same model answers twice, side by side, without and with your adapter. Nothing that you write here"
+    " leaves this computer."
 )
 TEXT, TEXT_HINT = "Text", "What is it about? Paste or write it here."
 TASK_TEXTS = {

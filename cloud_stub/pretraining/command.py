@@ -17,8 +17,8 @@ import time
 from collections.abc import Sequence
 
 from app.device.catalogue import EMBEDDED, find_model
-from app.device.finetuning import FineTuning, Progress
 from app.device.threads import share_cores
+from app.device.training import FineTuning, Progress
 from app.errors import SHOWN, BadInput
 from app.tasks import find_task
 from cloud_stub.pretraining.recipe import NOT_STATED, USUAL, About, Recipe, Stopped, make_base

@@ -15,12 +15,14 @@ from app.device.adapters import LICENCE, finish
 from app.device.bases import BaseManifest, TaskBase, check_base, check_name, load_base
 from app.device.catalogue import LocalModel
 from app.device.checkpoints import remove_checkpoint
-from app.device.finetuning import FineTuning, Outcome, Progress, fine_tune
+from app.device.finetuning import fine_tune
 from app.device.gguf_adapter import layout_of
 from app.device.merging import halve
 from app.device.rendering import Example, render_example, template_hash
 from app.device.tokenising import Tokeniser, open_tokeniser
+from app.device.training import FineTuning, Outcome, Progress
 from app.device.weights import model_hash, prepare
+from app.device.writing import replacing, writing
 from app.errors import BadInput
 from app.lamp import LampPair
 from app.tasks import Task
@@ -158,7 +160,8 @@ def _check_free(recipe: Recipe) -> None:
 def _put_in_place(recipe: Recipe, template: str) -> TaskBase:
     """The unfinished folder, finished and checked as one that is about to be used, under its own name."""
     check_base(load_base(recipe.unfinished), recipe.model, template)
-    os.rename(recipe.unfinished, recipe.folder)
+    with writing("The base", recipe.out):
+        os.rename(recipe.unfinished, recipe.folder)
     return load_base(recipe.folder)
 
 
@@ -166,7 +169,7 @@ def make_base(recipe: Recipe, listener: Listener, should_stop: Callable[[], bool
     """Makes the base, whole or not at all; goes on with one that was stopped.
 
     Raises Stopped, BadInput, FileNotUsable, ModelDamaged, JobRefused (other data or settings than the stopped one had)
-    and DiskFull.
+    DiskFull and NotWritten.
     """
     _check_free(recipe)
     data = gather(recipe.task, recipe.data, recipe.settings.seed)
@@ -190,7 +193,8 @@ def make_base(recipe: Recipe, listener: Listener, should_stop: Callable[[], bool
             raise Stopped
 
     scores = score(recipe.task, questions, recipe.model, folder, layout, answered)
-    (folder / LICENCE).write_text(_licence(recipe), "utf-8")
+    with replacing(folder / LICENCE, "The base's licence") as temporary:
+        temporary.write_text(_licence(recipe), "utf-8")
     template = template_hash(tokeniser)
     finish(folder, _manifest(recipe, data, outcome, template, layout, scores))
     remove_checkpoint(folder)

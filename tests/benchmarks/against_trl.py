@@ -25,11 +25,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from app.device import batching, finetuning, losses, memory, threads, weights
+from app.device import batching, finetuning, lora, losses, memory, stepping, threads, training, weights
 from app.device.catalogue import EMBEDDED, find_model
-from app.device.finetuning import FineTuning
 from app.device.rendering import Example, render_example
 from app.device.tokenising import open_tokeniser
+from app.device.training import FineTuning
 from app.evaluation.people import read_people
 from app.lamp import people, read_questions
 from app.tasks import find_task
@@ -181,8 +181,8 @@ def train_trl(work: Work, folder: Path) -> Result:
 
     settings, device = work.settings, weights.best_device()
     network = weights.load_for_training(Path(work.prepared), settings.quantisation, device)
-    adapted = finetuning._add_adapter(network, settings)
-    clock, steps = _clock(), finetuning.count_steps(len(work.examples), settings)
+    adapted = lora.add_adapter(network, settings)
+    clock, steps = _clock(), training.count_steps(len(work.examples), settings)
     arguments = _trl_arguments(work, folder, device)
     trainer = trl.SFTTrainer(
         adapted, arguments, train_dataset=_rows(work), processing_class=_padding_tokeniser(), callbacks=[clock]
@@ -191,7 +191,7 @@ def train_trl(work: Work, folder: Path) -> Result:
     trained = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
     trainer.optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=0.0)
     trainer.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
-        trainer.optimizer, lambda step: finetuning._rate(step, steps, settings) / settings.learning_rate
+        trainer.optimizer, lambda step: stepping.learning_rate(step, steps, settings) / settings.learning_rate
     )
     trainer.train()
     cpu_seconds = time.process_time() - clock.began

@@ -18,10 +18,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.device.catalogue import EMBEDDED, find_model
-from app.device.finetuning import FineTuning, fine_tune
+from app.device.finetuning import fine_tune
 from app.device.forecasting import forecast
 from app.device.rendering import Example
 from app.device.shapes import shape_of
+from app.device.training import FineTuning
 from app.device.weights import best_device, prepare
 from app.pipeline.local_service import child_environment
 

@@ -12,7 +12,7 @@ import pytest
 
 from app.device.bases import load_base
 from app.device.catalogue import find_model
-from app.device.finetuning import FineTuning, Progress
+from app.device.training import FineTuning, Progress
 from app.errors import BadInput, FileNotUsable, JobRefused
 from app.tasks import find_task
 from cloud_stub import __main__ as program

@@ -8,8 +8,9 @@ import pytest
 from app.device import adapters, weights
 from app.device.adapters import MANIFEST, Manifest
 from app.device.catalogue import LocalModel
-from app.device.finetuning import FineTuning, fine_tune
+from app.device.finetuning import fine_tune
 from app.device.rendering import Example
+from app.device.training import FineTuning
 from app.errors import AdapterRefused
 from tests.device.random_adapter import random_adapter
 from tests.tiny import tiny_folder, tiny_gguf

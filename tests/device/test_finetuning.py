@@ -1,19 +1,22 @@
 import dataclasses
 import errno
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.device import adapters, batching, finetuning, losses, weights
+from app.device import adapters, batching, finetuning, lora, losses, stepping, training, weights
 from app.device.catalogue import EMBEDDED, find_model
-from app.device.finetuning import FineTuning, Outcome, Progress, fine_tune
+from app.device.finetuning import fine_tune
 from app.device.rendering import Example, render_example
 from app.device.tokenising import open_tokeniser
-from app.errors import BadInput, DiskFull, JobRefused, NothingToTrain, OutOfMemory
+from app.device.training import FineTuning, Outcome, Progress
+from app.errors import BadInput, DiskFull, JobRefused, NothingToTrain, NotWritten, OutOfMemory
 from app.tasks import find_task
+from tests.limits import largest_file
 from tests.tiny import IM_END, IM_START, tiny_folder
 
 QUICK = FineTuning(epochs=2, batch=4, learning_rate=5e-3)
@@ -42,7 +45,7 @@ def train(
 
 
 def adapter_bytes(folder: Path) -> bytes:
-    return (folder / finetuning.ADAPTER_WEIGHTS).read_bytes() + (folder / finetuning.ADAPTER_CONFIG).read_bytes()
+    return (folder / lora.ADAPTER_WEIGHTS).read_bytes() + (folder / lora.ADAPTER_CONFIG).read_bytes()
 
 
 def stop_after(steps: int) -> Callable[[], bool]:
@@ -156,29 +159,77 @@ def test_a_stopped_run_goes_on_to_the_same_adapter(base: Path, tmp_path: Path, s
     assert resumed.base_held_out_loss == whole.base_held_out_loss
 
 
-def test_a_full_disk_at_a_checkpoint_leaves_the_one_before_to_go_on_from(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("number", "kind", "todo"),
+    [
+        (errno.ENOSPC, DiskFull, "free some"),
+        (errno.EIO, NotWritten, "may be failing"),
+        (errno.EROFS, NotWritten, "writable again"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before_to_go_on_from(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[Exception], todo: str
 ) -> None:
     import safetensors.torch
 
     settings, folder = dataclasses.replace(QUICK, epochs=4), tmp_path / "adapter"
     write, calls = safetensors.torch.save_file, iter(range(100))
 
-    def full(tensors: Any, path: Path, **named: Any) -> None:
+    def refused(tensors: Any, path: Path, **named: Any) -> None:
         write(tensors, path, **named)
         if next(calls) == 1:
             path.write_bytes(path.read_bytes()[:1000])
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patched:
-        patched.setattr(safetensors.torch, "save_file", full)
-        with pytest.raises(DiskFull, match="free some"):
+        patched.setattr(safetensors.torch, "save_file", refused)
+        with pytest.raises(kind, match=f"The training's checkpoint cannot be written .*{todo}"):
             train(base, folder, settings)
     assert [path.name for path in folder.iterdir()] == ["checkpoint.safetensors"]
     resumed = train(base, folder, settings, resume=True)
     undisturbed = train(base, tmp_path / "undisturbed", settings)
     assert (resumed.steps, resumed.losses) == (undisturbed.steps, undisturbed.losses)
     assert adapter_bytes(folder) == adapter_bytes(tmp_path / "undisturbed")
+
+
+def test_a_checkpoint_larger_than_files_may_be_is_a_sentence_and_the_training_can_be_resumed(
+    base: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "adapter"
+    assert train(base, folder, should_stop=stop_after(2)).stopped
+    before = (folder / "checkpoint.safetensors").read_bytes()
+    with largest_file(len(before) // 2), pytest.raises(DiskFull, match="ulimit"):
+        train(base, folder, resume=True)
+    assert [path.name for path in folder.iterdir()] == ["checkpoint.safetensors"]
+    assert (folder / "checkpoint.safetensors").read_bytes() == before
+    train(base, folder, resume=True)
+    train(base, tmp_path / "undisturbed")
+    assert adapter_bytes(folder) == adapter_bytes(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize("name", [lora.ADAPTER_WEIGHTS, lora.ADAPTER_CONFIG])
+def test_an_adapter_that_cannot_be_written_is_a_sentence_and_resuming_writes_it(
+    base: Path, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "adapter"
+    (folder / name).mkdir(parents=True)
+    with pytest.raises(NotWritten, match=r"The adapter.*Is a directory"):
+        train(base, folder)
+    (folder / name).rmdir()
+    assert not list(folder.glob("*.part"))
+    steps: list[int] = []
+    train(base, folder, resume=True, listener=lambda progress: steps.append(progress.step))
+    assert steps == []
+    train(base, tmp_path / "undisturbed")
+    assert adapter_bytes(folder) == adapter_bytes(tmp_path / "undisturbed")
+
+
+def test_a_file_in_place_of_the_training_s_folder_is_a_sentence(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"mine")
+    for folder in (tmp_path / "file", tmp_path / "file" / "adapter"):
+        with pytest.raises(NotWritten, match="no file stands where a folder should be"):
+            train(base, folder)
+    assert (tmp_path / "file").read_bytes() == b"mine"
 
 
 def test_memory_that_runs_out_in_the_middle_of_a_step_is_a_sentence_and_nothing_of_the_step_stays(
@@ -213,7 +264,7 @@ def test_a_checkpoint_that_was_half_written_when_the_process_was_killed_is_passe
     assert train(base, folder, should_stop=stop_after(2)).stopped
     whole = (folder / "checkpoint.safetensors").read_bytes()
     (folder / "checkpoint.safetensors.part").write_bytes(whole[: len(whole) // 2])
-    (folder / finetuning.ADAPTER_WEIGHTS).write_bytes(b"half an adapter")
+    (folder / lora.ADAPTER_WEIGHTS).write_bytes(b"half an adapter")
     train(base, folder, resume=True)
     train(base, tmp_path / "undisturbed")
     assert adapter_bytes(folder) == adapter_bytes(tmp_path / "undisturbed")
@@ -324,7 +375,7 @@ def test_the_listener_hears_of_every_step(base: Path, tmp_path: Path) -> None:
     assert [progress.step for progress in heard] == [1, 2, 3, 4, 5, 6]
     assert [progress.epoch for progress in heard] == [1, 1, 1, 2, 2, 2]
     assert [progress.held_out_loss is not None for progress in heard] == [False, False, True, False, False, True]
-    assert {progress.steps for progress in heard} == {finetuning.count_steps(len(EXAMPLES), QUICK)}
+    assert {progress.steps for progress in heard} == {training.count_steps(len(EXAMPLES), QUICK)}
     assert [progress.loss for progress in heard] == list(outcome.losses)
     assert heard[-1].seconds_left == 0
     assert all(progress.tokens_per_second > 0 and progress.peak_memory_mb > 100 for progress in heard)
@@ -350,7 +401,7 @@ def test_scoring_before_training_lets_gradients_through(base: Path, quantisation
     import torch
 
     network = weights.load_for_training(base, quantisation, "cpu")
-    parameters = finetuning._adapter_parameters(finetuning._add_adapter(network, QUICK).train())
+    parameters = lora.adapter_parameters(lora.add_adapter(network, QUICK).train())
     losses.held_out_loss(network, HELD_OUT, "cpu")
     with losses.bfloat16("cpu"):
         losses.completion_loss(network, EXAMPLES, "cpu").backward()
@@ -363,7 +414,7 @@ def test_micro_batches_change_the_memory_and_not_the_gradient(base: Path, tmp_pa
     import torch
 
     network = weights.load_for_training(base, "none", "cpu")
-    parameters = finetuning._adapter_parameters(finetuning._add_adapter(network, QUICK).train())
+    parameters = lora.adapter_parameters(lora.add_adapter(network, QUICK).train())
     network.float()
     learned = next(parameter for name, parameter in parameters.items() if "up_proj.lora_B" in name)
     gradients = []
@@ -397,7 +448,7 @@ def test_an_epoch_sees_every_example_once_in_an_order_of_its_own() -> None:
 
 def test_the_rate_warms_up_and_ends_above_zero() -> None:
     settings = FineTuning(learning_rate=1.0, warmup=0.25)
-    rates = [finetuning._rate(step, 8, settings) for step in range(8)]
+    rates = [stepping.learning_rate(step, 8, settings) for step in range(8)]
     assert rates[:3] == [0.5, 1.0, pytest.approx(6 / 7)]
     assert rates[2:] == sorted(rates[2:], reverse=True)
     assert rates[-1] > 0

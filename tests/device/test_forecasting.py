@@ -7,10 +7,10 @@ import pytest
 
 from app.device import memory
 from app.device.catalogue import LocalModel, find_model
-from app.device.finetuning import FineTuning
 from app.device.forecasting import MARGIN, Group, Memory, fit, forecast, groups_of, lower_micro_tokens
 from app.device.rendering import Example
 from app.device.shapes import Shape, shape_of
+from app.device.training import FineTuning
 from app.errors import BadInput, ModelDamaged
 from tests import tiny
 from tests.benchmarks.forecast import estimated_mb, find_case, measured_mb

@@ -9,11 +9,12 @@ import pytest
 
 from app.device import weights
 from app.device.catalogue import EMBEDDED, find_model
-from app.device.finetuning import FineTuning, fine_tune
+from app.device.finetuning import fine_tune
 from app.device.gguf_adapter import layout_of, write_gguf_adapter
 from app.device.llama_library import library, open_model
 from app.device.rendering import Example, render_example, render_task
 from app.device.tokenising import open_tokeniser
+from app.device.training import FineTuning
 from app.errors import AdapterRefused
 from app.tasks import find_task
 from tests.benchmarks.serving import write_adapter

@@ -9,8 +9,9 @@ import pytest
 
 from app.device import layers, losses, weights
 from app.device.attention import attend, attend_backward
-from app.device.finetuning import FineTuning, _adapter_parameters, _add_adapter
+from app.device.lora import adapter_parameters, add_adapter
 from app.device.rendering import Example
+from app.device.training import FineTuning
 from tests.tiny import IM_END, IM_START, Architecture, tiny_folder
 
 TEXTS = ["say a", "say b, and then c, " * 10, "d"]
@@ -32,7 +33,7 @@ def adapted(folder: Path, architecture: Architecture, quantisation: weights.Quan
     import torch
 
     network = weights.load_for_training(tiny_folder(folder, architecture), quantisation, "cpu")
-    parameters = _adapter_parameters(_add_adapter(network, FineTuning(rank=4)).train())
+    parameters = adapter_parameters(add_adapter(network, FineTuning(rank=4)).train())
     generator = torch.Generator().manual_seed(1)
     for name, parameter in parameters.items():
         if "lora_B" in name:

@@ -1,7 +1,7 @@
 import pytest
 
-from app.device.finetuning import FineTuning
 from app.device.presets import DEFAULT, PRESETS, find_preset
+from app.device.training import FineTuning
 from app.errors import BadInput
 
 

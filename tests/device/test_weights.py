@@ -1,7 +1,5 @@
 import json
 import shutil
-import subprocess
-import sys
 from collections import namedtuple
 from pathlib import Path
 
@@ -9,7 +7,8 @@ import pytest
 
 from app.device import weights
 from app.device.catalogue import LocalModel
-from app.errors import BadInput, DiskFull, ModelDamaged
+from app.errors import BadInput, DiskFull, ModelDamaged, NotWritten
+from tests.limits import largest_file
 from tests.tiny import Architecture, tiny_folder, tiny_gguf
 
 
@@ -78,35 +77,19 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path: Path, monkeypa
     assert not list((tmp_path / "cache").iterdir())
 
 
-def test_no_room_while_writing_is_a_disk_full() -> None:
-    with pytest.raises(DiskFull), weights.room_on_disk(Path("/dev")), open("/dev/full", "wb", buffering=0) as file:
-        file.write(b"x")
+def test_a_model_that_cannot_be_unpacked_for_its_size_is_a_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    model, cache = gguf_model(tmp_path), tmp_path / "cache"
+    with largest_file(10_000), pytest.raises(DiskFull, match=r"unpacked for fine-tuning cannot be written.*ulimit"):
+        weights.prepare(model, cache, lambda _: None)
+    assert not list(cache.iterdir())
+    assert weights.prepare(model, cache, lambda _: None).is_dir()
 
 
-LIMITED = """
-import resource, sys
-from pathlib import Path
-import numpy, safetensors.numpy
-from app.device.weights import room_on_disk
-from app.errors import DiskFull
-
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-folder = Path(sys.argv[1])
-for write in (
-    lambda: (folder / "plain").write_bytes(bytes(5000)),
-    lambda: safetensors.numpy.save_file({"x": numpy.zeros(5000)}, folder / "tensors"),
-):
-    try:
-        with room_on_disk(folder):
-            write()
-    except DiskFull as error:
-        print(error)
-"""
-
-
-def test_a_file_larger_than_files_may_be_is_a_sentence_about_that(tmp_path: Path) -> None:
-    child = subprocess.run([sys.executable, "-c", LIMITED, tmp_path], stdout=subprocess.PIPE, text=True, check=True)
-    assert child.stdout.count("larger than files may be") == 2
+def test_a_file_in_place_of_the_cache_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_bytes(b"mine")
+    with pytest.raises(NotWritten, match="no file stands where a folder should be"):
+        weights.prepare(gguf_model(tmp_path), tmp_path / "cache", lambda _: None)
+    assert (tmp_path / "cache").read_bytes() == b"mine"
 
 
 def test_nf4_puts_every_linear_layer_but_the_head_into_four_bits(tmp_path: Path) -> None:

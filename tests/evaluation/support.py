@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from app.device.finetuning import FineTuning
+from app.device.training import FineTuning
 from app.evaluation.mbase import BaseRecipe
 from app.evaluation.plans import Plan
 from app.evaluation.wordnet import PARTS

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.device.catalogue import LocalModel
-from app.device.finetuning import FineTuning
+from app.device.training import FineTuning
 from app.evaluation.desks import CONTEXT, Desk, write_json
 from app.lamp import LampPair
 from app.tasks import find_task

@@ -212,6 +212,22 @@ def test_boxes_keep_their_state_when_they_move_out_of_the_records(path: Path, mo
         assert new.value("SELECT count(*) FROM shares") == 3
 
 
+def test_a_copy_that_cannot_be_made_is_a_sentence_and_the_file_stays_as_it_was(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:1])
+    open_store(path).close()
+    old_schema, copy = schema(path), migrations.backup_path(path, 1)
+    copy.mkdir()
+    monkeypatch.undo()
+    with pytest.raises(StoreNotReadable, match=f"{copy} should be a file .*Is a directory"):
+        open_store(path)
+    assert schema(path) == old_schema
+    copy.rmdir()
+    open_store(path).close()
+    assert sorted(file.name for file in path.parent.iterdir()) == ["store.db", copy.name]
+
+
 def test_a_failing_step_leaves_the_schema_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     open_store(path).close()
     before = schema(path)

@@ -15,7 +15,7 @@ from app.device.engines import Sampling, open_engine
 from app.device.merged import merged_file
 from app.device.rendering import Message, render_prompt
 from app.device.tokenising import open_tokeniser
-from app.errors import AdapterRefused, BadInput
+from app.errors import AdapterRefused, BadInput, DiskFull
 from app.pipeline import adapters
 from app.pipeline.adapters import Form
 from app.pipeline.generation import Writer
@@ -25,6 +25,7 @@ from personal_store import training
 from personal_store.errors import NotFound
 from personal_store.nouns import Adapter
 from tests.device.random_base import random_base
+from tests.limits import largest_file
 from tests.pipeline.support import personal_adapter
 from tests.tiny import tiny_folder, tiny_gguf
 
@@ -176,6 +177,30 @@ def test_an_export_never_replaces_anything_and_needs_a_place(
         adapters.export(workspace, adapter.id, "peft", tmp_path / "no" / "such")
     with pytest.raises(NotFound):
         adapters.export(workspace, 9, "peft")
+
+
+@pytest.mark.parametrize("form", ["peft", "gguf", "merged", "ollama"])
+def test_an_export_that_the_disk_will_not_have_is_a_sentence_and_leaves_nothing(
+    workspace: Workspace, adapter: Adapter, tmp_path: Path, form: Form
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    # An open store has the room that it needs already.
+    with workspace.store(), largest_file(5_000), pytest.raises(DiskFull, match=r"cannot be written in .*ulimit"):
+        adapters.export(workspace, adapter.id, form, out / "mine")
+    assert list(out.iterdir()) == []
+    adapters.export(workspace, adapter.id, form, out / "mine")
+
+
+def test_an_adapter_that_cannot_be_brought_in_is_a_sentence_and_leaves_nothing(
+    workspace: Workspace, adapter: Adapter, tmp_path: Path
+) -> None:
+    taken = adapters.export(workspace, adapter.id, "peft", tmp_path / "taken").path
+    adapters.delete(workspace, adapter.id)
+    with largest_file(5_000), pytest.raises(DiskFull, match="The adapter cannot be written"):
+        adapters.bring_in(workspace, taken)
+    assert list(workspace.adapters.iterdir()) == []
+    adapters.bring_in(workspace, taken)
 
 
 @pytest.mark.parametrize("form", ["merged", "ollama"])

@@ -1,12 +1,13 @@
 import hashlib
 import json
+import random
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.errors import FileNotUsable, JobRefused
+from app.errors import DiskFull, FileNotUsable, JobRefused, NotWritten
 from app.pipeline import editing
 from app.pipeline.archive import export_archive, import_archive
 from app.pipeline.forgetting import delete_everything, retrain_task
@@ -17,6 +18,7 @@ from app.pipeline.workspace import Workspace, open_workspace
 from personal_store import archive, generations, jobs, ledger, records, training
 from personal_store.errors import NotEmpty, StoreNotReadable
 from personal_store.nouns import NewGeneration, RecordQuery, Votes
+from tests.limits import largest_file
 from tests.pipeline.support import add_pairs, workspace_with
 
 NEWER = json.dumps({"format": "cdcda-archive", "version": 9, "schema": 1, "tables": {}, "files": {}}).encode()
@@ -52,6 +54,30 @@ def full(folder: Path) -> Workspace:
     (workspace.adapters / "one").mkdir()
     (workspace.adapters / "one" / "adapter.bin").write_bytes(bytes(range(256)))
     return workspace
+
+
+def test_an_archive_that_cannot_be_written_is_a_sentence_and_what_was_there_stays(tmp_path: Path) -> None:
+    workspace, path = full(tmp_path / "old"), tmp_path / "all.zip"
+    (workspace.adapters / "one" / "adapter.bin").write_bytes(random.Random(0).randbytes(3_000_000))
+    path.write_bytes(b"mine")
+    with largest_file(2_000_000), pytest.raises(DiskFull, match=r"The archive cannot be written in .*ulimit"):
+        export_archive(workspace, path)
+    with pytest.raises(NotWritten, match="no file stands where a folder should be"):
+        export_archive(workspace, path / "all.zip")
+    assert path.read_bytes() == b"mine"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["all.zip", "old"]
+
+
+def test_an_archive_whose_adapters_cannot_be_written_is_a_sentence_and_nothing_of_it_is_kept(tmp_path: Path) -> None:
+    old, path = full(tmp_path / "old"), tmp_path / "all.zip"
+    (old.adapters / "one" / "adapter.bin").write_bytes(random.Random(0).randbytes(3_000_000))
+    export_archive(old, path)
+    new = open_workspace(tmp_path / "new")
+    with largest_file(2_000_000), pytest.raises(DiskFull, match="An adapter of the archive cannot be written"):
+        import_archive(new, path)
+    assert list(new.adapters.iterdir()) == []
+    import_archive(new, path)
+    assert dump(new) == dump(old)
 
 
 def test_what_is_exported_comes_back_row_for_row(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from app.device.bases import TaskBase
 from app.device.catalogue import find_model
 from app.device.engines import Sampling
-from app.device.finetuning import FineTuning
+from app.device.training import FineTuning
 from app.errors import AdapterRefused, BadInput, DownloadFailed, ModelMissing, Offline
 from app.pipeline import bases, cloud, jobs
 from app.pipeline.base_pulling import pull_base

@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 
 from app.device.catalogue import EMBEDDED
-from app.device.finetuning import Progress
+from app.device.training import Progress
 from app.pipeline import importing, sharing
 from app.pipeline.jobs import TrainSettings
 from app.pipeline.workspace import Workspace
