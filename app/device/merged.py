@@ -45,7 +45,7 @@ def _tidy(folder: Path) -> None:
 
 
 def _make(model: Path, adapters: Sequence[Path], file: Path) -> None:
-    """Under another name first: nobody opens half a file. Raises AdapterRefused, DiskFull, NotWritten."""
+    """Under another name first: nobody opens half a file. Raises AdapterRefused, DiskFull and NotWritten."""
     handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=file.parent)
     os.close(handle)
     try:
