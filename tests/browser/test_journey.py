@@ -22,10 +22,11 @@ HOSTILE = """<img src=x onerror="document.title='taken'"> ${document.title='take
 
 
 def augment(visit: Visit) -> None:
-    share_first(visit, 2)
+    # Of the small embedded model most samples come to nothing, and which ones depends on what is decoded beside them.
+    share_first(visit, 4)
     visit.shot("2-share")
     approve(visit, 2)
-    visit.see("new pairs from 2 records", minutes=10)
+    visit.see("new pairs from 4 records", minutes=10)
     visit.shot("4-augmented")
 
 
