@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.cli.printing import say, table
 from app.errors import BadInput
+from app.wording import counted
 
 if TYPE_CHECKING:
     from app.pipeline.workspace import Workspace
@@ -144,9 +145,9 @@ def _show_lineage(told: Result) -> None:
         say(f"Adapter {adapter['id']}, {adapter['name']}, was imported; what it learned from was never here.")
         return
     say(
-        f"Adapter {adapter['id']}, {adapter['name']}, learned from {told['records']} records and {told['pairs']} pairs;"
-        f" {told['held_out']} records were held out. Forgotten since: {told['forgotten_records']} records,"
-        f" {told['forgotten_pairs']} pairs."
+        f"Adapter {adapter['id']}, {adapter['name']}, learned from {counted(told['records'], 'record')}"
+        f" and {counted(told['pairs'], 'pair')}; held out: {counted(told['held_out'], 'record')}."
+        f" Forgotten since: {counted(told['forgotten_records'], 'record')}, {counted(told['forgotten_pairs'], 'pair')}."
     )
     rows: list[tuple[str, str]] = []
     for learned in told["learned"]:
@@ -185,7 +186,7 @@ def _show_compared(told: Result) -> None:
     names = (f"{run['adapter']['name']} ({run['adapter']['id']})" for run in (first, second))
     table("Two adapters", ("", *names), [*differing, *((name, one[name], two[name]) for name in one)])
     if told["in_both"] is not None:
-        say(f"Both learned from {told['in_both']} records.")
+        say(f"Both learned from {counted(told['in_both'], 'record')}.")
 
 
 def show_adapters(result: Result) -> None:

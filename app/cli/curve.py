@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.cli.printing import say, table
 from app.errors import BadInput, JobRefused
+from app.wording import counted
 
 if TYPE_CHECKING:
     from app.evaluation.curve import CurvePlan
@@ -104,9 +105,10 @@ def _show_plan(plan: Result) -> None:
     last = plan["parts"][-1]
     say(
         f"An adapter each for {', '.join(format(part['share'], '.0%') for part in plan['parts'])} of what you shared:"
-        f" {last['left']} records that left, {last['pairs']} kept pairs, for the task {plan['task']}.",
-        f"Scored by {plan['metric']} on {plan['held_out']} held-out records; about {plan['seconds'] / 60:.0f} min."
-        " It sends nothing.",
+        f" {counted(last['left'], 'record')} that left, {counted(last['pairs'], 'kept pair')}, for the task"
+        f" {plan['task']}.",
+        f"Scored by {plan['metric']} on {counted(plan['held_out'], 'held-out record')}; about"
+        f" {plan['seconds'] / 60:.0f} min. It sends nothing.",
     )
 
 
@@ -118,7 +120,8 @@ def show_curve(result: Result) -> None:
     from app.evaluation.curve import outcome
 
     better = "higher" if result["higher_is_better"] else "lower"
-    title = f"{result['metric']}, {better} is better, on {result['held_out']} held-out records of {result['task']}"
+    held_out = counted(result["held_out"], "held-out record")
+    title = f"{result['metric']}, {better} is better, on {held_out} of {result['task']}"
     rows = [_row(point) for point in result["points"]]
     table(title, ("Learned from", "Records that left", "Pairs", "Score (95 % interval)"), rows)
     first, last = (point["score"] for point in (result["points"][-3], result["points"][-1]))

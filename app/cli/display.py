@@ -19,6 +19,7 @@ from app.cli.printing import table as _table
 from app.cli.reviewing import show_review
 from app.pipeline.advancing import Advance
 from app.pipeline.cleaning import clean
+from app.wording import counted
 
 Result = Mapping[str, Any]
 
@@ -27,13 +28,14 @@ def _show_share(result: Result) -> None:
     for item in result.get("confirmed", ()):
         held = ", ".join(f"{kind} {_short(text, 60)!r}" for kind, text in item["found"])
         _say(f"Record {item['record']} is shared as it is, with what looks personal in it: {held}.")
-    _say(f"{len(result['shared'])} of {result['total']} records are shared; `cdcda payload` shows what would be sent.")
+    shared = f"{len(result['shared'])} of {counted(result['total'], 'record')} shared"
+    _say(f"{shared}; `cdcda payload` shows what would be sent.")
 
 
 def _show_payload(result: Result) -> None:
     _say(json.dumps(result["body"], indent=2, ensure_ascii=False))
     _say(
-        f"to {result['destination']}, {result['bytes']:,} bytes, {len(result['body']['records'])} records"
+        f"to {result['destination']}, {result['bytes']:,} bytes, {counted(len(result['body']['records']), 'record')}"
         f" of the task {result['task']}"
     )
     _say(result["estimate"]["words"])
@@ -49,8 +51,8 @@ def _show_augment(result: Result) -> None:
         return
     reasons = ", ".join(f"{count} for {name}" for name, count in result["rejected"].items())
     _say(
-        f"{result['pairs']} pairs from {result['records']} records, {result['kept']} kept; rejected {reasons};"
-        f" {result['failed']} samples came to nothing. See them with `cdcda review`."
+        f"{counted(result['pairs'], 'pair')} from {counted(result['records'], 'record')}, {result['kept']} kept;"
+        f" rejected {reasons}; {counted(result['failed'], 'sample')} came to nothing. See them with `cdcda review`."
     )
 
 
@@ -107,7 +109,13 @@ def _verdict_lines(scores: Result) -> list[str]:
 
 def _show_rows(result: Result) -> None:
     for number, row in enumerate(result["rows"], 1):
-        _say(f"--- Row {number}, {row['tokens']} tokens. Given:", row["prompt"], "--- Learned:", row["completion"], "")
+        _say(
+            f"--- Row {number}, {counted(row['tokens'], 'token')}. Given:",
+            row["prompt"],
+            "--- Learned:",
+            row["completion"],
+            "",
+        )
 
 
 def _show_train(result: Result) -> None:
@@ -119,7 +127,7 @@ def _show_train(result: Result) -> None:
         return
     state = "is switched on" if result["activated"] else "stays off, as nothing shows that it is better"
     _say(
-        f"Adapter {result['adapter']} learned from {result['examples']} examples"
+        f"Adapter {result['adapter']} learned from {counted(result['examples'], 'example')}"
         + (f" on top of the base {result['task_base']}" if result["task_base"] else "")
         + f" in {result['seconds']:.0f} s and {state}.",
         f"Loss {_loss(result['final_loss'])}; held out: base {_loss(result['base_held_out_loss'])},"
@@ -243,7 +251,7 @@ def _writer_line(draft: Any) -> str:
     adapter = f"adapter {draft.adapter_id} ({draft.adapter_name})" if draft.adapter_id else "no adapter"
     base = f"base {draft.base_name}, " if draft.base_name else ""
     records = f"{draft.records} of your records in the prompt, " if draft.records else ""
-    return f"[{draft.model}, {base}{adapter}, {records}{draft.tokens} tokens in {draft.seconds:.1f} s]"
+    return f"[{draft.model}, {base}{adapter}, {records}{counted(draft.tokens, 'token')} in {draft.seconds:.1f} s]"
 
 
 def show_draft(drafts: Iterable[Any], quiet: bool) -> Any:

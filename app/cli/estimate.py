@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from app.cli.printing import say, table
+from app.wording import counted
 
 if TYPE_CHECKING:
     from app.pipeline.jobs import TrainSettings
@@ -40,7 +41,7 @@ def show_estimate(result: Result) -> None:
     """Print the forecast, for people."""
     cut = f", {result['cut']} of them cut to the longest that is learned" if result["cut"] else ""
     say(
-        f"{result['examples']} examples of the task {result['task']}{cut}, {result['held_out']} held out,"
+        f"{counted(result['examples'], 'example')} of the task {result['task']}{cut}, {result['held_out']} held out,"
         f" on {result['model']}."
     )
     say(*result["words"])

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from app.errors import AppError, JobRefused
 from app.pipeline import jobs
 from app.pipeline.workspace import Workspace
+from app.wording import counted
 from personal_store.nouns import ENDED, Job, JobEvent
 
 
@@ -53,7 +54,7 @@ class _Bar:
     def _show_pair(self, data: Mapping[str, Any]) -> None:
         self._pairs += 1
         self._kept += bool(data["kept"])
-        self._bar.update(self._line, note=f"{self._pairs} pairs, {self._kept} kept")
+        self._bar.update(self._line, note=f"{counted(self._pairs, 'pair')}, {self._kept} kept")
 
     def _show_record(self, data: Mapping[str, Any]) -> None:
         self._bar.update(self._line, completed=data["done"])
@@ -72,7 +73,7 @@ class _Bar:
         self._bar.update(self._line, note="saving and checking the adapter")
 
     def _show_scoring(self, data: Mapping[str, Any]) -> None:
-        note = f"scoring on {data['records']} held-out records"
+        note = f"scoring on {counted(data['records'], 'held-out record')}"
         self._bar.update(self._line, total=data["answers"], completed=data["done"], note=note)
 
 

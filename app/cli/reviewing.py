@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.cli.printing import say, shorten
 from app.errors import BadInput
+from app.wording import counted
 
 if TYPE_CHECKING:
     from app.pipeline.review import ReviewedPair
@@ -133,4 +134,4 @@ def show_review(result: Result) -> None:
     kept = sum(pair["kept"] for pair in result["pairs"])
     for pair in result["pairs"]:
         _show_pair(pair)
-    say(f"{kept} of {len(result['pairs'])} pairs kept.")
+    say(f"{kept} of {counted(len(result['pairs']), 'pair')} kept.")

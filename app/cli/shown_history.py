@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.cli.printing import say, table
+from app.wording import counted
 
 Result = Mapping[str, Any]
 SHOWN_ROWS = 20
@@ -12,8 +13,8 @@ SHOWN_ROWS = 20
 def _preview(found: Result) -> None:
     mapping = found["mapping"]
     say(
-        f"{found['format']}, {found['encoding']}, task {mapping['task']}: {found['usable']} usable records,"
-        f" {len(found['rejected'])} rows that are not."
+        f"{found['format']}, {found['encoding']}, task {mapping['task']}: {counted(found['usable'], 'usable record')},"
+        f" {counted(len(found['rejected']), 'row')} left out."
     )
     columns = (f"input ({mapping['input']})", f"output ({mapping['output']})", f"date ({mapping['date']})")
     table("The first as they would be read", columns, ([cell or "" for cell in row] for row in found["rows"]))
@@ -29,8 +30,9 @@ def show_import(result: Result) -> None:
         return
     left = [*result["rejected"], *result["near"]]
     say(
-        f"{result['imported']} records imported, {result['duplicates']} duplicates and {len(result['near'])} near"
-        f" duplicates left out, {len(result['rejected'])} rows rejected."
+        f"{counted(result['imported'], 'record')} imported, {counted(result['duplicates'], 'duplicate')} and"
+        f" {counted(len(result['near']), 'near duplicate')} left out,"
+        f" {counted(len(result['rejected']), 'row')} rejected."
     )
     if left:
         table("Not imported", ("line", "reason"), ((row["line"], row["reason"]) for row in left[:SHOWN_ROWS]))
@@ -61,7 +63,11 @@ def show_records(result: Result) -> None:
         )
         for record in result["records"]
     )
-    table(f"{result['total']} records", ("id", "shared", "task", "written", "input", "output", "found", "sent"), rows)
+    table(
+        counted(result["total"], "record"),
+        ("id", "shared", "task", "written", "input", "output", "found", "sent"),
+        rows,
+    )
 
 
 def show_add(result: Result) -> None:
@@ -111,9 +117,9 @@ def show_forget(result: Result) -> None:
     elif result.get("deleted"):
         say("Deletions and edits are final now.")
     for gone in result.get("forgotten", ()):
-        say(f"Record {gone['record_id']} and {gone['pairs']} pairs made from it are gone.")
+        say(f"Record {gone['record_id']} and {counted(gone['pairs'], 'pair')} made from it are gone.")
         if gone["answers"]:
-            say(f"{gone['answers']} answers that were written to its text, or held it, went too.")
+            say(f"{counted(gone['answers'], 'answer')} written to its text, or holding it, went too.")
         if gone["adapters"]:
             say(
                 f"Adapter {_ids(gone['adapters'])} learned from it and is stale now;"
@@ -128,4 +134,5 @@ def show_forget(result: Result) -> None:
 def show_archive(result: Result) -> None:
     """What went into an archive or came out of it."""
     rows = {name: count for name, count in result["rows"].items() if count}
-    say(f"{result['path']}: {', '.join(f'{count} {name}' for name, count in rows.items())}; {result['files']} files.")
+    held = ", ".join(f"{count} {name}" for name, count in rows.items())
+    say(f"{result['path']}: {held}; {counted(result['files'], 'file')}.")

@@ -17,6 +17,7 @@ from app.ui.notices import shown
 from app.ui.parts import UNCHECKED, drawn
 from app.ui.services import Services
 from app.ui.uploads import session_of
+from app.wording import counted
 
 SAMPLE = importlib.resources.files("assets") / "sample" / "history.csv"
 FILE_TYPES = [".csv", ".tsv", ".json", ".jsonl", ".txt", ".md", ".markdown"]
@@ -57,12 +58,12 @@ def _columns(choices: list[str], chosen: str | None) -> Any:
 
 def preview_view(preview: importing.Preview) -> views.View:
     """The head of a file as its mapping reads it."""
-    rejected = f", {len(preview.rejected)} lines that are not" if preview.rejected else ""
+    rejected = f", {counted(len(preview.rejected), 'line')} left out" if preview.rejected else ""
     head = preview.rows[:PREVIEWED]
     problem = f" {preview.problem}" if preview.problem else ""
     return {
-        "summary": f"{preview.format.upper()}, {preview.encoding}. {preview.usable} usable records{rejected}."
-        f"{problem} The first {len(head)} as they will be read:",
+        "summary": f"{preview.format.upper()}, {preview.encoding}."
+        f" {counted(preview.usable, 'usable record')}{rejected}.{problem} The first {len(head)} as they will be read:",
         "columns": ["What it is about", "What you wrote", "Date"],
         "rows": [[input[:CUT], output[:CUT], (date or "")[:10]] for input, output, date in head],
         "stamp": views.stamp(),

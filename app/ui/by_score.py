@@ -14,6 +14,7 @@ from app.pipeline.workspace import Workspace
 from app.ui import strings, views
 from app.ui.notices import shown
 from app.ui.parts import QUIET, drawn
+from app.wording import counted
 
 HIGHEST: dict[str, float] = {"entailment": 1.0, "rouge_l": 1.0, "length_ratio": 3.0}
 """The greatest bound that can be chosen for a score."""
@@ -50,7 +51,7 @@ class Actions:
         """How many of the pairs shown have such a score, and how many each button would decide."""
         items = self._matching(review.reviewed_pairs(self._workspace), show)
         found = review.by_score(items, score, direction, bound)
-        words = strings.HAVE_SUCH_A_SCORE.format(found=len(found), items=len(items)) if items else ""
+        words = strings.HAVE_SUCH_A_SCORE.format(found=len(found), items=counted(len(items), "pair")) if items else ""
         accept, reject = (len(self._chosen(kind, found)) for kind in ("accepted", "rejected"))
         return (
             {"text": words, "accept": accept, "reject": reject},
@@ -71,7 +72,7 @@ class Actions:
         items = review.reviewed_pairs(self._workspace)
         ids = self._chosen(kind, review.by_score(self._matching(items, show), score, direction, bound))
         act(self._workspace, ids)
-        gr.Info(strings.DECIDED_TOGETHER.format(count=len(ids), kind=kind))
+        gr.Info(strings.DECIDED_TOGETHER.format(pairs=counted(len(ids), "pair"), kind=kind))
         return self._draw(review.decided_since(self._workspace, items), show)
 
 

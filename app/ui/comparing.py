@@ -23,6 +23,7 @@ from app.ui.going import Going, paced
 from app.ui.notices import answered, shown
 from app.ui.parts import QUIET, UNCHECKED, drawn
 from app.ui.services import Services
+from app.wording import counted
 from personal_store import records
 from personal_store.nouns import RecordQuery
 
@@ -75,7 +76,7 @@ def wrote(draft: Draft) -> str:
 def speed_of(draft: Draft) -> str:
     """With which model, and how fast."""
     speed = draft.tokens / draft.seconds if draft.seconds else 0.0
-    return f"{draft.model}, {draft.tokens} tokens" + (f", {speed:.0f} tokens/s" if speed else "")
+    return f"{draft.model}, {counted(draft.tokens, 'token')}" + (f", {speed:.0f} tokens/s" if speed else "")
 
 
 def _side(key: str, title: str, draft: Draft, other: Draft, waiting: bool) -> views.View:

@@ -15,6 +15,7 @@ from app.ui.listing import first_of, list_records
 from app.ui.notices import answered, shown
 from app.ui.parts import QUIET, UNCHECKED, drawn, lead
 from app.ui.services import Services
+from app.wording import counted, verb
 from personal_store import changes
 from personal_store.nouns import RecordQuery
 
@@ -85,14 +86,18 @@ class Actions:
         gone = forgetting.forget_all(self._workspace, ids)
         stale = {adapter for item in gone for adapter in item.adapters}
         pairs, answers = sum(item.pairs for item in gone), sum(item.answers for item in gone)
-        said = f"{len(gone)} records and {pairs} pairs made from them are gone without a trace"
-        said += f", with {answers} answers to their texts" if answers else ""
-        said += f"; {len(stale)} adapters that learned from them are marked stale." if stale else "."
+        said = f"{counted(len(gone), 'record')} and {counted(pairs, 'pair')} made from them are gone without a trace"
+        said += f", with {counted(answers, 'answer')} to their texts" if answers else ""
+        said += (
+            f"; {counted(len(stale), 'adapter')} that learned from them {verb(len(stale), 'is', 'are')} marked stale."
+            if stale
+            else "."
+        )
         return {"message": said, "train": forgetting.retrain_task(self._workspace)}
 
     def _delete(self, ids: list[int]) -> dict[str, Any]:
         editing.delete(self._workspace, ids)
-        said = f"{len(ids)} records are deleted; {strings.UNDO_CHANGE} brings them back."
+        said = f"{counted(len(ids), 'record')} deleted; {strings.UNDO_CHANGE} brings back what was there."
         return {"message": said, "train": forgetting.retrain_task(self._workspace)}
 
     def _write(self, ids: list[int], asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,7 +112,8 @@ class Actions:
         change = editing.undo(self._workspace)
         if change is None:
             return {"message": strings.NOTHING_TO_TAKE_BACK}
-        return {"message": f"Taken back: {len(change.record_ids)} records {change.kind}. Nothing is shared by undoing."}
+        taken = f"Taken back: {counted(len(change.record_ids), 'record')} {change.kind}."
+        return {"message": f"{taken} Nothing is shared by undoing."}
 
     def change_records(self, asked: dict[str, Any]) -> dict[str, Any]:
         """What the list's buttons ask for: an action, the ids that it is for, and texts."""
@@ -121,12 +127,11 @@ class Actions:
                 return self._forget(ids)
             case "task":
                 editing.set_task(self._workspace, ids, str(asked.get("task")))
-                return {"message": f"{len(ids)} records have another task."}
+                return {"message": f"{counted(len(ids), 'record')} {verb(len(ids), 'has', 'have')} another task."}
             case "share" | "keep":
                 sharing.share_ids(self._workspace, ids, asked["action"] == "share")
-                return {
-                    "message": f"{len(ids)} records are {'shared' if asked['action'] == 'share' else 'kept at home'}."
-                }
+                state = "shared" if asked["action"] == "share" else "kept at home"
+                return {"message": f"{counted(len(ids), 'record')} {verb(len(ids), 'is', 'are')} {state}."}
             case "undo":
                 return self._undo()
             case "train":

@@ -15,6 +15,7 @@ from app.ui import state, strings, views
 from app.ui.notices import shown
 from app.ui.parts import drawn, stop_and_resume
 from app.ui.services import Services
+from app.wording import counted
 from personal_store.nouns import Job, Votes
 
 MOST_TICKS = 5
@@ -107,7 +108,9 @@ def _curve_sentence(shares: Sequence[Mapping[str, Any]], result: Mapping[str, An
     if "gain" not in result:
         return strings.CURVE_GROWING
     first, last = shares[0], shares[-1]
-    words = strings.CURVE_SENTENCE.format(first=first["score"], last=last["score"], left=last["left"])
+    words = strings.CURVE_SENTENCE.format(
+        first=first["score"], last=last["score"], left=counted(last["left"], "record")
+    )
     return words + strings.CURVE_OUTCOMES[curve.outcome(result)]
 
 
@@ -151,7 +154,10 @@ def plan_view(workspace: Workspace) -> views.View:
     except SHOWN as error:
         return views.notice(strings.CANNOT_MEASURE, str(error), tab="share")
     text = strings.PLAN_TEXT.format(
-        held_out=len(made.data.held_out), metric=made.metric, left=made.parts[-1].left, pairs=made.parts[-1].pairs
+        held_out=counted(len(made.data.held_out), "held-out record"),
+        metric=made.metric,
+        left=counted(made.parts[-1].left, "record"),
+        pairs=counted(made.parts[-1].pairs, "pair"),
     )
     return views.notice(strings.PLAN_TITLE.format(time=views.duration(made.seconds)), text)
 

@@ -16,6 +16,7 @@ from app.ui.parts import drawn, lead, stop_and_resume
 from app.ui.runs import build_runs, learned_view
 from app.ui.services import Services
 from app.ui.starting import StartPanel, build_start, settings_of, wire_start
+from app.wording import counted
 from personal_store import training
 from personal_store.nouns import Adapter
 
@@ -62,9 +63,9 @@ def examples_view(services: Services) -> views.View:
         return views.notice(strings.NOT_READY, str(error), "warn", tab="history")
     own = sum(text.pair_id is None for text in found.texts)
     pairs = len(found.texts) - own
-    held_out = f"the {len(found.held_out)} newest records and their pairs are held out"
-    text = f"{own} of your records and {pairs} kept pairs; {held_out}."
-    return views.notice(f"{len(found.texts)} examples for {found.task.title}", text)
+    held_out = f"your newest {counted(len(found.held_out), 'record')}, with what was made from it, held out"
+    text = f"{own} of your records and {counted(pairs, 'kept pair')}; {held_out}."
+    return views.notice(f"{counted(len(found.texts), 'example')} for {found.task.title}", text)
 
 
 @dataclasses.dataclass(frozen=True)

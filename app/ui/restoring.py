@@ -9,6 +9,7 @@ from app.ui.notices import shown
 from app.ui.parts import drawn
 from app.ui.services import Services
 from app.ui.uploads import session_of
+from app.wording import counted
 
 PART = "archive"
 """Under which this part of a window holds the copy of what was chosen here."""
@@ -26,7 +27,9 @@ def build_restoring(services: Services) -> None:
             raise BadInput(f"There is no archive to bring back; choose the ZIP file that {strings.EXPORT!r} wrote.")
         done = archive.import_archive(services.workspace, path)
         hold(request, None)
-        text = strings.RESTORED_TEXT.format(records=done.rows.get("records", 0), files=done.files)
+        text = strings.RESTORED_TEXT.format(
+            records=counted(done.rows.get("records", 0), "record"), files=counted(done.files, "file")
+        )
         return None, views.notice(strings.RESTORED, text, "good")
 
     with gr.Accordion(strings.RESTORE, open=False):

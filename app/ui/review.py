@@ -17,6 +17,7 @@ from app.ui.by_score import lay_out_by_score, wire_by_score
 from app.ui.notices import answered, shown
 from app.ui.parts import QUIET, drawn, lead
 from app.ui.services import Services
+from app.wording import counted
 
 MATCHES: dict[str, Callable[[ReviewedPair], bool]] = {
     "all": lambda item: True,
@@ -99,11 +100,11 @@ def counts_words(items: Sequence[ReviewedPair]) -> str:
     """How many were kept, and what each filter says; empty without pairs."""
     if not items:
         return ""
-    counted = judging.count(item.verdict for item in items)
-    filters = ", ".join(f"{strings.FILTER_NAMES[name]} {number}" for name, number in counted.rejected.items())
+    found = judging.count(item.verdict for item in items)
+    filters = ", ".join(f"{strings.FILTER_NAMES[name]} {number}" for name, number in found.rejected.items())
     decided = sum(item.decision is not None for item in items)
     kept = sum(item.kept for item in items)
-    return f"{kept} of {len(items)} pairs kept. Filters rejected: {filters}. Decided by you: {decided}."
+    return f"{kept} of {counted(len(items), 'pair')} kept. Filters rejected: {filters}. Decided by you: {decided}."
 
 
 def _histogram(label: str, values: Sequence[float], top: float, marks: Sequence[float]) -> views.View:
@@ -201,7 +202,7 @@ class Actions:
         if act is None:
             raise BadInput(f"Pairs can be accepted or rejected together, not {kind!r}; use one of these.")
         act(self._workspace, [item.pair.id for item in found])
-        gr.Info(strings.DECIDED_TOGETHER.format(count=len(found), kind=kind))
+        gr.Info(strings.DECIDED_TOGETHER.format(pairs=counted(len(found), "pair"), kind=kind))
         return self.draw(review.decided_since(self._workspace, items), show)
 
     def undo(self, show: Any) -> views.View:

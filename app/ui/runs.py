@@ -12,6 +12,7 @@ from app.ui import strings, views
 from app.ui.notices import shown
 from app.ui.parts import drawn
 from app.ui.services import Services
+from app.wording import counted
 from personal_store.nouns import Adapter, Record
 
 LEARNED = 20
@@ -30,9 +31,13 @@ def learned_view(workspace: Workspace, adapter_id: int, page: int = 1) -> views.
     told = lineage.lineage(workspace, adapter_id, offset, LEARNED)
     if not told.known:
         return {"id": adapter_id, "summary": strings.LINEAGE_UNKNOWN, "rows": [], "total": 0}
-    words = strings.LINEAGE.format(records=told.records, pairs=told.pairs, held_out=told.held_out)
+    words = strings.LINEAGE.format(
+        records=told.records, pairs=counted(told.pairs, "pair"), held_out=counted(told.held_out, "record")
+    )
     if told.forgotten_records or told.forgotten_pairs:
-        words += strings.LINEAGE_GONE.format(records=told.forgotten_records, pairs=told.forgotten_pairs)
+        words += strings.LINEAGE_GONE.format(
+            records=counted(told.forgotten_records, "record"), pairs=counted(told.forgotten_pairs, "pair")
+        )
     rows = [
         {"id": learned.record_id, **_text(learned.record)}
         | {"pairs": [{"id": item.pair.id, "input": item.input[:300], "output": item.output} for item in learned.pairs]}
@@ -95,7 +100,7 @@ def _curves(two: TwoRuns) -> views.View | None:
 def _alone(run: Run) -> views.View:
     listed = [{"id": id, **_text(record)} for id, record in run.only_here[: views.LISTED]]
     return {
-        "title": strings.ONLY_IN.format(count=len(run.only_here), name=label(run.adapter)),
+        "title": strings.ONLY_IN.format(records=counted(len(run.only_here), "record"), name=label(run.adapter)),
         "rows": listed,
         "more": strings.AND_MORE.format(count=len(run.only_here) - len(listed))
         if len(run.only_here) > len(listed)
@@ -112,7 +117,9 @@ def two_view(two: TwoRuns) -> views.View:
         "rows": [[name, one[name], other[name]] for name in one] + settings,
         "same": "" if settings else strings.SAME_SETTINGS,
         "curves": _curves(two),
-        "both": strings.BOTH_UNKNOWN if two.in_both is None else strings.IN_BOTH.format(count=two.in_both),
+        "both": strings.BOTH_UNKNOWN
+        if two.in_both is None
+        else strings.IN_BOTH.format(records=counted(two.in_both, "record")),
         "alone": [] if two.in_both is None else [_alone(two.first), _alone(two.second)],
     }
 

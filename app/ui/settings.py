@@ -21,6 +21,7 @@ from app.ui.notices import shown
 from app.ui.parts import drawn, lead
 from app.ui.restoring import build_restoring
 from app.ui.services import Services
+from app.wording import counted
 from personal_store import ledger
 
 
@@ -70,7 +71,7 @@ def ledger_view(workspace: Workspace) -> views.View:
          line.sha256[:12], line.outcome, str(attempts[line.id])]
         for line in reversed(lines)
     ]  # fmt: skip
-    summary = strings.LEDGER_WHOLE.format(lines="1 line" if len(lines) == 1 else f"{len(lines)} lines")
+    summary = strings.LEDGER_WHOLE.format(lines=counted(len(lines), "line"))
     if broken is not None:
         summary = f"Line {broken} of the ledger is missing or was changed."
     exported = [json.dumps({**dataclasses.asdict(line), "attempt": attempts[line.id]}) for line in lines]

@@ -14,6 +14,7 @@ from app.ui import strings, views
 from app.ui.notices import answered, shown
 from app.ui.parts import QUIET, drawn
 from app.ui.services import Services
+from app.wording import counted
 
 SHOWN_ROWS = 5
 TONES = {"fits": "good", "tight": "warn", "does not fit": "bad"}
@@ -50,8 +51,11 @@ def forecast_view(found: Forecast, time: str | None = None) -> views.View:
 
 def rows_view(found: Forecast) -> views.View:
     """How many rows there are and how many are cut; the rows themselves come when they are asked for."""
-    words = strings.ROWS_SUMMARY.format(count=found.examples, shown=min(found.examples, SHOWN_ROWS))
-    return {"summary": words, "text": strings.ROWS_CUT.format(cut=found.cut) if found.cut else strings.NO_ROWS_CUT}
+    words = strings.ROWS_SUMMARY.format(rows=counted(found.examples, "row"), shown=min(found.examples, SHOWN_ROWS))
+    return {
+        "summary": words,
+        "text": strings.ROWS_CUT.format(rows=counted(found.cut, "row")) if found.cut else strings.NO_ROWS_CUT,
+    }
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ from app.pipeline import insights, jobs, models, network, review
 from app.pipeline.workspace import Workspace
 from app.ui import strings, views
 from app.ui.services import Services
+from app.wording import counted
 from personal_store import training
 from personal_store.nouns import ENDED, Job, JobEvent, JobKind
 
@@ -100,8 +101,8 @@ def _augment_words(job: Job, records: int) -> str:
         return ""
     kept, pairs = job.result.get("kept", 0), job.result.get("pairs", 0)
     failed = job.result.get("failed", 0)
-    words = f"{pairs} new pairs from {records} records, {kept} of them kept by the filters."
-    words += (f" {failed} samples came to nothing." if failed else "") + " Look at them under Review."
+    words = f"{counted(pairs, 'new pair')} from {counted(records, 'record')}, {kept} kept by the filters."
+    words += (f" {counted(failed, 'sample')} came to nothing." if failed else "") + " Look at them under Review."
     return words + (f" {strings.FEW_KEPT}" if kept < FEW * (pairs + failed) else "")
 
 
@@ -115,7 +116,7 @@ def augment_view(workspace: Workspace) -> views.View:
     total = int(record.get("records") or started.get("records") or 0)
     done = total if job.state == "done" else int(record.get("done") or started.get("done") or 0)
     words = state_words(workspace, job)
-    state = f"{done} of {total} records, {words}" if total else words
+    state = f"{done} of {counted(total, 'record')}, {words}" if total else words
     detail = _augment_words(job, total)
     if is_active(job) and not events:
         detail = "Starting; the service loads its model."
@@ -176,7 +177,7 @@ def _train_detail(job: Job, events: Sequence[JobEvent], progress: dict[str, Any]
         pieces = strings.HALVED.format(tokens=halved) if halved else ""
         return (
             f"Epoch {progress['epoch']}, loss {progress['loss']:.2f}, {progress['tokens_per_second']:.0f} tokens/s,"
-            f" {progress['peak_memory_mb']:.0f} MB at most. {started.get('examples', '?')} examples,"
+            f" {progress['peak_memory_mb']:.0f} MB at most. {counted(int(started.get('examples', 0)), 'example')},"
             f" {started.get('held_out', '?')} held out.{pieces}"
         )
     return str(_last(events, "preparing").get("message", "")) if is_active(job) else ""
@@ -203,7 +204,8 @@ def train_view(workspace: Workspace) -> views.View:
     if is_active(job) and progress:
         state = f"step {progress['step']} of {total}, about {views.duration(progress['seconds_left'])} left"
     if is_active(job) and events and events[-1].kind == "scoring":
-        state = strings.SCORING.format(**events[-1].data)
+        data = events[-1].data
+        state = strings.SCORING.format(**{**data, "records": counted(data["records"], "held-out record")})
     if is_active(job) and any(event.kind == jobs.KEEP for event in events):
         state = strings.KEEPING
     ended_early = _ended_early(job)
@@ -268,7 +270,7 @@ def progress_of(workspace: Workspace, job: Job) -> tuple[float | None, str]:
         return step["step"] / step["steps"], f"step {step['step']} of {step['steps']}, about {left} left"
     if job.kind == "augment" and record.get("records"):
         done = record.get("done", 0)
-        return done / record["records"], f"{done} of {record['records']} records"
+        return done / record["records"], f"{done} of {counted(record['records'], 'record')}"
     return None, str(_last(events, "preparing").get("message") or strings.STARTING)
 
 

@@ -117,9 +117,9 @@ UNDO = "Undo"
 ACCEPT_SHOWN, REJECT_SHOWN = "Accept shown", "Reject shown"
 BY_SCORE, SCORE, DIRECTION, BOUND = "Decide by score", "Score", "Which", "Bound"
 SCORE_CHOICES = {"entailment": "Meaning kept", "rouge_l": "Wording shared", "length_ratio": "Length ratio"}
-HAVE_SUCH_A_SCORE = "{found} of the {items} pairs shown"
+HAVE_SUCH_A_SCORE = "{found} of the {items} shown"
 ACCEPT_COUNT, REJECT_COUNT = "Accept {count}", "Reject {count}"
-DECIDED_TOGETHER = "{count} pairs {kind} in one step; Undo takes it back."
+DECIDED_TOGETHER = "{pairs} {kind} in one step; Undo takes it back."
 MEANING, WORDING, LENGTH = "Meaning kept", "Wording shared", "Length ratio"
 THRESHOLDS = "Thresholds"
 ENTAILMENT, ROUGE, SHORTEST, LONGEST = (
@@ -148,8 +148,8 @@ PROBED = "Those steps took {peak:,.0f} MB at most."
 WHAT_TAKES_MEMORY = "What takes the memory"
 MEMORY_COLUMNS = ("Part", "Memory", "What it is")
 DOES_NOT_FIT = "This may run out of memory"
-ROWS_SUMMARY = "The first {shown} of {count} rows that will be learned"
-ROWS_CUT = "{cut} rows are longer than what is learned at once; the end of their input is cut."
+ROWS_SUMMARY = "The first {shown} of {rows} that will be learned"
+ROWS_CUT = "Longer than what is learned at once: {rows}. The end of the input is cut."
 NO_ROWS_CUT = "No row is cut."
 ADAPTERS_TITLE = "### Your adapters"
 MANAGE_ADAPTERS = "Name, note, export, import"
@@ -164,8 +164,8 @@ ADAPTER_FORMS = (
 )
 IMPORT_ADAPTER = "Import a PEFT folder"
 FORGOTTEN = "forgotten"
-LINEAGE = "{records} of your records and {pairs} pairs; {held_out} records were held out."
-LINEAGE_GONE = " Forgotten since: {records} records, {pairs} pairs."
+LINEAGE = "{records} of your records and {pairs}; held out: {held_out}."
+LINEAGE_GONE = " Forgotten since: {records}, {pairs}."
 LINEAGE_UNKNOWN = "It was imported, and what it learned from was never here."
 COMPARE_ADAPTERS, FIRST_ADAPTER, SECOND_ADAPTER = "Compare two of them", "One adapter", "Another adapter"
 NOTHING_TO_COMPARE = ("Nothing to compare yet", "Two adapters can be compared once you have trained two.")
@@ -183,8 +183,8 @@ SETTING_NAMES = {
 SAME_SETTINGS = "They were trained with the same settings."
 UNKNOWN = "unknown"
 BOTH_UNKNOWN = "Which records both learned from is not known, because one was imported."
-IN_BOTH = "Both learned from {count} records."
-ONLY_IN = "{count} records in {name} alone"
+IN_BOTH = "Both learned from {records}."
+ONLY_IN = "In {name} alone: {records}"
 AND_MORE = "and {count} more"
 DELETE_FOR_SURE = "Delete it with its files"
 ADAPTER_SAVED, ADAPTER_DELETED, ADAPTER_EXPORTED = "Saved", "Deleted", "Exported"
@@ -200,7 +200,7 @@ VERDICTS = {
     "worse": "It got worse",
     "too few to tell": "Too few records to tell",
 }
-SCORING = "scoring on {records} held-out records, answer {done} of {answers}"
+SCORING = "scoring on {records}, answer {done} of {answers}"
 LEFT_OFF = " The adapter is kept and left off; more records, or fewer epochs, may help."
 SHOWN_BY_WRITE = " Write shows the difference."
 
@@ -264,13 +264,13 @@ CURVE_TITLE = (
 MEASURE = "Measure"
 PLAN_TITLE = "Measuring takes about {time}"
 PLAN_TEXT = (
-    "Scored by {metric} on {held_out} held-out records; {left} records left this computer and {pairs} of their pairs"
-    " are kept. It runs beside the rest, can be stopped, and sends nothing."
+    "Scored by {metric} on {held_out}; {left} left this computer, {pairs} kept. It runs beside the rest, can be"
+    " stopped, and sends nothing."
 )
 CANNOT_MEASURE = "There is nothing to measure yet"
 NO_CURVE = ("Not measured yet", "Press Measure; each point appears as soon as it is there.")
 CURVE_GROWING = "The other points appear as soon as they are measured."
-CURVE_SENTENCE = "From {first:.2f} with nothing shared to {last:.2f} with {left} records shared"
+CURVE_SENTENCE = "From {first:.2f} with nothing shared to {last:.2f} with {left} shared"
 CURVE_OUTCOMES = {
     "helped": ": better by more than the luck of which records were held out.",
     "hurt": ": worse by more than the luck of which records were held out; keep fewer pairs.",
@@ -340,7 +340,7 @@ EXPORTED = "Everything is in one archive"
 FINAL_DONE, FINAL_TEXT = "Nothing can be undone any more", "Deleted records and earlier texts are gone without a trace."
 RESTORE, RESTORE_LABEL = "Bring an archive back", "Archive (ZIP) that Export wrote; this data folder must be empty"
 RESTORED = "Everything of the archive is here"
-RESTORED_TEXT = "{records} records came back with all that belongs to them, and {files} files of adapters."
+RESTORED_TEXT = "{records} came back with all that belongs there, and {files} of adapters."
 WIPE, WIPE_LABEL, WIPE_WORD = "Delete everything", "Type: delete everything", "delete everything"
 WIPED = "All your data is deleted"
 WIPED_TEXT = "Records, pairs, adapters, settings and the ledger are gone; models and archives that you exported stay."

@@ -19,6 +19,7 @@ from app.pipeline.sensitivity import Pieces, pieces
 from app.pipeline.sharing import Found
 from app.tasks import TASKS
 from app.ui import strings
+from app.wording import counted, verb
 from personal_store.nouns import Adapter, Record, Sent
 
 View = dict[str, Any]
@@ -161,7 +162,7 @@ def curve(losses: Sequence[tuple[int, float]], held_out: Sequence[tuple[int, flo
         "losses": thinned,
         "held_out": list(held_out),
         "steps": steps,
-        "description": f"Loss from {losses[0][1]:.2f} to {losses[-1][1]:.2f} in {losses[-1][0]} steps",
+        "description": f"Loss from {losses[0][1]:.2f} to {losses[-1][1]:.2f} in {counted(losses[-1][0], 'step')}",
     }
 
 
@@ -202,7 +203,7 @@ def imported_report(done: Imported) -> View:
     return {
         "headline": ", ".join(parts) + ".",
         "rejected": [dataclasses.asdict(line) for line in left_out[:LISTED]],
-        "rejected_title": f"Why {len(left_out)} lines were left out",
+        "rejected_title": f"Why {counted(len(left_out), 'line')} {verb(len(left_out), 'was', 'were')} left out",
         "csv": report_csv(done) if left_out else "",
         "stamp": stamp(),
     }

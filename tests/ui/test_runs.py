@@ -34,7 +34,7 @@ def test_each_record_that_an_adapter_learned_from_is_listed_with_its_text(page: 
     forgetting.forget(page.workspace, told["rows"][0]["id"])
     again = page.client.predict(adapters[0], 1, api_name="/adapter_sources")
     assert again["rows"][0] == {"id": told["rows"][0]["id"], "forgotten": "forgotten", "pairs": []}
-    assert again["summary"].endswith("Forgotten since: 1 records, 0 pairs.")
+    assert again["summary"].endswith("Forgotten since: 1 record, 0 pairs.")
 
 
 def test_many_records_are_listed_a_page_at_a_time(page: Page, adapters: list[int]) -> None:

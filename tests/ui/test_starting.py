@@ -53,7 +53,7 @@ def test_the_first_rows_are_shown_with_what_is_learned_apart(page: Page) -> None
     assert (first["cut"], second["cut"]) == (True, False)
     assert (first["tokens"], second["completion"]) == (512, "c<|im_end|>")
     _, rows = page.client.predict(*FIELDS, api_name="/forecast")
-    assert rows["text"].startswith("1 rows are longer")
+    assert rows["text"].startswith("Longer than what is learned at once: 1 row.")
 
 
 def test_what_does_not_fit_is_said_with_what_to_do(page: Page) -> None:

@@ -1,0 +1,11 @@
+"""Counts in sentences for people: one record, two records."""
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """The count with its noun: "1 record", "2 records"; `plural` where it is not the noun with an s."""
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
+def verb(count: int, one: str, many: str) -> str:
+    """The verb that goes with a count: "is" or "are", "was" or "were"."""
+    return one if count == 1 else many
