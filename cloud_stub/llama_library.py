@@ -51,6 +51,15 @@ def library() -> Any:
     return llama_cpp
 
 
+def built_for_amx() -> bool:
+    """Whether llama.cpp holds code for AMX, which is then left alone: it may end the process at the first token.
+
+    GCC 12 leaves most of the tile configuration out, and later threads may lack the permission to use tiles
+    (ggml-org/llama.cpp, issue 20824 and pull request 26954). The README's installation leaves that code out.
+    """
+    return b"AMX_INT8 = 1" in library().llama_print_system_info()
+
+
 def open_model(path: pathlib.Path, *, vocabulary_only: bool = False) -> Any:
     """Pointer to a loaded GGUF model, which who opens it frees; raises ModelNotUsable.
 
@@ -59,6 +68,7 @@ def open_model(path: pathlib.Path, *, vocabulary_only: bool = False) -> Any:
     llama = library()
     parameters = llama.llama_model_default_params()
     parameters.vocab_only = vocabulary_only
+    parameters.use_extra_bufts = not built_for_amx()
     _last_errors.clear()
     model = llama.llama_model_load_from_file(str(path).encode(), parameters)
     if not model:

@@ -42,11 +42,21 @@ def last_error() -> str:
     return _last_errors[-1] if _last_errors else ""
 
 
+def built_for_amx() -> bool:
+    """Whether llama.cpp holds code for AMX, which is then left alone: it may end the process at the first token.
+
+    GCC 12 leaves most of the tile configuration out, and later threads may lack the permission to use tiles
+    (ggml-org/llama.cpp, issue 20824 and pull request 26954). The README's installation leaves that code out.
+    """
+    return b"AMX_INT8 = 1" in library().llama_print_system_info()
+
+
 def open_model(path: Path, *, vocabulary_only: bool = False) -> Any:
     """Pointer to a loaded GGUF model, on the GPU where llama.cpp was built for one; raises ModelDamaged."""
     llama = library()
     parameters = llama.llama_model_default_params()
     parameters.vocab_only = vocabulary_only
+    parameters.use_extra_bufts = not built_for_amx()
     parameters.load_mode = llama.LLAMA_LOAD_MODE_MMAP
     parameters.n_gpu_layers = -1 if llama.llama_supports_gpu_offload() and not vocabulary_only else 0
     _last_errors.clear()

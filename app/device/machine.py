@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from app.device import catalogue, memory, weights
-from app.device.llama_library import library
+from app.device.llama_library import built_for_amx, library
 
 _MEMORY_WANTED = 4e9
 """Bytes; fine-tuning the embedded model takes about half of it."""
@@ -135,7 +135,8 @@ def _llama() -> Finding:
     features = re.findall(r"(\w+) = 1\b", llama.llama_print_system_info().decode())
     gpu = "with" if llama.llama_supports_gpu_offload() else "without"
     version = importlib.metadata.version("llama-cpp-python")
-    detail = f"{version} loads, {gpu} GPU support; uses {', '.join(features)}"
+    without = "; its AMX code, which may crash, is left alone" if built_for_amx() else ""
+    detail = f"{version} loads, {gpu} GPU support; built for {', '.join(features)}{without}"
     if not hasattr(llama, "llama_set_adapters_lora"):
         return Finding("llama.cpp", False, f"{detail}; cannot serve adapters", "Install llama-cpp-python again.")
     return Finding("llama.cpp", True, f"{detail}; serves adapters")
