@@ -78,20 +78,23 @@ def _add_limits(group: Any) -> None:
 
 def _add_showing(actions: Any) -> None:
     table = actions.add_parser("table", parents=[_again()], help="the source's tables from the results so far")
-    table.add_argument("out", type=Path, metavar="DIR", help="the --out of a run")
+    table.add_argument("out", type=Path, metavar="DIR", help="the --out of a run, or a file that --scores wrote")
     table.add_argument("--figure", type=Path, metavar="FILE", help="draw score against k as .svg or .png")
+    table.add_argument("--scores", type=Path, metavar="FILE", help="write what the tables need, without any text")
+    table.add_argument("--encoder", type=Path, metavar="DIR", help="BERTScore's, like roberta-large (embedded one)")
+    table.add_argument("--no-bertscore", action="store_true", help="leave BERTScore out, which takes longest")
+    survival = actions.add_parser("survival", parents=[_again()], help="what the filters would keep at other limits")
+    survival.add_argument("out", type=Path, metavar="DIR", help="the --out of a run")
     case = actions.add_parser("case", parents=[_again()], help="what every method answered one person")
     case.add_argument("out", type=Path, metavar="DIR", help="the --out of a run")
     case.add_argument("--user", required=True)
-    for shown in (table, case):
-        shown.add_argument("--encoder", type=Path, metavar="DIR", help="BERTScore's, like roberta-large (embedded one)")
-        shown.add_argument("--no-bertscore", action="store_true", help="leave BERTScore out, which takes longest")
 
 
 def add_lamp(commands: Any, common: list[argparse.ArgumentParser]) -> None:
     """Adds `lamp` and its actions."""
     lamp = commands.add_parser("lamp", parents=common, help="compare all methods on LaMP's files")
-    actions = lamp.add_subparsers(dest="action", metavar="run | table DIR | case DIR | download TASK", required=True)
+    named = "run | table DIR | survival DIR | case DIR | download TASK"
+    actions = lamp.add_subparsers(dest="action", metavar=named, required=True)
     _add_run(actions)
     _add_showing(actions)
     fetch = actions.add_parser("download", parents=[_again()], help="fetch LaMP's public files")
@@ -176,26 +179,39 @@ def _bar(title: str, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
             bar.stop()
 
 
-def _scores(options: argparse.Namespace) -> Any:
-    from app.evaluation.tables import Scores
+def _measurements(options: argparse.Namespace) -> Any:
+    from app.evaluation.measured import measure_run, read_measurements
 
-    return Scores(options.out, options.encoder, bert=not options.no_bertscore)
+    if options.out.is_file():
+        return read_measurements(options.out)
+    return measure_run(options.out, options.encoder, bert=not options.no_bertscore)
 
 
 def _table(workspace: "Workspace", options: argparse.Namespace) -> Result:
     from app.evaluation.figures import draw_figure
-    from app.evaluation.tables import tables
+    from app.evaluation.measured import write_measurements
+    from app.evaluation.tables import Scores, tables
 
-    scores = _scores(options)
+    found = _measurements(options)
+    scores = Scores(found)
     shown = [table.markdown() for table in tables(scores)]
     drawn = bool(options.figure) and draw_figure(scores, options.figure)
-    return {"tables": shown, "figure": str(options.figure) if drawn else None}
+    if options.scores:
+        write_measurements(found, options.scores)
+    told = {"figure": options.figure if drawn else None, "scores": options.scores}
+    return {"tables": shown, **{name: str(path) if path else None for name, path in told.items()}}
 
 
 def _case(workspace: "Workspace", options: argparse.Namespace) -> Result:
     from app.evaluation.cases import case
 
-    return {"tables": [table.markdown() for table in case(_scores(options), options.user)], "figure": None}
+    return {"tables": [table.markdown() for table in case(options.out, options.user)]}
+
+
+def _survival(workspace: "Workspace", options: argparse.Namespace) -> Result:
+    from app.evaluation.calibrating import survival
+
+    return {"tables": [survival(options.out).markdown()]}
 
 
 def _download(workspace: "Workspace", options: argparse.Namespace) -> Result:
@@ -212,6 +228,7 @@ def _download(workspace: "Workspace", options: argparse.Namespace) -> Result:
 ACTIONS: Mapping[str, Callable[["Workspace", argparse.Namespace], Result]] = {
     "run": _run,
     "table": _table,
+    "survival": _survival,
     "case": _case,
     "download": _download,
 }
@@ -226,8 +243,9 @@ def show_lamp(result: Result) -> None:
     """Print what came of it, for people."""
     if "tables" in result:
         print("\n\n".join(clean(table) for table in result["tables"]))
-        if result["figure"]:
-            print(f"\nFigure: {result['figure']}")
+        for name in ("figure", "scores"):
+            if result.get(name):
+                print(f"\n{name.capitalize()}: {result[name]}")
     elif "files" in result:
         print("\n".join(result["files"]))
     else:

@@ -1,13 +1,16 @@
 """The case study: one person's questions, what they really wrote, and what every method answered."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from app.errors import BadInput
+from app.evaluation.measured import measure_run
 from app.evaluation.methods import METHODS
 from app.evaluation.metrics import rouge, same_label
-from app.evaluation.plans import people_of
-from app.evaluation.tables import Scores, Table
+from app.evaluation.plans import people_of, results
+from app.evaluation.tables import Scores, Table, setting_of
+from app.tasks import Task
 
 NEAREST = 3
 """Records shown beside each question."""
@@ -20,27 +23,30 @@ def _short(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def _worth(scores: Scores, answer: str, gold: str) -> str:
-    if scores.task.answer == "text":
+def _worth(task: Task, answer: str, gold: str) -> str:
+    if task.answer == "text":
         return f"{rouge(answer, gold)['rougeL']:.2f}"
     return "right" if same_label(answer, gold) else "wrong"
 
 
-def _answers(scores: Scores, user: str) -> list[tuple[str, Sequence[Any]]]:
+def _answers(out: Path, scores: Scores, user: str) -> list[tuple[str, Sequence[Any]]]:
     """Every method's title and its answers at the main setting, first seed."""
+    own = [result for result in results(out) if result["unit"]["user"] == user]
     found = []
     for method in METHODS:
         setting = scores.main_setting(method.name)
-        if setting and user in scores.by_setting[setting]:
-            found.append((method.title, scores.by_setting[setting][user][0]["answers"]))
+        made = [result for result in own if setting_of(result["unit"]) == setting]
+        if made:
+            found.append((method.title, made[0]["answers"]))
     return found
 
 
-def case(scores: Scores, user: str) -> tuple[Table, ...]:
-    """One table a question; raises BadInput for a user without a result."""
-    answered = _answers(scores, user)
+def case(out: Path, user: str) -> tuple[Table, ...]:
+    """One table a question, from a run's folder; raises BadInput for a user without a result."""
+    scores = Scores(measure_run(out, bert=False))
+    answered = _answers(out, scores, user)
     if not answered:
-        known = sorted({result["unit"]["user"] for result in scores.results})
+        known = sorted({measured.unit["user"] for measured in scores.units})
         raise BadInput(f"There is no result of user {user}; those who have one are {', '.join(known)}.")
     target = next(target for target in people_of(scores.plan).targets if target.user == user)
     from app.pipeline.retrieval import Retriever
@@ -51,7 +57,7 @@ def case(scores: Scores, user: str) -> tuple[Table, ...]:
     for place, question in enumerate(target.questions):
         rows = [("(really written)", question.gold, "")]
         rows += [
-            (title, rows_[place]["answer"], _worth(scores, rows_[place]["answer"], question.gold))
+            (title, rows_[place]["answer"], _worth(scores.task, rows_[place]["answer"], question.gold))
             for title, rows_ in answered
         ]
         records = [record.output for record in retriever.find(question.input, NEAREST)]

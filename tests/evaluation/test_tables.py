@@ -9,6 +9,7 @@ import pytest
 from app.cli import main
 from app.errors import BadInput
 from app.evaluation.desks import write_json
+from app.evaluation.measured import measure_run
 from app.evaluation.plans import Unit, open_run, people_of
 from app.evaluation.tables import Scores, tables
 from tests.evaluation.support import plan_for, tags, titles
@@ -72,7 +73,7 @@ Thresholds: entailment 0.7, rouge_l 0.8, shortest 0.5, longest 2."""
 
 
 def test_the_tables_are_these(out: Path) -> None:
-    first, second, third, pairs = tables(Scores(out, bert=False))
+    first, second, third, pairs = tables(Scores(measure_run(out, bert=False)))
     assert first.markdown() == TABLE_1
     assert [row[0] for row in second.rows] == ["CDCDA-PLM", "CDCDA-PLM, RS", "Direct-FT"]
     assert [row[:2] for row in third.rows] == TABLE_3_ROWS
@@ -81,27 +82,27 @@ def test_the_tables_are_these(out: Path) -> None:
 
 def test_users_without_a_result_in_a_row_are_left_out_and_named(out: Path) -> None:
     (out / "units" / "u1" / "direct-seed0.json").unlink()
-    first, *_ = tables(Scores(out, bert=False))
+    first, *_ = tables(Scores(measure_run(out, bert=False)))
     assert "1 users, 1 questions" in first.notes[0]
     assert first.notes[1] == "Left out, because a row has no result of theirs yet: u1."
     (out / "units" / "u0" / "direct-seed0.json").unlink()
     (out / "units" / "u0" / "copy.json").unlink()
     (out / "units" / "u1" / "cdcda-s1-k5-seed0.json").unlink()
     with pytest.raises(BadInput, match="No user has a result in every row"):
-        tables(Scores(out, bert=False))
+        tables(Scores(measure_run(out, bert=False)))
 
 
 def test_every_seed_is_in_a_score(out: Path) -> None:
     for user in GOLDS:
         store(out, Unit(user, "cdcda", 1.0, 5, 1), "nothing")
-    first, *_ = tables(Scores(out, bert=False))
+    first, *_ = tables(Scores(measure_run(out, bert=False)))
     row = next(row for row in first.rows if row[0] == "CDCDA-PLM")
     assert row[1] == "0.500 [0.500, 0.500]"
     assert "seeds 0, 1" in first.notes[0]
 
 
 def test_bertscore_names_its_encoder(out: Path) -> None:
-    first, *_ = tables(Scores(out))
+    first, *_ = tables(Scores(measure_run(out)))
     assert first.columns[3] == "BERTScore (all-MiniLM-L6-v2)"
     assert next(row for row in first.rows if row[0] == "CDCDA-PLM")[3] == "1.000 [1.000, 1.000]"
 
@@ -114,7 +115,7 @@ def test_labels_are_counted_against_all_of_them(tmp_path: Path) -> None:
     answers = [{"id": "0", "answer": "sad", "gold": "funny"}, {"id": "1", "answer": "sad", "gold": "sad"}]
     told = {"records": 5, "device": "small", "cloud": "large", "facts": {}}
     write_json(folder / unit.file, {"unit": unit.__dict__, "answers": answers, **told})
-    (table,) = tables(Scores(folder))
+    (table,) = tables(Scores(measure_run(folder)))
     assert table.columns[1:3] == ("Accuracy", "F1")
     assert [cell.split()[0] for cell in table.rows[0][1:3]] == ["0.500", "0.333"]
 
@@ -122,17 +123,46 @@ def test_labels_are_counted_against_all_of_them(tmp_path: Path) -> None:
 def test_the_commands_print_tables_figure_and_case(
     out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    home = ["--no-bertscore", "--data-dir", str(tmp_path / "home")]
+    home = ["--data-dir", str(tmp_path / "home")]
+    bare = ["--no-bertscore", *home]
     figure = tmp_path / "k.svg"
-    assert main(["lamp", "table", str(out), "--figure", str(figure), *home]) == 0
+    assert main(["lamp", "table", str(out), "--figure", str(figure), *bare]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith(TABLE_1)
     assert f"Figure: {figure}" in printed
     assert "pairs asked for each shared record" in figure.read_text() or "<svg" in figure.read_text()
     assert main(["lamp", "case", str(out), "--user", "u9", *home]) == 2
     assert "those who have one are u0, u1" in capsys.readouterr().err
-    assert main(["lamp", "table", str(out), "--figure", str(tmp_path / "k.gif"), *home]) == 2
+    assert main(["lamp", "table", str(out), "--figure", str(tmp_path / "k.gif"), *bare]) == 2
     assert ".svg or .png" in capsys.readouterr().err
+
+
+def test_a_file_of_scores_gives_the_same_tables_and_holds_no_text_and_no_path(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = ["--data-dir", str(tmp_path / "home")]
+    scores = tmp_path / "scores.json"
+    assert main(["lamp", "table", str(out), "--scores", str(scores), *home]) == 0
+    printed = capsys.readouterr().out
+    assert f"Scores: {scores}" in printed
+    written = scores.read_text()
+    assert str(tmp_path) not in written
+    assert not [text for text in (*GOLDS.values(), "nothing") if text in written]
+    assert main(["lamp", "table", str(scores), *home]) == 0
+    assert printed.startswith(capsys.readouterr().out.rstrip())
+
+
+def test_survival_wants_the_pairs_that_a_run_makes(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lamp", "survival", str(out)]) == 2
+    assert "let `cdcda lamp run` finish the method cdcda" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"format": 1}', '{"format": 1, "plan": {}}'])
+def test_what_is_no_file_of_scores_is_refused(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "scores.json"
+    path.write_text(content)
+    assert main(["lamp", "table", str(path), "--data-dir", str(tmp_path / "home")]) == 2
+    assert "lamp table DIR --scores" in capsys.readouterr().err
 
 
 def test_the_case_study_shows_gold_and_every_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
