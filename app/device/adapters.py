@@ -92,6 +92,8 @@ class Manifest:
     """All that were taken."""
     planned_steps: int | None = None
     """What all epochs would have taken; more than `steps` where the training ended early."""
+    precision: str = "bfloat16"
+    """What training computed in; earlier versions knew bfloat16 alone."""
     scores: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """What base and adapter got on the held-out records, by metric; empty where nothing was held out."""
     task_base: Mapping[str, str] | None = None

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from app.device import batching, checkpoints, lora, losses, memory, weights
+from app.device.precision import best_precision
 from app.device.rendering import Example
 from app.device.stepping import Run, take_step, with_room
 from app.device.training import FineTuning, Outcome, Progress
@@ -69,12 +70,25 @@ def _load(
     log, best = checkpoints.load_checkpoint(folder, key, parameters, optimiser)
     plan = _plan(examples, settings)
     return Run(
-        settings, folder, held_out, device, quantisation, network, adapted, parameters, optimiser, plan, log, best
+        settings,
+        folder,
+        held_out,
+        device,
+        quantisation,
+        best_precision(device),
+        network,
+        adapted,
+        parameters,
+        optimiser,
+        plan,
+        log,
+        best,
     )
 
 
 def _score(run: Run) -> float | None:
-    return with_room(run, lambda limit: losses.held_out_loss(run.network, run.held_out, run.device, limit))
+    network, held_out = run.network, run.held_out
+    return with_room(run, lambda limit: losses.held_out_loss(network, held_out, run.device, limit, run.precision))
 
 
 def _end_epoch(run: Run) -> float | None:
@@ -153,6 +167,7 @@ def _outcome(run: Run, stopped: bool) -> Outcome:
         ended=run.ended,
         stopped=stopped,
         quantisation=run.quantisation,
+        precision=run.precision,
         device=run.device,
     )
 

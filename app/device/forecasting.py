@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from app.device import batching
+from app.device.precision import Precision, best_precision
 from app.device.rendering import Example
 from app.device.shapes import Shape
 from app.device.training import FineTuning
@@ -101,37 +102,49 @@ def groups_of(examples: Sequence[Example], settings: FineTuning) -> set[Group]:
     return {_group(group) for batch in batches for group in batching.micro_batches(batch, settings.micro_tokens)}
 
 
-def _kept(shape: Shape, rank: int) -> int:
+def _bytes(precision: Precision) -> int:
+    """Of a number that is computed with."""
+    return _BFLOAT16 if precision == "bfloat16" else _FLOAT32
+
+
+def _kept(shape: Shape, rank: int, precision: Precision) -> int:
     """Bytes that a token leaves behind in each layer for the backward pass (`layers.LayerFunction`)."""
     # x, what follows attention; q, what it gathers; k, v; gate, up; x A^T of the seven adapters.
     values = 2 * (shape.hidden + shape.queries + shape.keys + shape.feed_forward) + 7 * rank
-    return _BFLOAT16 * values + 2 * _FLOAT32
+    return _bytes(precision) * values + 2 * _FLOAT32
 
 
-def _activations(shape: Shape, rank: int, tokens: int) -> float:
-    return tokens * shape.layers * _kept(shape, rank) + _working(shape, tokens)
+def _activations(shape: Shape, rank: int, tokens: int, precision: Precision) -> float:
+    return tokens * shape.layers * _kept(shape, rank, precision) + _working(shape, tokens, precision)
 
 
-def _working(shape: Shape, tokens: int) -> float:
+def _working(shape: Shape, tokens: int, precision: Precision) -> float:
     """Bytes that one layer needs while it computes backwards."""
-    gradients = tokens * _BFLOAT16 * (6 * shape.feed_forward + 8 * shape.hidden)
+    gradients = tokens * _bytes(precision) * (6 * shape.feed_forward + 8 * shape.hidden)
     unpacked = shape.hidden * shape.feed_forward * (_FLOAT32 + _BFLOAT16)
     return gradients + unpacked
 
 
-def _logits(shape: Shape, group: Group) -> float:
-    return float(group.completion * shape.vocabulary * _LOGITS)
+def _logits(shape: Shape, group: Group, precision: Precision) -> float:
+    """Bytes of the logits, and of the head where it is made wider for them."""
+    wider = 0 if precision == "bfloat16" else shape.vocabulary * shape.hidden * _FLOAT32
+    return float(group.completion * shape.vocabulary * _LOGITS + wider)
 
 
-def _largest(shape: Shape, rank: int, groups: Iterable[Group]) -> Group:
+def _largest(shape: Shape, rank: int, groups: Iterable[Group], precision: Precision) -> Group:
     """The one that takes most."""
-    return max(groups, key=lambda group: _activations(shape, rank, group.tokens) + _logits(shape, group))
+    return max(
+        groups,
+        key=lambda group: _activations(shape, rank, group.tokens, precision) + _logits(shape, group, precision),
+    )
 
 
-def _scoring(shape: Shape, settings: FineTuning, held_out: Sequence[Example]) -> float:
+def _scoring(shape: Shape, settings: FineTuning, held_out: Sequence[Example], precision: Precision) -> float:
     """Bytes that scoring the held-out examples takes: no activations are kept for a backward pass."""
     groups = [_group(examples) for examples in batching.micro_batches(held_out, settings.micro_tokens)]
-    return max((_working(shape, group.tokens) + _logits(shape, group) for group in groups), default=0.0)
+    return max(
+        (_working(shape, group.tokens, precision) + _logits(shape, group, precision) for group in groups), default=0.0
+    )
 
 
 def _runtime(on_gpu: bool) -> Part:
@@ -185,20 +198,23 @@ def forecast(
     held_out: Sequence[Example] = (),
     device: str = "cpu",
     unpack: bool = False,
+    precision: Precision | None = None,
 ) -> Memory:
     """The peak of a training on these examples, scored on the held-out ones; for "cuda" that of the GPU's memory.
 
-    `unpack`: the model has to be unpacked first. Raises ValueError without examples.
+    `unpack`: the model has to be unpacked first. `precision` is what this computer computes in there if None. Raises
+    ValueError without examples.
     """
-    group = _largest(shape, settings.rank, groups_of(examples, settings))
-    activations = _activations(shape, settings.rank, group.tokens)
-    head = max(_logits(shape, group), _scoring(shape, settings, held_out) - activations)
+    numbers = precision or best_precision(device)
+    group = _largest(shape, settings.rank, groups_of(examples, settings), numbers)
+    activations = _activations(shape, settings.rank, group.tokens, numbers)
+    head = max(_logits(shape, group, numbers), _scoring(shape, settings, held_out, numbers) - activations)
     of_tokens, of_logits = f"{group.tokens:,} tokens at once", f"{group.completion:,} tokens"
     parts = (
         _runtime(device == "cuda"),
         _weights(shape, settings, device == "cuda"),
         _adapter(shape, settings.rank),
-        _part("Activations", activations, f"what {shape.layers} layers keep of {of_tokens}"),
+        _part("Activations", activations, f"what {shape.layers} layers keep of {of_tokens}, in {numbers}"),
         _part("Head", head, f"scores of all {shape.vocabulary:,} words of the vocabulary for {of_logits}"),
     )
     taken = sum(part.megabytes for part in parts) * _MB

@@ -2,7 +2,7 @@
 
 For llama and qwen2 networks of transformers, with PEFT's LoRA in their linear layers or without, whose own weights are
 frozen. What is gained over running their modules: sequences lie end to end without padding, an adapter costs four thin
-products, and of each layer eight activations in bfloat16 are kept; the rest is made anew. Knows no loss.
+products, and of each layer eight activations are kept; the rest is made anew. Knows no loss.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from app.device.attention import attend, attend_backward
+from app.device.precision import computed_in
 
 _ADAPTER = "default"
 """PEFT's name for an adapter that got none."""
@@ -238,12 +239,13 @@ def hidden_states(network: Any, ids: Any, lengths: Sequence[int], chosen: Any) -
     """The last hidden states, normalised, of the chosen places, [chosen, size].
 
     `network` is a causal language model of transformers, llama or qwen2; `ids` [tokens] are sequences end to end of
-    these lengths. Gradients reach the adapters' weights alone.
+    these lengths. Gradients reach the adapters' weights alone. Computed as `precision.computing` around it says.
     """
     import torch
 
     inner = network.base_model
     x = inner.embed_tokens(ids)
+    x = x.to(computed_in(x))
     with torch.autocast(x.device.type, enabled=False):
         place, function = _place(network, x, lengths), _layer_function()
         for module in inner.layers:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.device import batching, layers
+from app.device.precision import Precision, best_precision, computing
 from app.device.rendering import Example
 
 Loss = Callable[[Any, Sequence[Example], str], Any]
@@ -50,9 +51,14 @@ def completion_logits(network: Any, examples: Sequence[Example], device: str) ->
     `network` is a causal language model of transformers, llama or qwen2, whose logits are its output layer applied to
     its last hidden states; adapters may be set in it, and gradients reach them alone.
     """
+    import torch
+
     batch = _collate(examples, device)
     hidden = layers.hidden_states(network, batch.input_ids, batch.lengths, batch.positions)
-    return network.get_output_embeddings()(hidden).float(), batch.targets
+    head = network.get_output_embeddings()
+    # As the hidden states are, not as autocast would: a head in bfloat16 is one more weight where float32 is computed.
+    bias = None if head.bias is None else head.bias.to(hidden.dtype)
+    return torch.nn.functional.linear(hidden, head.weight.to(hidden.dtype), bias).float(), batch.targets
 
 
 def completion_loss(network: Any, examples: Sequence[Example], device: str) -> Any:
@@ -68,21 +74,20 @@ def count_completion(examples: Sequence[Example]) -> int:
     return sum(len(example.completion_ids) for example in examples)
 
 
-def bfloat16(device: str) -> Any:
-    """Computes in bfloat16 inside; the adapter's own weights stay float32, or small steps would be rounded away."""
-    import torch
-
-    return torch.autocast(device, dtype=torch.bfloat16)
-
-
-def held_out_loss(network: Any, examples: Sequence[Example], device: str, micro_tokens: int = 1024) -> float | None:
-    """Mean cross-entropy per completion token in nats; None without examples."""
+def held_out_loss(
+    network: Any,
+    examples: Sequence[Example],
+    device: str,
+    micro_tokens: int = 1024,
+    precision: Precision | None = None,
+) -> float | None:
+    """Mean cross-entropy per completion token in nats, None without examples; in the best precision there if None."""
     import torch
 
     if not examples:
         return None
     # Not network.eval(): bitsandbytes would repack NF4 weights into a form that cannot be trained; there is no dropout.
-    with torch.no_grad(), bfloat16(device):
+    with torch.no_grad(), computing(device, precision or best_precision(device)):
         groups = batching.micro_batches(examples, micro_tokens)
         total = sum(completion_loss(network, group, device).item() for group in groups)
     return float(total / count_completion(examples))

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from app.device import catalogue, memory, weights
 from app.device.llama_library import built_for_amx, library
+from app.device.precision import best_precision, processor_words
 
 _MEMORY_WANTED = 4e9
 """Bytes; fine-tuning the embedded model takes about half of it."""
@@ -43,12 +44,11 @@ def _python() -> Finding:
 
 def _cpu() -> Finding:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        words = set(Path("/proc/cpuinfo").read_text("utf-8").split())
-    except OSError:
-        return Finding("CPU", True, f"{cores} cores; this system does not list the CPU's features")
+    words, computed = processor_words(), f"fine-tuning computes in {best_precision('cpu')}"
+    if not words:
+        return Finding("CPU", True, f"{cores} cores; this system does not list the CPU's features; {computed}")
     found = [name for name in _VECTORS if name in words]
-    detail = f"{cores} cores, {', '.join(found) or 'none of the vector features that are of use'}"
+    detail = f"{cores} cores, {', '.join(found) or 'none of the vector features that are of use'}; {computed}"
     if found:
         return Finding("CPU", True, detail)
     return Finding("CPU", False, detail, "Everything works but slowly; choose the smallest device model.")

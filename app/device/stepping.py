@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from app.device import batching, losses, memory
 from app.device.checkpoints import Log
+from app.device.precision import Precision, computing
 from app.device.rendering import Example
 from app.device.training import FineTuning
 from app.device.weights import Quantisation
@@ -34,6 +35,8 @@ class Run:
     held_out: Sequence[Example]
     device: str
     quantisation: Quantisation
+    precision: Precision
+    """What it computes in."""
     network: Any
     """The base with the adapter set in its layers."""
     adapted: Any
@@ -100,7 +103,7 @@ def _gather_gradient(run: Run, examples: Sequence[Example], limit: int) -> float
     """Adds up the gradient of a batch in micro-batches of at most `limit` tokens; the mean loss per token."""
     total, tokens = 0.0, losses.count_completion(examples)
     for group in batching.micro_batches(examples, limit):
-        with losses.bfloat16(run.device):
+        with computing(run.device, run.precision):
             loss = run.loss(run.network, group, run.device) / tokens
         loss.backward()
         total += loss.item()

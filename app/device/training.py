@@ -6,6 +6,7 @@ Knows no network; the training itself is app.device.finetuning.
 import dataclasses
 import math
 
+from app.device.precision import Precision
 from app.device.weights import Quantisation
 
 
@@ -90,6 +91,8 @@ class Outcome:
     """It was stopped before its end: there is a checkpoint and no adapter."""
     quantisation: Quantisation
     """What was really used; Apple GPUs have no NF4."""
+    precision: Precision
+    """What it was computed in."""
     device: str
 
 

@@ -24,10 +24,11 @@ from app.device.finetuning import fine_tune
 from app.device.gguf_adapter import layout_of, write_gguf_adapter
 from app.device.losses import Loss, completion_loss
 from app.device.merging import prepare_on
+from app.device.precision import best_precision
 from app.device.rendering import Example, Message, render_example, render_prompt, render_task, template_hash
 from app.device.tokenising import Tokeniser, open_tokeniser
 from app.device.training import FineTuning, Progress
-from app.device.weights import model_hash
+from app.device.weights import best_device, model_hash
 from app.device.writing import writing
 from app.evaluation.people import hash_of
 from app.lamp import LampPair
@@ -177,7 +178,8 @@ class Desk:
         sampling = Sampling(max_tokens=ANSWER_TOKENS[task.answer])
         learned = [[list(example.prompt_ids), list(example.completion_ids)] for example in examples]
         asked = [[list(prompt) for prompt in prompts], dataclasses.asdict(sampling)]
-        key = hash_of([self.story, *asked, learned, dataclasses.asdict(settings), loss_story])
+        precision = best_precision(best_device())
+        key = hash_of([self.story, *asked, learned, dataclasses.asdict(settings), loss_story, precision])
         return self._kept(key, lambda: self._train_and_write(prompts, sampling, examples, settings, loss))
 
     def _train_and_write(

@@ -137,6 +137,7 @@ def _manifest(made_of: _Training, outcome: Outcome, scores: Mapping[str, Any]) -
         base=made_of.model.name,
         base_hash=model_hash(made_of.model),
         quantisation=outcome.quantisation,
+        precision=outcome.precision,
         template_hash=made_of.template_hash,
         task=made_of.data.task.name,
         training_set=made_of.stored.id,

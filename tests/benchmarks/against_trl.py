@@ -27,6 +27,7 @@ from typing import Any
 
 from app.device import batching, finetuning, lora, losses, memory, stepping, threads, training, weights
 from app.device.catalogue import EMBEDDED, find_model
+from app.device.precision import best_precision, computing
 from app.device.rendering import Example, render_example
 from app.device.tokenising import open_tokeniser
 from app.device.training import FineTuning
@@ -208,7 +209,7 @@ def held_out_loss(work: Work, folder: Path) -> float:
     network = weights.load_for_training(Path(work.prepared), work.settings.quantisation, weights.best_device())
     adapted = peft.PeftModel.from_pretrained(network, str(folder)).train()
     total = 0.0
-    with torch.no_grad(), losses.bfloat16(network.device.type):
+    with torch.no_grad(), computing(network.device.type, best_precision(network.device.type)):
         for item in work.held_out:
             ids = torch.tensor([[*item.prompt_ids, *item.completion_ids]], device=network.device)
             labels = ids.clone()

@@ -11,6 +11,7 @@ import pytest
 from app.device import adapters, batching, finetuning, lora, losses, stepping, training, weights
 from app.device.catalogue import EMBEDDED, find_model
 from app.device.finetuning import fine_tune
+from app.device.precision import best_precision, computing
 from app.device.rendering import Example, render_example
 from app.device.tokenising import open_tokeniser
 from app.device.training import FineTuning, Outcome, Progress
@@ -403,7 +404,7 @@ def test_scoring_before_training_lets_gradients_through(base: Path, quantisation
     network = weights.load_for_training(base, quantisation, "cpu")
     parameters = lora.adapter_parameters(lora.add_adapter(network, QUICK).train())
     losses.held_out_loss(network, HELD_OUT, "cpu")
-    with losses.bfloat16("cpu"):
+    with computing("cpu", best_precision("cpu")):
         losses.completion_loss(network, EXAMPLES, "cpu").backward()
     gradients = [parameter.grad for name, parameter in parameters.items() if "lora_B" in name]
     assert len(gradients) == 14

@@ -26,7 +26,7 @@ def examples(count: int, prompt: int = 200, completion: int = 20) -> list[Exampl
 
 
 def peak(settings: FineTuning = USUAL, learned: Sequence[Example] = examples(8), **named: object) -> Memory:
-    return forecast(SMALL, settings, learned, **named)  # type: ignore[arg-type]
+    return forecast(SMALL, settings, learned, **{"precision": "bfloat16", **named})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2"])
@@ -55,6 +55,13 @@ def test_what_cannot_be_trained_is_refused_here_too(tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, "hidden_size": None}))
     with pytest.raises(ModelDamaged, match="how large its network is"):
         shape_of(LocalModel("other", folder, "safetensors"))
+
+
+def test_float32_takes_twice_the_activations_and_a_wider_head() -> None:
+    narrow, wide = peak(precision="bfloat16"), peak(precision="float32")
+    assert 1.8 < wide.activations.megabytes / narrow.activations.megabytes < 2.1
+    assert wide.head.megabytes - narrow.head.megabytes == pytest.approx(49_152 * 576 * 4 / 1e6)
+    assert (wide.weights, wide.adapter) == (narrow.weights, narrow.adapter)
 
 
 def test_the_peak_is_the_sum_of_named_parts_with_a_reason_each() -> None:

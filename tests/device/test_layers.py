@@ -10,6 +10,7 @@ import pytest
 from app.device import layers, losses, weights
 from app.device.attention import attend, attend_backward
 from app.device.lora import adapter_parameters, add_adapter
+from app.device.precision import Precision, computing
 from app.device.rendering import Example
 from app.device.training import FineTuning
 from tests.tiny import IM_END, IM_START, Architecture, tiny_folder
@@ -77,11 +78,12 @@ def test_loss_and_gradients_are_those_of_transformers_and_peft(tmp_path: Path, a
         assert torch.allclose(gradient, theirs[name], rtol=1e-4, atol=1e-5 * theirs[name].abs().max().item()), name
 
 
-def test_over_nf4_weights_the_gradients_are_as_near_as_bfloat16_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+def test_over_nf4_weights_the_gradients_are_as_near_as_bfloat16_is(tmp_path: Path, precision: Precision) -> None:
     import torch
 
     network, parameters = adapted(tmp_path, "llama", "nf4")
-    with losses.bfloat16("cpu"):
+    with computing("cpu", precision):
         expected, loss = reference_loss(network, EXAMPLES), losses.completion_loss(network, EXAMPLES, "cpu")
     assert loss.item() == pytest.approx(expected.item(), rel=5e-3)
     ours, theirs = (
