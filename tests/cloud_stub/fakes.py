@@ -17,6 +17,7 @@ from cloud_stub.augmenting import Parts
 from cloud_stub.limits import Bounds
 from cloud_stub.prompts import Prompt
 from cloud_stub.schemas import Capabilities, ModelDescription, SharedRecord
+from cloud_stub.scoring import rouge_l
 from cloud_stub.server import build_app
 from cloud_stub.writing import Sample
 
@@ -112,6 +113,8 @@ BOUNDS = Bounds(requests_per_minute=0, records_per_minute=0)
 
 
 def loaded(model: Any, scorer: Any = None) -> "Future[Parts]":
+    # As the service does before it says that it is ready: importing rouge-score takes seconds.
+    rouge_l("", "")
     future: Future[Parts] = Future()
     models = model if isinstance(model, tuple) else (model,)
     future.set_result(Parts(models, scorer or FakeNli(), Lenient()))

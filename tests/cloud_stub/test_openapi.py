@@ -18,7 +18,6 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from cloud_stub import schemas
-from cloud_stub.scoring import rouge_l
 from tests.cloud_stub.fakes import TOKEN, Client, FakeModel, loaded, serving
 
 CHECKS = [
@@ -34,8 +33,6 @@ EXAMPLES = 40
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    # What takes seconds to import is not to be within the first answer, for which schemathesis waits a while alone.
-    rouge_l("", "")
     # Offers the bases of the install; the folder is as empty as a new computer's.
     with serving(loaded(FakeModel()), bases_dir=tmp_path_factory.mktemp("bases")) as client:
         yield client
