@@ -18,7 +18,6 @@ from typing import Any
 
 import uvicorn
 
-from cloud_stub import bases
 from cloud_stub.augmenting import Parts
 from cloud_stub.errors import PortInUse, ServiceError
 from cloud_stub.options import TOKEN_VARIABLE, bounds, choose_models, parse_options
@@ -124,8 +123,8 @@ def serve(options: argparse.Namespace) -> None:
     models = choose_models(options)
     with listen(options.host, options.port) as listening:
         parts = in_background(lambda: models.load(options.nli))
-        app = build_app(models.describe(options.nli), parts, choose_token(), bounds(options), models.room)
-        app.include_router(bases.build_router(options.bases_dir))
+        described = models.describe(options.nli)
+        app = build_app(described, parts, choose_token(), bounds(options), models.room, options.bases_dir)
         config = uvicorn.Config(
             app,
             access_log=False,

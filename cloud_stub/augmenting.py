@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from cloud_stub.errors import RecordTooLong, UpstreamFailed
 from cloud_stub.nli import NliScorer
 from cloud_stub.pieces import pieces
-from cloud_stub.prompts import Form, build_prompt
+from cloud_stub.prompts import Form, build_prompt, unusable
 from cloud_stub.proofreading import EmbeddedProofreader, Proofreader
 from cloud_stub.schemas import (
     AugmentRequest,
@@ -220,8 +220,8 @@ def _whole_failure(record: SharedRecord, reason: FailureReason) -> FailureLine:
 async def augment_record(work: Work, parts: Parts, record: SharedRecord) -> Outcome:
     """The lines of a record; it raises nothing, whatever the models do."""
     reason: FailureReason
-    if not record.input.strip() or not record.output.strip():
-        return Outcome(record.reference, (_whole_failure(record, "empty"),), 0)
+    if refused := unusable(record):
+        return Outcome(record.reference, (_whole_failure(record, refused),), 0)
     try:
         drawn = await _draw_in_turns(work, parts, record)
         return Outcome(record.reference, tuple(_lines(work, parts, record, drawn)), drawn.tokens)
@@ -236,6 +236,8 @@ async def augment_record(work: Work, parts: Parts, record: SharedRecord) -> Outc
 
 def _samples(work: Work, record: SharedRecord) -> int:
     """How many samples are asked for at first, roughly."""
+    if unusable(record):
+        return 0
     by_sentence = any(form_for(model, work.request) == "sentences" for model in work.models)
     return work.request.k * (max(1, len(pieces(record.input))) if by_sentence else 1)
 

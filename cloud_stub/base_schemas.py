@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from cloud_stub.schemas import Schema
+from cloud_stub.schemas import MAX_BASES, Schema
 
 MAX_BASE = 2 * 1024**3
 """Largest file of a task base, in bytes."""
@@ -57,4 +57,4 @@ class Bases(Schema):
     """The task bases that this service offers."""
 
     protocol: Literal["1"] = "1"
-    bases: Annotated[tuple[BaseDescription, ...], pydantic.Field(max_length=500)]
+    bases: Annotated[tuple[BaseDescription, ...], pydantic.Field(max_length=MAX_BASES)]

@@ -1,6 +1,8 @@
 """Who is let in, with how large a body and how often; and what those are told who are not. Knows no route."""
 
+import asyncio
 import hmac
+import time
 
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -12,11 +14,17 @@ from cloud_stub.schemas import MAX_BODY, Problem
 OPEN_PATHS = ("/", "/v1/health", "/openapi.json")
 """What needs no token."""
 
+SILENT_SECONDS = 30.0
+"""Longest wait for the next part of a body."""
+BODY_SECONDS = 900.0
+"""What a whole body may take to come in."""
+
 _WORDS = {
     400: "A JSON body in UTF-8 was expected and something else came; see /openapi.json.",
     401: "A bearer token was expected and none that fits came; send the one that the service printed or was given.",
     404: "There is nothing at this address; the service answers at /v1/augment, /v1/capabilities and /v1/health.",
     405: "This address does not take that method; see /openapi.json.",
+    408: "The whole body was expected and did not come in time; send it again.",
     413: f"A body of at most {MAX_BODY:,} bytes was expected and a longer one came; send fewer records at a time.",
 }
 
@@ -77,12 +85,20 @@ class Gate:
 
 
 def _bounded(receive: Receive) -> Receive:
-    """What comes in, up to MAX_BODY bytes: a body sent in chunks does not say how long it is."""
-    received = 0
+    """What comes in, up to MAX_BODY bytes and in time: a body sent in chunks does not say how long it is."""
+    received, whole, deadline = 0, False, time.monotonic() + BODY_SECONDS
+
+    async def in_time() -> Message:
+        try:
+            return await asyncio.wait_for(receive(), min(SILENT_SECONDS, deadline - time.monotonic()))
+        except TimeoutError:
+            raise HTTPException(408) from None
 
     async def bounded() -> Message:
-        nonlocal received
-        message = await receive()
+        nonlocal received, whole
+        # After the body comes nothing but the client's leaving, for which there is no hurry.
+        message = await (receive() if whole else in_time())
+        whole = not message.get("more_body", False)
         received += len(message.get("body", b""))
         if received > MAX_BODY:
             raise HTTPException(413)

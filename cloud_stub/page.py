@@ -51,7 +51,8 @@ def _remarks(part: Part) -> str:
     said = [f"{words} {_code(part[name])}" for name, words in _BOUNDS.items() if name in part]
     if "default" in part:
         said.append(f"default {_code(json.dumps(part['default']))}")
-    return "; ".join(said)
+    description = html.escape(part.get("description", ""))
+    return description + ("<br>" if description and said else "") + "; ".join(said)
 
 
 def _table(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
@@ -62,7 +63,7 @@ def _table(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 def _fields(schema: Part) -> str:
     needed = schema.get("required", ())
     return _table(
-        ("field", "what", "", "bounds"),
+        ("field", "what", "", "meaning and bounds"),
         (
             (_code(name), _kind(part), "required" if name in needed else "", _remarks(part))
             for name, part in schema.get("properties", {}).items()
@@ -102,7 +103,8 @@ def _operation(method: str, path: str, operation: Part) -> str:
 
 def _schema(name: str, schema: Part) -> str:
     shown = html.escape(name)
-    return f'<h2 id="{shown}">{shown}</h2><p>{html.escape(schema.get("description", ""))}{_fields(schema)}'
+    what = _fields(schema) if "properties" in schema else f"<p>{_kind(schema)}"
+    return f'<h2 id="{shown}">{shown}</h2><p>{html.escape(schema.get("description", ""))}{what}'
 
 
 def render_page(description: Part) -> str:

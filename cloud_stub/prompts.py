@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from cloud_stub.schemas import AugmentRequest, SharedRecord
+from cloud_stub.schemas import MAX_TEXT, AugmentRequest, SharedRecord
 
 Form = Literal["paper", "rewrite", "sentences"]
 
@@ -85,6 +85,11 @@ VARIATIONS = (
 
 MANNER_EXAMPLES = 3
 """Other records of the request that show the person's manner."""
+MANNER_LENGTH = 600
+"""Characters of each of them that are shown: of long ones a part tells the manner, and whole they would leave no room
+for the record itself."""
+LONGEST_LABEL = 200
+"""Characters; a longer answer among labels is a mistake, and room for it would be kept in every sample."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,15 +125,23 @@ def seeded(*parts: object) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
+def unusable(record: SharedRecord) -> Literal["empty", "too long"] | None:
+    """Why no pair can be made of a record at all, and nobody need see it; None where one can."""
+    if not record.input.strip() or not record.output.strip():
+        return "empty"
+    return "too long" if max(len(record.input), len(record.output)) > MAX_TEXT else None
+
+
 def others(request: AugmentRequest, record: SharedRecord) -> list[SharedRecord]:
     """Other records of the request that show the person's manner; the same ones for the same request and seed."""
-    usable = [
-        other
-        for other in request.records
-        if other.reference != record.reference and other.input.strip() and other.output.strip()
-    ]
+    usable = [other for other in request.records if other.reference != record.reference and not unusable(other)]
     draw = random.Random(seeded(request.seed, record.reference, "manner"))
     return draw.sample(usable, min(MANNER_EXAMPLES, len(usable)))
+
+
+def _manner(request: AugmentRequest, record: SharedRecord) -> list[str]:
+    """Their answers, a line each."""
+    return [one_line(other.output[:MANNER_LENGTH]) for other in others(request, record)]
 
 
 def _filled(template: str, record: SharedRecord, manner: str = "") -> str:
@@ -137,8 +150,8 @@ def _filled(template: str, record: SharedRecord, manner: str = "") -> str:
     return re.sub("|".join(map(re.escape, places)), lambda place: places[place[0]], template)
 
 
-def _rewrite(record: SharedRecord, manner: Sequence[SharedRecord]) -> str:
-    responses = "\n".join(f"- {one_line(other.output)}" for other in manner)
+def _rewrite(record: SharedRecord, manner: Sequence[str]) -> str:
+    responses = "\n".join(f"- {line}" for line in manner)
     return _filled(REWRITE, record, MANNER.replace("{responses}", responses) if responses else "")
 
 
@@ -163,12 +176,12 @@ def variation_prompt(request: AugmentRequest, record: SharedRecord) -> Prompt:
     """Asks for the record's answer with a few words changed, shown beside other answers of the same person."""
     answer = one_line(record.output)
     turns = tuple((_variation(lines), varied) for lines, varied in VARIATIONS)
-    return _single(_variation([*(one_line(other.output) for other in others(request, record)), answer]), turns, answer)
+    return _single(_variation([*_manner(request, record), answer]), turns, answer)
 
 
 def build_prompt(form: Form, request: AugmentRequest, record: SharedRecord) -> Prompt:
     """What the model is asked for this record in a form that asks for the pair at once: `paper` or `rewrite`."""
-    manner = others(request, record) if request.answer == "text" else []
+    manner = _manner(request, record) if request.answer == "text" else []
     text = _filled(PAPER, record) if form == "paper" else _rewrite(record, manner)
     return Prompt(form, text, True, record.input, record.output, _answers(form, request, record))
 
@@ -183,4 +196,5 @@ def _answers(form: Form, request: AugmentRequest, record: SharedRecord) -> tuple
         return ()
     if form != "paper":
         return (one_line(record.output),)
-    return tuple(sorted({one_line(other.output) for other in request.records if other.output.strip()}))
+    labels = {one_line(other.output) for other in request.records if 0 < len(other.output.strip()) <= LONGEST_LABEL}
+    return tuple(sorted(labels | {one_line(record.output)}))

@@ -18,7 +18,6 @@ from typing import Any
 
 import fastapi
 
-from cloud_stub import bases
 from cloud_stub.__main__ import GRACE_SECONDS, choose_token, listen
 from cloud_stub.augmenting import Parts
 from cloud_stub.errors import ServiceError
@@ -58,9 +57,8 @@ def builder(options: argparse.Namespace, token: str) -> Build:
         loaded: Future[Parts] = Future()
         # Ray sends no request to a replica before it is built.
         loaded.set_result(models.load(options.nli))
-        app = build_app(models.describe(options.nli), loaded, token, bounds(options), models.room)
-        app.include_router(bases.build_router(options.bases_dir))
-        return app
+        described = models.describe(options.nli)
+        return build_app(described, loaded, token, bounds(options), models.room, options.bases_dir)
 
     return build
 

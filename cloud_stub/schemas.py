@@ -12,9 +12,12 @@ PROTOCOL = "1"
 
 MAX_RECORDS = 2_000
 MAX_TEXT = 20_000
-"""Longest input or output, in characters."""
+"""Longest input or output of which pairs are made, in characters; a record with a longer one fails, and it alone."""
 MAX_BODY = 64 * 1024 * 1024
 """Largest request body, in bytes."""
+
+MAX_BASES = 500
+"""Task bases that a service offers."""
 
 PromptForm = Literal["auto", "paper", "rewrite", "sentences"]
 """How the model is asked; "auto" lets the service choose the form that suits its model."""
@@ -22,18 +25,29 @@ AnswerKind = Literal["text", "label", "rating"]
 FailureReason = Literal["empty", "too long", "unusable answer", "time limit", "model error"]
 
 
+def _mended(value: object) -> object:
+    """A text without halves of surrogate pairs, which JSON can hold and no encoding can: other records came along."""
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+SharedText = Annotated[str, pydantic.BeforeValidator(_mended)]
+"""Of any length: what is wrong with a record is told in the stream, and the other records are served."""
+
+
 class Schema(pydantic.BaseModel):
     """A message: immutable, unknown fields refused."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class SharedRecord(Schema):
     """One record that the person chose to share."""
 
     reference: Annotated[str, pydantic.Field(pattern=r"^[0-9a-f]{16}$")]
-    input: Annotated[str, pydantic.Field(max_length=MAX_TEXT)]
-    output: Annotated[str, pydantic.Field(max_length=MAX_TEXT)]
+    input: SharedText
+    output: SharedText
 
 
 class Thresholds(Schema):
@@ -171,7 +185,10 @@ class Capabilities(Schema):
     """Name of the NLI model."""
     max_records: int = MAX_RECORDS
     max_text: int = MAX_TEXT
+    """Characters of an input or output; a record with more fails as "too long"."""
     limits: Limits | None = None
+    bases: Annotated[tuple[str, ...], pydantic.Field(max_length=MAX_BASES)] = ()
+    """Names of the task bases under /v1/bases."""
 
 
 class Health(Schema):

@@ -12,6 +12,7 @@ import heapq
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 
+from cloud_stub.errors import RecordTooLong
 from cloud_stub.facts import same_facts, same_relations
 from cloud_stub.mixing import mixtures
 from cloud_stub.nli import NliScorer
@@ -216,7 +217,11 @@ async def _varied(studio: Studio) -> tuple[list[str], int]:
     answer = one_line(studio.record.output)
     if studio.request.answer != "text":
         return [], 0
-    samples = await studio.write(variation_prompt(studio.request, studio.record), "answer", 0, studio.request.k)
+    try:
+        samples = await studio.write(variation_prompt(studio.request, studio.record), "answer", 0, studio.request.k)
+    except RecordTooLong:
+        # The input may be short all the same, and the person's own answer goes with its rewrites.
+        return [], 0
     found = [rewrite for sample in samples if (rewrite := _usable(sample, answer))]
     close = [text for text in found if rouge_l(answer, text) >= CLOSE_ANSWER and _same_manner(answer, text)]
     agreed = [

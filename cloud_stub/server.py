@@ -7,6 +7,7 @@ there together have their records done in turn; a bounded number are let in, the
 import asyncio
 import contextlib
 import http
+import pathlib
 import sys
 import threading
 import time
@@ -20,9 +21,11 @@ import fastapi.exceptions
 import fastapi.security
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from cloud_stub import bases
 from cloud_stub.augmenting import Outcome, Parts, Tally, Work, augment_group, groups
+from cloud_stub.description import LINES, describe
 from cloud_stub.gate import ComeBack, Gate, address, problem, too_fast
 from cloud_stub.limits import Bounds, Rate
 from cloud_stub.page import HEADERS, render_page
@@ -43,6 +46,10 @@ TOGETHER = 96
 because some end early; with many more, the other clients and a group's first records would wait too long."""
 STOP_SECONDS = 1.0
 """A stream notices within so long that the service is to end."""
+
+
+UNREAD_SECONDS = 120.0
+"""A client that takes in nothing of its answer for so long has left, whatever its connection says."""
 
 
 class Places:
@@ -67,7 +74,7 @@ class Places:
 class LineStream(StreamingResponse):
     """A stream of JSON lines that stops the work behind it when the client leaves."""
 
-    media_type = "application/x-ndjson"
+    media_type = LINES
 
     # FastAPI reads the status for its OpenAPI page off this signature.
     def __init__(self, lines: AsyncGenerator[bytes, None], leave: Callable[[], None], status_code: int = 200) -> None:
@@ -77,8 +84,12 @@ class LineStream(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
+
+        async def sent(message: Message) -> None:
+            await asyncio.wait_for(send(message), UNREAD_SECONDS)
+
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, sent)
         finally:
             # Whoever is next must find the model free: wait for the work to stop, whatever cancelled this one.
             with anyio.CancelScope(shield=True):
@@ -218,14 +229,14 @@ def _skipped(header: str) -> frozenset[str]:
     return frozenset(name.strip() for name in header.split(",") if name.strip())
 
 
-def _add_routes(app: fastapi.FastAPI, service: Service) -> None:
+def _add_routes(app: fastapi.FastAPI, service: Service, bases_dir: pathlib.Path | None) -> None:
     secured = [fastapi.Depends(fastapi.security.HTTPBearer(auto_error=False))]
     refusals: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in (401, 429)}
     # With "model" they would be described as of the stream's own type.
     problem_body = {"application/json": {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
     stream_refusals: dict[int | str, dict[str, Any]] = {
         status: {"description": http.HTTPStatus(status).phrase, "content": problem_body}
-        for status in (400, 401, 413, 422, 429, 503)
+        for status in (400, 401, 408, 413, 422, 429, 503)
     }
     skip_header = fastapi.Header(alias=SKIP_HEADER, description="References that need not be done, between commas.")
 
@@ -235,9 +246,10 @@ def _add_routes(app: fastapi.FastAPI, service: Service) -> None:
         return Health(status="ready" if service.ready else "loading")
 
     @app.get("/v1/capabilities", dependencies=secured, responses=refusals)
-    async def capabilities() -> Capabilities:
-        """Models, scorer and limits."""
-        return service.capabilities
+    def capabilities() -> Capabilities:
+        """Models, scorer, limits and the names of the bases."""
+        names = tuple(bases.offered(bases_dir)) if bases_dir else ()
+        return service.capabilities.model_copy(update={"bases": names})
 
     @app.post("/v1/augment", dependencies=secured, responses=stream_refusals, response_class=LineStream)
     async def augment_records(
@@ -250,6 +262,9 @@ def _add_routes(app: fastapi.FastAPI, service: Service) -> None:
         service.admit(connection.scope, sum(record.reference not in left_out for record in request.records))
         return LineStream(service.lines(request, left_out), service.places.leave)
 
+    if bases_dir:
+        app.include_router(bases.build_router(bases_dir))
+
 
 def _add_page(app: fastapi.FastAPI) -> None:
     @app.get("/", include_in_schema=False)
@@ -259,11 +274,17 @@ def _add_page(app: fastapi.FastAPI) -> None:
 
 
 def build_app(
-    capabilities: Capabilities, parts: "Future[Parts]", token: str, bounds: Bounds | None = None, room: int = 1
+    capabilities: Capabilities,
+    parts: "Future[Parts]",
+    token: str,
+    bounds: Bounds | None = None,
+    room: int = 1,
+    bases_dir: pathlib.Path | None = None,
 ) -> fastapi.FastAPI:
     """The service as an ASGI application; `parts` may still be loading. `app.state.service` is the Service.
 
-    `room` is the number of samples that the models write at the same time; with 1, a record at a time is done.
+    `room` is the number of samples that the models write at the same time; with 1, a record at a time is done. Task
+    bases are offered where a folder is given: its own and those of the install.
     """
     bounds = bounds or Bounds()
     app = fastapi.FastAPI(
@@ -280,6 +301,7 @@ def build_app(
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_exception_handler(fastapi.exceptions.RequestValidationError, _validation_problem)
     app.add_exception_handler(Exception, _defect_problem)
-    _add_routes(app, app.state.service)
+    _add_routes(app, app.state.service, bases_dir)
+    describe(app)
     _add_page(app)
     return app

@@ -10,8 +10,9 @@ import importlib.resources
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
-from app.pipeline.sensitivity import findings
+from app.pipeline.sensitivity import find
 
 LANGUAGES = (
     "english", "german", "french", "spanish", "portuguese", "polish", "russian",
@@ -19,6 +20,8 @@ LANGUAGES = (
 )  # fmt: skip
 """Lists that are used; the others hold words that mean something else in English."""
 OFFENSIVE = "offensive word"
+NAME = "name"
+_Thing = TypeVar("_Thing")
 _LONGEST_PHRASE = 3
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _WITHOUT_SPACES = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
@@ -69,19 +72,34 @@ def offensive_words(text: str) -> frozenset[str]:
     return frozenset(found)
 
 
+def _bare(text: str) -> str:
+    """Letters and digits alone: "(020) 7946-0958" and "020 79460958" are the same number."""
+    return "".join(filter(str.isalnum, text.casefold()))
+
+
 @functools.lru_cache(maxsize=50_000)
-def _kinds(text: str) -> frozenset[str]:
-    return frozenset(findings(text))
+def _found(text: str) -> frozenset[tuple[str, str]]:
+    """Kind and bare text of what looks personal or secret."""
+    return frozenset((finding.kind, _bare(finding.text)) for finding in find(text))
 
 
-def _of_all(look: Callable[[str], frozenset[str]], texts: Sequence[str]) -> frozenset[str]:
-    return frozenset[str]().union(*map(look, texts))
+def _of_all(look: Callable[[str], frozenset[_Thing]], texts: Sequence[str]) -> frozenset[_Thing]:
+    return frozenset[_Thing]().union(*map(look, texts))
+
+
+def _new_kinds(pair: Sequence[str], record: Sequence[str]) -> set[str]:
+    """Kinds of what the pair holds and the record nowhere says."""
+    said = "\n".join(map(_bare, record))
+    new = {kind for kind, thing in _of_all(_found, pair) if thing not in said}
+    # A rewrite may say of a person "Ms Lee" for "Anna Lee": where the record names people, no name is a finding.
+    named = any(kind == NAME for kind, _ in _of_all(_found, record))
+    return new - {NAME} if named else new
 
 
 # Of pairs as well as of texts: every look at Review asks for all of them, and one look-up is a quarter of four.
 @functools.lru_cache(maxsize=50_000)
 def _added(pair: tuple[str, ...], record: tuple[str, ...]) -> tuple[str, ...]:
-    kinds = _of_all(_kinds, pair) - _of_all(_kinds, record)
+    kinds = _new_kinds(pair, record)
     words = _of_all(offensive_words, pair) - _of_all(offensive_words, record)
     return (*sorted(kinds), *([OFFENSIVE] if words else []))
 

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -16,6 +17,7 @@ from cloud_stub.augmenting import Parts
 from cloud_stub.limits import Bounds
 from cloud_stub.prompts import Prompt
 from cloud_stub.schemas import Capabilities, ModelDescription, SharedRecord
+from cloud_stub.scoring import rouge_l
 from cloud_stub.server import build_app
 from cloud_stub.writing import Sample
 
@@ -111,6 +113,8 @@ BOUNDS = Bounds(requests_per_minute=0, records_per_minute=0)
 
 
 def loaded(model: Any, scorer: Any = None) -> "Future[Parts]":
+    # As the service does before it says that it is ready: importing rouge-score takes seconds.
+    rouge_l("", "")
     future: Future[Parts] = Future()
     models = model if isinstance(model, tuple) else (model,)
     future.set_result(Parts(models, scorer or FakeNli(), Lenient()))
@@ -136,13 +140,21 @@ class Client:
 
 @contextlib.contextmanager
 def serving(
-    parts: "Future[Parts]", capabilities: Capabilities = CAPABILITIES, bounds: Bounds = BOUNDS, room: int = 1
+    parts: "Future[Parts]",
+    capabilities: Capabilities = CAPABILITIES,
+    bounds: Bounds = BOUNDS,
+    room: int = 1,
+    buffer: int | None = None,
+    bases_dir: Path | None = None,
 ) -> Iterator[Client]:
-    """The real server around these parts, on a free loopback port."""
-    app = build_app(capabilities, parts, TOKEN, bounds, room)
+    """The real server around these parts, on a free loopback port; `buffer` are bytes that wait unread, about."""
+    app = build_app(capabilities, parts, TOKEN, bounds, room, bases_dir)
     config = uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        if buffer:
+            # Connections inherit it.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
         try:

@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cloud_stub.llama_model import LlamaModel
+from cloud_stub.models import ModelFile
 from cloud_stub.prompts import Form
 from cloud_stub.schemas import LINE, MAX_TEXT, Capabilities, ModelDescription, PairLine
 from cloud_stub.upstream import Upstream, UpstreamModel
+from tests import tiny
 from tests.cloud_stub.fakes import Client, loaded, record, reference, request_body, serving
 from tests.cloud_stub.stand_in import Running, standing_in
 
@@ -88,13 +92,22 @@ def test_any_script_gets_its_pairs(service: Client, name: str) -> None:
     assert all(0.0 <= pair["scores"]["rouge_l"] <= 1.0 for pair in pairs)
 
 
-def test_a_record_of_a_megabyte_is_refused_with_a_sentence(service: Client) -> None:
-    body = request_body(record(1), record(2))
-    body["records"][0]["input"] = "word " * 200_000
-    answer = service.post(body)
-    assert answer.status_code == 422
-    assert f"{MAX_TEXT}" in answer.text
-    assert len(answer.text) < 500
+@pytest.mark.parametrize("form", ["paper", "rewrite", "sentences"])
+@pytest.mark.parametrize("field", ["input", "output"])
+@pytest.mark.parametrize("answer", ["text", "label"])
+def test_a_record_of_a_megabyte_fails_alone_and_is_shown_to_no_other(
+    upstream: Running, service: Client, form: Form, field: str, answer: str
+) -> None:
+    body = request_body(record(1), record(2), record(3), k=2, prompt=form, answer=answer)
+    body["records"][0][field] = "megabyte " * 125_000
+    lines = service.lines(body)
+    assert [line for line in lines if line.get("reference") == reference(1)] == [
+        {"type": "failure", "reference": reference(1), "number": 0, "reason": "too long"},
+        {"type": "record", "reference": reference(1)},
+    ]
+    assert ended(lines) == [reference(1), reference(2), reference(3)]
+    asked = [str(body["messages"]) for body in upstream.bodies[-4:]]
+    assert all("megabyte" not in one and len(one) < 5000 for one in asked)
 
 
 def test_the_longest_record_is_served(service: Client) -> None:
@@ -103,15 +116,38 @@ def test_the_longest_record_is_served(service: Client) -> None:
     assert ended(lines) == [reference(1), reference(2)]
 
 
-def test_half_a_surrogate_pair_is_refused_with_a_sentence(service: Client) -> None:
-    body = json.dumps(request_body(record(1, "HERE"))).replace("HERE", "\\ud800").encode()
-    answer = service.post(body)
-    assert answer.status_code in (200, 422)
-    if answer.status_code == 200:
-        assert ended([json.loads(line) for line in answer.text.splitlines()]) == [reference(1)]
+@pytest.mark.parametrize("half", ["\\ud800", "\\udc00 and \\ud83d", "\\ud83d\\ude00"])
+def test_half_a_surrogate_pair_is_a_character_that_cannot_be_read(
+    upstream: Running, service: Client, half: str
+) -> None:
+    body = json.dumps(request_body(record(1, "a text that holds HERE"), record(2), k=1, prompt="paper"))
+    lines = service.lines(body.replace("HERE", half).encode())
+    assert ended(lines) == [reference(1), reference(2)]
+    (pair,) = (line for line in lines if line["type"] == "pair" and line["reference"] == reference(1))
+    assert ("\ufffd" in pair["input"]) == (half != "\\ud83d\\ude00")
 
 
 def test_a_record_that_gives_the_model_orders_stays_one_turn_of_its_chat(upstream: Running, service: Client) -> None:
     service.lines(request_body(record(1, IMITATIONS["chat marks"]), k=1, prompt="paper"))
     messages = upstream.bodies[-1]["messages"]
     assert [message["role"] for message in messages] == ["user"]
+
+
+@pytest.mark.slow
+def test_in_process_each_of_them_ends_and_the_plain_one_is_served(tmp_path: Path) -> None:
+    """The same records for llama.cpp with a random model: its tokens, its template and its room are another matter."""
+    model = LlamaModel(ModelFile("tiny", tiny.tiny_gguf(tmp_path)), threads=1)
+    forms: tuple[Form, ...] = ("paper", "rewrite")
+    plain, long = record(99), record(98, "word " * (MAX_TEXT // 5), "word " * (MAX_TEXT // 5))
+    records = [*(record(number, text, text) for number, text in enumerate(ALL.values(), 1)), long, plain]
+    try:
+        with serving(loaded(model)) as client:
+            for form in forms:
+                lines = client.lines(request_body(*records, k=1, prompt=form))
+                assert ended(lines) == sorted(one.reference for one in records)
+                told = {line["reason"] for line in lines if line["type"] == "failure"}
+                assert told <= {"unusable answer", "too long"}
+                of_plain = [line["type"] for line in lines if line.get("reference") == plain.reference]
+                assert len(of_plain) == 2
+    finally:
+        model.close()

@@ -14,7 +14,7 @@ import uvicorn
 
 from cloud_stub import bases
 from cloud_stub.base_schemas import Bases
-from cloud_stub.schemas import Problem
+from cloud_stub.schemas import Capabilities, Problem
 from cloud_stub.server import build_app
 from tests.cloud_stub.fakes import CAPABILITIES, TOKEN, FakeModel, loaded
 from tests.device.random_base import random_base
@@ -26,8 +26,7 @@ HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 @contextlib.contextmanager
 def offering(folder: Path) -> Iterator[str]:
     """The real server with that folder of bases, on a free loopback port; its address."""
-    app = build_app(CAPABILITIES, loaded(FakeModel()), TOKEN)
-    app.include_router(bases.build_router(folder))
+    app = build_app(CAPABILITIES, loaded(FakeModel()), TOKEN, bases_dir=folder)
     config = uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -78,6 +77,12 @@ def test_each_file_is_sent_whole_or_from_where_it_broke_off(url: str, folder: Pa
         assert requests.get(address, headers=HEADERS, timeout=10).content == content
         rest = requests.get(address, headers={**HEADERS, "Range": "bytes=100-"}, timeout=10)
         assert (rest.status_code, rest.content) == (206, content[100:])
+
+
+def test_the_capabilities_name_the_bases(url: str) -> None:
+    answer = requests.get(f"{url}/v1/capabilities", headers=HEADERS, timeout=10)
+    assert Capabilities.model_validate(answer.json()).bases == tuple(base.name for base in listed(url).bases)
+    assert "titles" in answer.json()["bases"]
 
 
 @pytest.mark.parametrize("path", ["", "/titles/files/manifest.json"])

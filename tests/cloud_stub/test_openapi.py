@@ -32,8 +32,9 @@ EXAMPLES = 40
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[Client]:
-    with serving(loaded(FakeModel())) as client:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    # Offers the bases of the install; the folder is as empty as a new computer's.
+    with serving(loaded(FakeModel()), bases_dir=tmp_path_factory.mktemp("bases")) as client:
         yield client
 
 
@@ -66,23 +67,28 @@ def send(service: Client, label: str, mode: GenerationMode, checks: list[Any]) -
         statuses.add(answer.status_code)
         if label == "POST /v1/augment" and answer.status_code == 200:
             assert_stream(answer.text)
-        elif answer.status_code != 200:
+        elif answer.status_code not in (200, 206):
             schemas.Problem.model_validate(answer.json())
 
     check()
     return statuses
 
 
-LABELS = ("GET /v1/health", "GET /v1/capabilities", "POST /v1/augment")
+LABELS = ("GET /v1/health", "GET /v1/capabilities", "GET /v1/bases", "POST /v1/augment")
+FILES = "GET /v1/bases/{name}/files/{file}"
 
 
 def test_these_are_all_the_routes(service: Client) -> None:
-    assert set(LABELS) <= set(operations(service))
+    assert {*LABELS, FILES} == set(operations(service))
 
 
 @pytest.mark.parametrize("label", LABELS)
 def test_what_the_page_allows_is_answered_as_the_page_says(service: Client, label: str) -> None:
     assert 200 in send(service, label, GenerationMode.POSITIVE, CHECKS)
+
+
+def test_a_file_that_nobody_offers_is_not_there_whatever_its_name(service: Client) -> None:
+    assert send(service, FILES, GenerationMode.POSITIVE, CHECKS) == {404}
 
 
 def test_what_the_page_does_not_allow_is_refused(service: Client) -> None:

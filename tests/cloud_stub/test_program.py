@@ -71,6 +71,30 @@ def test_a_signal_ends_it_quietly(gguf: Path, number: signal.Signals) -> None:
     assert error == ""
 
 
+@pytest.mark.slow
+def test_told_to_end_in_the_middle_of_a_stream_it_ends_soon_and_keeps_what_was_sent() -> None:
+    with standing_in() as upstream:
+        with started("--upstream", upstream.url, "--model", "stand-in") as process:
+            url = ready(process)
+            wait_until_ready(url)
+            # The second record's answer never comes.
+            body = request_body(record(1), record(2, "a text [[stand-in: hang]]"), k=1, prompt="rewrite")
+            headers = {"Authorization": "Bearer secret"}
+            with requests.post(
+                f"{url}/v1/augment", json=body, headers=headers, timeout=PATIENCE, stream=True
+            ) as answer:
+                lines = answer.iter_lines()
+                told = [json.loads(next(lines))["type"] for _ in range(2)]
+                asked = time.monotonic()
+                process.send_signal(signal.SIGTERM)
+                # The stream ends well formed and without a summary: how a client knows that it has to resume.
+                assert list(lines) == []
+            _, error = process.communicate(timeout=PATIENCE)
+        assert told == ["pair", "record"]
+        assert (process.returncode, error) == (0, "")
+        assert time.monotonic() - asked < PATIENCE / 2
+
+
 def test_without_a_token_in_the_environment_it_makes_one_and_prints_it_once(gguf: Path) -> None:
     with started("--model", gguf, "--nli", ON_A_HUB, token=None) as process:
         assert process.stdout is not None

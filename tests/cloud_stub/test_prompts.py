@@ -2,7 +2,17 @@ from typing import Any
 
 import pytest
 
-from cloud_stub.prompts import BRIDGE, LEAD, MANNER_EXAMPLES, Form, build_prompt, others, seeded
+from cloud_stub.prompts import (
+    BRIDGE,
+    LEAD,
+    MANNER_EXAMPLES,
+    MANNER_LENGTH,
+    Form,
+    build_prompt,
+    others,
+    seeded,
+    variation_prompt,
+)
 from cloud_stub.schemas import AugmentRequest, SharedRecord
 from tests.cloud_stub.fakes import record
 
@@ -71,6 +81,14 @@ def test_empty_records_show_no_manner() -> None:
     assert others(request(record(1), record(2, "  "), record(3, "text", "")), record(1)) == []
 
 
+def test_of_long_answers_a_part_shows_the_manner() -> None:
+    essays = [record(number, f"text {number}", f"essay {number} " + "word " * 3000) for number in range(4)]
+    own = essays[0]
+    for text in (build_prompt("rewrite", request(*essays), own).text, variation_prompt(request(*essays), own).text):
+        assert all(f"essay {number}" in text for number in range(4))
+        assert len(text) < 2 * len(own.output) + MANNER_EXAMPLES * MANNER_LENGTH + 1000
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_single_record_can_be_asked_about(form: Form) -> None:
     one = record(1)
@@ -86,6 +104,13 @@ def test_a_rewritten_input_keeps_its_label_and_the_papers_form_may_take_any_that
     assert build_prompt("rewrite", labelled, records[1]).answers == ("action",)
     assert build_prompt("paper", labelled, records[0]).answers == ("action", "comedy")
     assert build_prompt("paper", request(*records), records[0]).answers == ()
+
+
+def test_a_long_answer_among_labels_is_no_label_of_the_others() -> None:
+    records = [record(1, "a", "comedy"), record(2, "b", "action"), record(3, "c", "x" * 201)]
+    labelled = request(*records, answer="label")
+    assert build_prompt("paper", labelled, records[0]).answers == ("action", "comedy")
+    assert "x" * 201 in build_prompt("paper", labelled, records[2]).answers
 
 
 def test_seeds_have_31_bits_and_depend_on_each_part() -> None:

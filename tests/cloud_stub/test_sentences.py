@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from cloud_stub.errors import RecordTooLong
 from cloud_stub.facts import same_facts, same_relations
 from cloud_stub.pieces import pieces
 from cloud_stub.prompts import Prompt, sentence_prompt, variation_prompt
@@ -252,3 +253,15 @@ def test_the_least_supported_piece_decides() -> None:
     scorer = Agreeing(lambda premise, hypothesis: 0.2 if hypothesis == "d" else 0.9)
     (scores,) = score_inputs("a b", ["c d"], scorer, [[("a", "c"), ("b", "d")]])
     assert (scores.entails, scores.entailed) == (0.2, 0.9)
+
+
+def test_an_answer_too_long_to_be_varied_goes_with_the_rewrites_as_it_is() -> None:
+    class Short(FakeModel):
+        async def write(self, prompt: Prompt, *call: Any) -> list[Sample]:
+            if prompt.input_like.startswith("essay"):
+                raise RecordTooLong("no room")
+            return await super().write(prompt, *call)
+
+    short = Short(rewriter().answer)
+    drawn = draw(short, record(1, "Only one short sentence", "essay on cats"))
+    assert [(draw.fault, draw.output) for draw in drawn.draws] == [(None, "essay on cats")] * 2

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import requests
 
-from cloud_stub import gate, schemas
+from cloud_stub import gate, schemas, server
 from cloud_stub.augmenting import Parts
+from cloud_stub.limits import Bounds
 from cloud_stub.prompts import Prompt
 from cloud_stub.writing import Sample
 from tests.cloud_stub.fakes import (
@@ -97,6 +98,14 @@ def test_an_empty_record_fails_with_number_0_and_the_others_are_served(service: 
     assert lines[2]["type"] == "pair"
 
 
+@pytest.mark.parametrize("field", ["text", "output"])
+def test_a_record_that_is_too_long_fails_with_number_0_and_the_others_are_served(service: Client, field: str) -> None:
+    long = record(1, **{field: "x" * (schemas.MAX_TEXT + 1)})
+    lines = service.lines(request_body(long, record(2), k=1))
+    assert lines[0] == {"type": "failure", "reference": reference(1), "number": 0, "reason": "too long"}
+    assert [line["type"] for line in lines[1:]] == ["record", "pair", "record", "summary"]
+
+
 def test_a_sample_that_stays_unusable_fails_with_its_number() -> None:
     with serving(loaded(FakeModel(lambda prompt, seed: Sample("", "", 1)))) as client:
         lines = client.lines(request_body(record(1), k=2))
@@ -148,7 +157,6 @@ def _bodies() -> dict[str, Any]:
         "unknown field": {**good, SECRET: 1},
         "unknown field of a record": {"records": [{**good["records"][0], SECRET: SECRET}]},
         "field of a wrong type": {"records": [{**good["records"][0], "input": [SECRET]}]},
-        "text too long": {"records": [{**good["records"][0], "input": SECRET * schemas.MAX_TEXT}]},
         "reference of a wrong form": {"records": [{**good["records"][0], "reference": SECRET}]},
         "k out of range": {**good, "k": 21},
         "no number": {**good, "temperature": float("nan")},
@@ -184,6 +192,53 @@ def test_a_body_in_chunks_is_cut_off_at_the_limit(monkeypatch: pytest.MonkeyPatc
             timeout=10,
         )
     assert answer.status_code == 413
+
+
+def test_a_body_that_does_not_come_is_waited_for_no_longer_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "SILENT_SECONDS", 0.2)
+    with serving(loaded(FakeModel())) as client:
+        host, port = client.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), 10) as connection:
+            head = f"POST /v1/augment HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+            connection.sendall(f'{head}Content-Length: 100\r\n\r\n{{"records": ['.encode())
+            answer = connection.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"in time" in answer
+
+
+def test_a_body_that_trickles_in_is_waited_for_no_longer_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "BODY_SECONDS", 0.5)
+    with serving(loaded(FakeModel())) as client:
+        host, port = client.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), 10) as connection:
+            head = f"POST /v1/augment HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+            connection.sendall(f"{head}Content-Length: 100\r\n\r\n".encode())
+            for _ in range(10):
+                time.sleep(0.05)
+                connection.sendall(b" ")
+            assert connection.recv(4096).startswith(b"HTTP/1.1 408")
+
+
+def test_a_client_that_reads_nothing_of_its_answer_gives_its_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "UNREAD_SECONDS", 0.3)
+    # More than the buffers of a connection and of uvicorn hold.
+    body = json.dumps(request_body(*(record(number, "x" * 1000) for number in range(200)), k=2)).encode()
+    bounds = Bounds(waiting=0, requests_per_minute=0, records_per_minute=0)
+    with serving(loaded(FakeModel()), bounds=bounds, buffer=4096) as client, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(10)
+        host, port = client.url.removeprefix("http://").split(":")
+        connection.connect((host, int(port)))
+        head = f"POST /v1/augment HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        assert connection.recv(15).startswith(b"HTTP/1.1 200")
+        assert client.post(request_body(record(1), k=1)).status_code == 503
+        for _ in range(100):
+            answer = client.post(request_body(record(1), k=1))
+            if answer.status_code == 200:
+                break
+            time.sleep(0.1)
+        assert json.loads(answer.text.splitlines()[-1])["type"] == "summary"
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("GET", "/v1/augment", 405)])
@@ -269,3 +324,16 @@ def test_the_openapi_page_knows_the_routes_and_loads_nothing_from_elsewhere(serv
     page = requests.get(f"{service.url}/openapi.json", timeout=10).json()
     assert set(page["paths"]) == {"/v1/health", "/v1/capabilities", "/v1/augment"}
     assert "AugmentRequest" in page["components"]["schemas"]
+
+
+def test_the_openapi_page_says_what_the_lines_of_the_stream_are(service: Client) -> None:
+    page = requests.get(f"{service.url}/openapi.json", timeout=10).json()
+    answer = page["paths"]["/v1/augment"]["post"]["responses"]["200"]
+    assert answer["content"] == {"application/x-ndjson": {"schema": {"$ref": "#/components/schemas/Line"}}}
+    kinds = page["components"]["schemas"]
+    named = {one["$ref"].rsplit("/", 1)[-1] for one in kinds["Line"]["oneOf"]}
+    assert named == {"PairLine", "FailureLine", "RecordLine", "SummaryLine"} <= set(kinds)
+    assert kinds["PairScores"]["properties"]["rouge_l"]["description"] == "ROUGE-L F1 of x and x_syn."
+    shown = requests.get(service.url, timeout=10).text
+    assert "ROUGE-L F1 of x and x_syn." in shown
+    assert '<h2 id="Line">' in shown
