@@ -93,13 +93,24 @@ def _check_folder(folder: pathlib.Path) -> None:
 
 
 def has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 by itself: where it does, that is two to three times as fast.
+    """Whether the processor is fast in bfloat16: where it is, scoring is two to three times as fast.
 
-    Probabilities then differ by about 0.001 from those in full precision; where it does not, it would be slower.
+    Probabilities then differ by about 0.001 from those in full precision. AVX-512 BF16 is fast on AMD's processors; on
+    an Intel one without AMX scoring took 1.6 times as long with it.
     """
     import torch
 
-    return bool(torch.backends.cpu.get_cpu_capability().startswith("AVX512") and torch.cpu._is_avx512_bf16_supported())
+    if not torch.backends.cpu.get_cpu_capability().startswith("AVX512") or not torch.cpu._is_avx512_bf16_supported():
+        return False
+    return bool(torch.cpu._is_amx_tile_supported()) or "AuthenticAMD" in _processor()
+
+
+def _processor() -> str:
+    """What the system tells of the processor; empty where it tells nothing."""
+    try:
+        return pathlib.Path("/proc/cpuinfo").read_text("utf-8")
+    except OSError:
+        return ""
 
 
 class EmbeddedNli:
