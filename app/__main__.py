@@ -110,10 +110,13 @@ def _private_uploads() -> str:
 
 
 def _start_service(options: argparse.Namespace, workspace: "Workspace") -> "tuple[CloudAddress, LocalService | None]":
-    from app.pipeline.local_service import CloudAddress, start_local_service
+    from app.pipeline.local_service import MODEL_VARIABLE, CloudAddress, start_local_service
 
     if options.cloud_url:
         return CloudAddress(options.cloud_url.rstrip("/"), options.cloud_token or os.environ.get(TOKEN, "")), None
+    if options.cloud_model:
+        # Whoever asks later which model the service has gets the same answer.
+        os.environ[MODEL_VARIABLE] = str(options.cloud_model)
     service = start_local_service(workspace, options.cloud_model)
     return service.address, service
 

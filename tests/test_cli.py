@@ -68,6 +68,8 @@ def test_reviewing(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:
     assert run(capsys, data_dir, "review", "--undo") == {"undone": [bad], "kind": "edited"}
     listed = run(capsys, data_dir, "review", "--entailment", "0.05", "--rouge-l", "1", "--longest", "9")
     assert listed["pairs"][1]["verdict"]["kept"]
+    taken_back = run(capsys, data_dir, "review", "--undo")
+    assert (taken_back["kind"], taken_back["thresholds"]["entailment"]) == ("thresholds", 0.7)
 
 
 def test_pairs_are_listed_and_decided_by_a_score_in_one_step(

@@ -190,7 +190,7 @@ def _add_review(
     what.add_argument("--accept", type=_ids, metavar="IDS", nargs="?", const=[], help="pairs like 3,7, or with --score")
     what.add_argument("--reject", type=_ids, metavar="IDS", nargs="?", const=[], help="the same")
     what.add_argument("--edit", type=int, metavar="ID", help="with --output or --input")
-    what.add_argument("--undo", action="store_true", help="take your last decision back")
+    what.add_argument("--undo", action="store_true", help="take your last decision, or change of the thresholds, back")
     review.add_argument("--output", metavar="TEXT")
     review.add_argument("--input", metavar="TEXT")
     chosen = review.add_argument_group("pairs by a score, to list, or to accept or reject in one step")

@@ -89,7 +89,10 @@ def _listed(workspace: "Workspace", options: argparse.Namespace) -> Result:
 def _undo(workspace: "Workspace") -> Result:
     from app.pipeline import review
 
-    undone = review.undo(workspace)
+    back = review.take_back(workspace)
+    if back.thresholds is not None:
+        return {"undone": [], "kind": "thresholds", "thresholds": dataclasses.asdict(back.thresholds)}
+    undone = back.decisions
     return {"undone": [decision.pair_id for decision in undone], "kind": undone[0].kind if undone else None}
 
 

@@ -5,18 +5,25 @@ A verdict is derived from scores and thresholds each time and never stored, so a
 """
 
 import dataclasses
+import datetime
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from app.errors import BadInput
 from app.pipeline.safety import added
 from app.pipeline.workspace import Workspace
 from personal_store import preferences
 from personal_store.nouns import NewPair, Pair, Record, Scores
+from personal_store.store import Store, now
 
 Filter = Literal["consistency", "diversity", "length", "safety"]
 FILTERS: tuple[Filter, ...] = ("consistency", "diversity", "length", "safety")
 PREFERENCE = "thresholds"
+BEFORE = "thresholds before"
+"""The preference that holds what the thresholds were, step by step, with the moment of each change."""
+MOST_BEFORE = 50
+SETTLING = datetime.timedelta(seconds=5)
+"""Changes of one threshold that follow each other faster are one step: a slider tells of each place on its way."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,10 +112,61 @@ def count(verdicts: Iterable[Verdict]) -> Counts:
     return Counts(len(listed), sum(verdict.kept for verdict in listed), rejected)
 
 
+def _load(store: Store) -> Thresholds:
+    return Thresholds(**preferences.get(store, PREFERENCE, dataclasses.asdict(Thresholds())))
+
+
 def load_thresholds(workspace: Workspace) -> Thresholds:
     """The person's thresholds, the same for the page and the command line."""
     with workspace.store() as store:
-        return Thresholds(**preferences.get(store, PREFERENCE, dataclasses.asdict(Thresholds())))
+        return _load(store)
+
+
+def _steps(store: Store) -> list[dict[str, Any]]:
+    """What the thresholds were before each of the last changes, the latest one last."""
+    found: list[dict[str, Any]] = preferences.get(store, BEFORE, [])
+    return found
+
+
+def _changed(before: Thresholds, after: Thresholds) -> list[str]:
+    """Which of them differ."""
+    return [
+        field.name for field in dataclasses.fields(before) if getattr(before, field.name) != getattr(after, field.name)
+    ]
+
+
+def _is_same_step(step: Mapping[str, Any], moment: str, present: Thresholds, wanted: Thresholds) -> bool:
+    """Whether the last change was of the same threshold, and just now."""
+    passed = datetime.datetime.fromisoformat(moment) - datetime.datetime.fromisoformat(step["at"])
+    return passed < SETTLING and _changed(Thresholds(**step["thresholds"]), present) == _changed(present, wanted)
+
+
+def _remember(store: Store, present: Thresholds, wanted: Thresholds) -> None:
+    """Put what the thresholds are down as what they were, unless one is being moved just now."""
+    steps, moment = _steps(store), now()
+    if steps and _is_same_step(steps[-1], moment, present, wanted):
+        steps[-1]["at"] = moment
+    else:
+        steps.append({"at": moment, "thresholds": dataclasses.asdict(present)})
+    preferences.put(store, BEFORE, steps[-MOST_BEFORE:])
+
+
+def moved_at(workspace: Workspace) -> str:
+    """When the thresholds were changed last, in ISO 8601; empty where no change is left to take back."""
+    with workspace.store() as store:
+        steps = _steps(store)
+    return str(steps[-1]["at"]) if steps else ""
+
+
+def take_thresholds_back(workspace: Workspace) -> Thresholds | None:
+    """Put the thresholds back where they were before the last change; None where there is none left."""
+    with workspace.store() as store, store.change():
+        if not (steps := _steps(store)):
+            return None
+        *earlier, last = steps
+        preferences.put(store, PREFERENCE, last["thresholds"])
+        preferences.put(store, BEFORE, earlier)
+    return Thresholds(**last["thresholds"])
 
 
 def save_thresholds(workspace: Workspace, thresholds: Thresholds) -> None:
@@ -119,5 +177,8 @@ def save_thresholds(workspace: Workspace, thresholds: Thresholds) -> None:
         raise BadInput(
             "The shortest length ratio must be 0 or more and no larger than the longest; change one of them."
         )
-    with workspace.store() as store:
-        preferences.put(store, PREFERENCE, dataclasses.asdict(thresholds))
+    with workspace.store() as store, store.change():
+        present = _load(store)
+        if present != thresholds:
+            _remember(store, present, thresholds)
+            preferences.put(store, PREFERENCE, dataclasses.asdict(thresholds))

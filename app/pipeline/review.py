@@ -6,7 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
 from app.errors import BadInput
-from app.pipeline.judging import Thresholds, Verdict, judge_pair, load_thresholds
+from app.pipeline.judging import (
+    Thresholds,
+    Verdict,
+    judge_pair,
+    load_thresholds,
+    moved_at,
+    take_thresholds_back,
+)
 from app.pipeline.workspace import Workspace
 from personal_store import decisions, pairs, records
 from personal_store.nouns import Decision, DecisionKind, Pair, Record
@@ -133,6 +140,24 @@ def edit(workspace: Workspace, pair_id: int, *, input: str | None = None, output
 
 
 def undo(workspace: Workspace) -> tuple[Decision, ...]:
-    """Take the latest step back; its decisions, none when there is no step left."""
+    """Take the latest decision back, or all of the latest step; none when there is no step left."""
     with workspace.store() as store:
         return decisions.undo(store)
+
+
+@dataclasses.dataclass(frozen=True)
+class TakenBack:
+    """What was taken back: decisions, or a change of the thresholds, or nothing."""
+
+    decisions: tuple[Decision, ...] = ()
+    thresholds: Thresholds | None = None
+    """Where they are now; None: they were not what was done last."""
+
+
+def take_back(workspace: Workspace) -> TakenBack:
+    """Take back what was done last, be it a step of decisions or a change of the thresholds."""
+    with workspace.store() as store:
+        decided = max((decision.made_at for decision in decisions.decisions(store).values()), default="")
+    if moved_at(workspace) > decided:
+        return TakenBack(thresholds=take_thresholds_back(workspace))
+    return TakenBack(undo(workspace))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.resources
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import gradio as gr
 
 from app.errors import BadInput
 from app.pipeline import importing, tasks
+from app.pipeline.advancing import Advance
 from app.pipeline.notes import Notes, Pasted
 from app.pipeline.workspace import Workspace
 from app.ui import strings, views
@@ -25,6 +27,8 @@ PREVIEWED = 5
 """Rows of a file that are shown before it is imported."""
 CUT = 300
 """Characters of a text that are shown in that preview."""
+SURE = 3.0
+"""Seconds after which what an import took tells how long it still takes."""
 PART = "history"
 """Under which this part of a window holds the copies of what was chosen here."""
 
@@ -90,6 +94,20 @@ def _named(choice: Any) -> str | None:
     return str(choice) if choice else None
 
 
+class _Told:
+    """Tells a bar how far an import is, what it does, and how long it still takes once that can be known."""
+
+    def __init__(self, progress: Any) -> None:
+        self._progress, self._started = progress, time.monotonic()
+
+    def __call__(self, advance: Advance) -> None:
+        taken = time.monotonic() - self._started
+        left = taken * (1 - advance.share) / advance.share if advance.share else 0.0
+        known = taken >= SURE and left >= 1
+        words = advance.words + (strings.TIME_LEFT.format(time=views.duration(left)) if known else "")
+        self._progress(advance.share, desc=words)
+
+
 class Actions:
     """What a person can do here; each is one call of the pipeline."""
 
@@ -151,16 +169,16 @@ class Actions:
             output=_named(output),
             date=_named(date),
             user=(person or "").strip() or None,
-            listen=lambda advance: progress(advance.share, desc=advance.words),
+            listen=_Told(progress),
         )
         # After a refusal the copy stays, so that it can be tried another way.
         self._uploads.hold(session_of(request), PART, ())
         return views.imported_report(done)
 
-    def take_in_sample(self) -> views.View:
+    def take_in_sample(self, progress: Any = gr.Progress()) -> views.View:  # noqa: B008
         """Import the sample history."""
         with importlib.resources.as_file(SAMPLE) as path:
-            done = importing.import_file(self._workspace, path, source=strings.SAMPLE_SOURCE)
+            done = importing.import_file(self._workspace, path, source=strings.SAMPLE_SOURCE, listen=_Told(progress))
         return views.imported_report(done)
 
 

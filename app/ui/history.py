@@ -1,7 +1,7 @@
 """The History tab: bring records in, see and search them, change them by hand, make tasks of one's own."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gradio as gr
@@ -11,7 +11,7 @@ from app.pipeline import editing, forgetting, jobs, sharing, tasks
 from app.pipeline.workspace import Workspace
 from app.tasks import TASKS
 from app.ui import bringing, strings, views
-from app.ui.listing import first_of, list_records
+from app.ui.listing import filter_of, first_of, known, list_records
 from app.ui.notices import answered, shown
 from app.ui.parts import QUIET, UNCHECKED, drawn, lead
 from app.ui.services import Services
@@ -20,13 +20,6 @@ from personal_store import changes
 from personal_store.nouns import RecordQuery
 
 TASK_CHOICES = [(task.title, task.name) for task in TASKS]
-FILTERS: Mapping[str, tuple[bool | None, bool | None]] = {
-    "": (None, None),
-    "shared": (True, None),
-    "kept": (False, None),
-    "sensitive": (None, True),
-}
-"""What each choice under "Show" asks of the store: shared, with findings."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,14 +35,6 @@ class HistoryTab:
     """Offers the tasks that there are now in `query[1]`."""
 
 
-def _known(what: str, choice: Any, choices: Sequence[str]) -> Any:
-    """The choice, where it is one; raises BadInput."""
-    if choice not in choices:
-        named = ", ".join(name or '""' for name in choices)
-        raise BadInput(f"There is no {what} {choice!r}; choose one of {named}.")
-    return choice
-
-
 class Actions:
     """What a person can do here; each is one call of the pipeline."""
 
@@ -58,8 +43,8 @@ class Actions:
 
     def _query(self, text: str, task: str, order: Any, only: str, page: int) -> RecordQuery:
         """What is asked for; raises BadInput."""
-        shared, sensitive = FILTERS[_known("choice of what to show", only or "", list(FILTERS))]
-        order = _known("order", order, [name for _, name in strings.ORDERS])
+        shared, sensitive = filter_of(only)
+        order = known("order", order, [name for _, name in strings.ORDERS])
         name = tasks.find_task(self._workspace, str(task)).name if task else None
         return RecordQuery(str(text or ""), name, shared, order, first_of(page), views.PAGE_SIZE, sensitive)
 

@@ -12,6 +12,7 @@ from app.pipeline import insights, jobs
 from app.pipeline.insights import Score, Scored
 from app.pipeline.workspace import Workspace
 from app.ui import state, strings, views
+from app.ui.header import standing_of
 from app.ui.notices import shown
 from app.ui.parts import drawn, stop_and_resume
 from app.ui.services import Services
@@ -166,8 +167,9 @@ def _job_view(workspace: Workspace, job: Job | None) -> views.View:
     """Progress of the measuring, while there is something to say of it."""
     if job is None or job.state == "done":
         return {}
-    share, words = state.progress_of(workspace, job)
-    return state.job_view(job, round((share or 0) * 100), 100, state.state_words(workspace, job), words)
+    standing = standing_of(workspace, job)
+    share = round((standing.share or 0) * 100)
+    return state.job_view(job, share, 100, state.state_words(workspace, job), standing.words)
 
 
 def _vote_row(name: str, found: Votes) -> views.View:

@@ -1,10 +1,35 @@
 """The list of records, as the History and the Share tab both show it."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.errors import BadInput
 from app.pipeline.looking import look
 from app.pipeline.workspace import Workspace
 from app.ui import views
 from personal_store import ledger, records
 from personal_store.nouns import RecordQuery
+
+FILTERS: Mapping[str, tuple[bool | None, bool | None]] = {
+    "": (None, None),
+    "shared": (True, None),
+    "kept": (False, None),
+    "sensitive": (None, True),
+}
+"""What each choice under "Show" asks of the store: shared, with findings."""
+
+
+def known(what: str, choice: Any, choices: Sequence[str]) -> Any:
+    """The choice, where it is one; raises BadInput."""
+    if choice not in choices:
+        named = ", ".join(name or '""' for name in choices)
+        raise BadInput(f"There is no {what} {choice!r}; choose one of {named}.")
+    return choice
+
+
+def filter_of(only: Any) -> tuple[bool | None, bool | None]:
+    """What a choice under "Show" asks of the store; raises BadInput."""
+    return FILTERS[known("choice of what to show", only or "", list(FILTERS))]
 
 
 def first_of(page: float) -> int:

@@ -9,7 +9,8 @@ from typing import Any
 import gradio as gr
 
 from app.pipeline import jobs
-from app.ui import state, strings
+from app.ui import strings
+from app.ui.header import header_view
 from app.ui.history import HistoryTab, build_history
 from app.ui.insights import InsightsTab, build_insights
 from app.ui.notices import shown
@@ -100,7 +101,7 @@ def build_ui(services: Services) -> gr.Blocks:
             """The header and the state of every job, as it is now."""
             jobs.refresh(services.workspace)
             return (
-                state.header_view(services),
+                header_view(services),
                 *share.poll(),
                 *personalise.poll(),
                 *write.poll(),
@@ -124,7 +125,6 @@ def build_ui(services: Services) -> gr.Blocks:
             trigger_mode="once",
         )
         page.load(history.load, history.query, history.listing, show_progress="hidden", api_visibility="private")
-        page.load(review.load_thresholds, None, review.thresholds, show_progress="hidden", api_name="thresholds")
         _wire_loading(tabs, history, share, review)
         _name_pages(history, review)
         _wire_states(tabs, personalise, write, insights, settings)

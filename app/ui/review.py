@@ -17,6 +17,7 @@ from app.ui.by_score import lay_out_by_score, wire_by_score
 from app.ui.notices import answered, shown
 from app.ui.parts import QUIET, drawn, lead
 from app.ui.services import Services
+from app.ui.thresholds import LENGTH_TOP, STANDARD, histograms
 from app.wording import counted
 
 MATCHES: dict[str, Callable[[ReviewedPair], bool]] = {
@@ -25,10 +26,6 @@ MATCHES: dict[str, Callable[[ReviewedPair], bool]] = {
     "rejected": lambda item: not item.kept,
     "undecided": lambda item: item.decision is None,
 }
-BINS = 24
-"""Bars of a histogram."""
-LENGTH_BAR = 3.0
-"""Length ratio at which the small bar is full."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +35,6 @@ class ReviewTab:
     cards: gr.HTML
     query: list[gr.components.Component]
     load: Callable[..., views.View]
-    thresholds: list[gr.components.Component]
-    load_thresholds: Callable[[], tuple[float, ...]]
 
 
 def _score(label: str, value: float, share: float, good: bool, detail: str) -> views.View:
@@ -55,7 +50,7 @@ def score_bars(item: ReviewedPair) -> list[views.View]:
         """Of the two ways of entailment, only the weaker one fails the pair."""
         return not failed["consistency"] or value > least
 
-    length_share = scores.length_ratio / LENGTH_BAR
+    length_share = scores.length_ratio / LENGTH_TOP
     return [
         _score("Follows", scores.entails, scores.entails, means(scores.entails), strings.ENTAILS_HELP),
         _score("Leads back", scores.entailed, scores.entailed, means(scores.entailed), strings.ENTAILED_HELP),
@@ -107,27 +102,6 @@ def counts_words(items: Sequence[ReviewedPair]) -> str:
     return f"{kept} of {counted(len(items), 'pair')} kept. Filters rejected: {filters}. Decided by you: {decided}."
 
 
-def _histogram(label: str, values: Sequence[float], top: float, marks: Sequence[float]) -> views.View:
-    """How often each value, from 0 to `top`; greater ones are in the last bar. Marks are thresholds."""
-    counts = [0] * BINS
-    for value in values:
-        counts[min(BINS - 1, int(value / top * BINS))] += 1
-    return {"label": label, "counts": counts, "top": top, "marks": list(marks)}
-
-
-def histograms(items: Sequence[ReviewedPair], thresholds: judging.Thresholds) -> list[views.View]:
-    """One for each filter that has a threshold; empty without pairs."""
-    if not items:
-        return []
-    scores = [item.pair.scores for item in items]
-    lengths = [score.length_ratio for score in scores]
-    return [
-        _histogram(strings.MEANING, [min(s.entails, s.entailed) for s in scores], 1.0, [thresholds.entailment]),
-        _histogram(strings.WORDING, [score.rouge_l for score in scores], 1.0, [thresholds.rouge_l]),
-        _histogram(strings.LENGTH, lengths, LENGTH_BAR, [thresholds.shortest, thresholds.longest]),
-    ]
-
-
 def _nothing_here(hidden: bool) -> views.View:
     """Why no card is there: the filter hides all, or there are none yet."""
     return views.empty(strings.NO_SUCH_PAIRS) if hidden else views.empty(strings.NO_PAIRS, "share")
@@ -149,10 +123,14 @@ class Actions:
         found = matching(items, show)
         place = views.pages(len(found), page, views.CARDS)
         start = (place["page"] - 1) * views.CARDS
+        thresholds = judging.load_thresholds(self._workspace)
         return place | {
             "cards": [card(item) for item in found[start : start + views.CARDS]],
             "counts": counts_words(items),
-            "histograms": histograms(items, judging.load_thresholds(self._workspace)),
+            "histograms": histograms(items, thresholds),
+            "standard": list(STANDARD),
+            "is_standard": dataclasses.astuple(thresholds) == STANDARD,
+            "show": show,
             "empty": None if found else _nothing_here(bool(items)),
             "stamp": views.stamp(),
         }
@@ -165,34 +143,44 @@ class Actions:
         """The page that the list's buttons ask for."""
         return self.load(show, int(event.page))
 
-    def judge(self, entailment: float, rouge_l: float, shortest: float, longest: float, show: Any) -> views.View:
+    def judge(
+        self, entailment: float, rouge_l: float, shortest: float, longest: float, show: Any, page: int = 1
+    ) -> views.View:
         """Keep these thresholds, and judge every pair under them."""
         judging.save_thresholds(self._workspace, judging.Thresholds(entailment, rouge_l, shortest, longest))
-        return self.load(show)
+        return self.load(show, page)
 
-    def thresholds(self) -> tuple[float, ...]:
+    def judge_here(self, arguments: Any) -> views.View:
+        """The same for the sliders under the histograms."""
+        entailment, rouge_l, shortest, longest, show, page = arguments
+        return self.judge(float(entailment), float(rouge_l), float(shortest), float(longest), show, int(page))
+
+    def thresholds(self) -> list[float]:
         """The person's thresholds."""
-        return dataclasses.astuple(judging.load_thresholds(self._workspace))
+        return list(dataclasses.astuple(judging.load_thresholds(self._workspace)))
 
-    def _say(self, pair_id: int, kind: str, output: str | None) -> None:
+    def _say(self, pair_id: int, kind: str, output: str | None, input: str | None) -> None:
         if kind == "accepted":
             review.accept(self._workspace, [pair_id])
         elif kind == "rejected":
             review.reject(self._workspace, [pair_id])
         elif kind == "edited":
-            review.edit(self._workspace, pair_id, output=output)
+            review.edit(self._workspace, pair_id, input=input, output=output)
         else:
             raise BadInput(f"A pair can be accepted, edited or rejected, not {kind!r}; use one of these.")
 
-    def decide_pair(self, pair_id: int, kind: str, output: str | None = None) -> dict[str, Any]:
+    def decide_pair(
+        self, pair_id: int, kind: str, output: str | None = None, input: str | None = None
+    ) -> dict[str, Any]:
         """Accept, edit or reject a pair; the card as it is now, and the counts."""
-        self._say(pair_id, kind, output)
+        self._say(pair_id, kind, output, input)
         items = review.reviewed_pairs(self._workspace)
         return {"card": next(card(item) for item in items if item.pair.id == pair_id), "counts": counts_words(items)}
 
     def decide(self, arguments: Any) -> dict[str, Any]:
-        """The same for the cards' buttons: id, kind, text."""
-        return self.decide_pair(int(arguments[0]), str(arguments[1]), arguments[2])
+        """The same for the cards' buttons: id, kind, and of an edited pair output and input."""
+        pair_id, kind, output, input = arguments
+        return self.decide_pair(int(pair_id), str(kind), output, input)
 
     def decide_shown(self, show: Any, kind: str) -> views.View:
         """Accept or reject every pair that the filter shows, on all its pages, in one step."""
@@ -206,27 +194,19 @@ class Actions:
         return self.draw(review.decided_since(self._workspace, items), show)
 
     def undo(self, show: Any) -> views.View:
-        """Take the last step back."""
-        if not review.undo(self._workspace):
+        """Take the last step back: decisions, or a change of the thresholds."""
+        back = review.take_back(self._workspace)
+        if back.thresholds is not None:
+            gr.Info(strings.THRESHOLDS_BACK)
+        elif not back.decisions:
             gr.Info(strings.NOTHING_TO_UNDO)
         return self.load(show)
-
-
-def _lay_out_thresholds() -> list[gr.components.Component]:
-    with gr.Accordion(strings.THRESHOLDS, open=False, elem_classes="for-pairs"), gr.Row():
-        return [
-            gr.Slider(0, 1, step=0.01, label=strings.ENTAILMENT, min_width=200),
-            gr.Slider(0, 1, step=0.01, label=strings.ROUGE, min_width=200),
-            gr.Slider(0, 2, step=0.05, label=strings.SHORTEST, min_width=200),
-            gr.Slider(0.5, 5, step=0.05, label=strings.LONGEST, min_width=200),
-        ]
 
 
 def build_review(services: Services) -> ReviewTab:
     """Lay out and wire the tab; must stand inside a gr.Tab."""
     actions = Actions(services.workspace)
     lead(strings.REVIEW_LEAD)
-    thresholds = _lay_out_thresholds()
     with gr.Row(elem_classes="for-pairs"):
         show = gr.Radio(list(strings.SHOWS), value="all", label=strings.SHOW, scale=3, min_width=280)
         accept_button = gr.Button(strings.ACCEPT_SHOWN, size="sm", scale=0, min_width=124)
@@ -235,10 +215,9 @@ def build_review(services: Services) -> ReviewTab:
     by_score = lay_out_by_score()
     # Until the tab is opened: the first look at thousands of pairs takes half a second.
     waiting = {"counts": strings.JUDGING}
-    cards = drawn("review", waiting, server_functions=[answered(actions.decide)], elem_id="review-cards")
+    called = [answered(actions.decide), answered(actions.judge_here)]
+    cards = drawn("review", waiting, server_functions=called, elem_id="review-cards")
 
-    moved = [slider.input for slider in thresholds]
-    gr.on(moved, shown(actions.judge), [*thresholds, show], cards, api_name="judge", **QUIET)
     show.input(shown(actions.load), show, cards, api_name="list_pairs", **QUIET)
     cards.select(shown(actions.turn), show, cards, api_visibility="private", **QUIET)
     undo_button.click(shown(actions.undo), show, cards, api_name="undo", show_progress="hidden")
@@ -247,6 +226,8 @@ def build_review(services: Services) -> ReviewTab:
             shown(functools.partial(actions.decide_shown, kind=kind)), show, cards, api_visibility="private", **QUIET
         )
     wire_by_score(by_score, ScoreActions(services.workspace, matching, actions.draw), show, cards)
+    gr.api(shown(actions.judge), api_name="judge")
+    gr.api(shown(actions.thresholds), api_name="thresholds")
     gr.api(shown(actions.decide_pair), api_name="decide")
     gr.api(shown(actions.decide_shown), api_name="decide_shown")
-    return ReviewTab(cards, [show], shown(actions.load), thresholds, shown(actions.thresholds))
+    return ReviewTab(cards, [show], shown(actions.load))

@@ -1,7 +1,6 @@
 """The Settings tab: where things are, the cloud and the offline switch, what left; the rest has files of its own."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -11,18 +10,16 @@ from app.errors import BadInput
 from app.pipeline import estimating, network
 from app.pipeline.local_service import CloudAddress
 from app.pipeline.ways_out import WAYS_OUT
-from app.pipeline.workspace import Workspace
 from app.ui import strings, views
 from app.ui.bases import BasesPart, build_bases
 from app.ui.belongings import build_belongings
 from app.ui.doctor import build_doctor
+from app.ui.left import ledger_view
 from app.ui.models import ModelsPart, build_models
 from app.ui.notices import shown
 from app.ui.parts import drawn, lead
 from app.ui.restoring import build_restoring
 from app.ui.services import Services
-from app.wording import counted
-from personal_store import ledger
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,29 +56,6 @@ def ways_view(offline: bool) -> views.View:
     rows = [[way.what, way.when, way.where, way.goes, way.offline] for way in WAYS_OUT]
     columns = ["What", "When", "Where to", "What goes", f"With the offline switch ({'on' if offline else 'off'} now)"]
     return {"columns": columns, "rows": rows}
-
-
-def ledger_view(workspace: Workspace) -> views.View:
-    """What left, or tried to; the newest line first."""
-    with workspace.store() as store:
-        lines, broken = ledger.uploads(store), ledger.broken_line(store)
-    attempts = ledger.attempts(lines)
-    rows = [
-        [line.sent_at[:19].replace("T", " "), line.destination, str(len(line.record_ids)), f"{line.bytes:,}",
-         line.sha256[:12], line.outcome, str(attempts[line.id])]
-        for line in reversed(lines)
-    ]  # fmt: skip
-    summary = strings.LEDGER_WHOLE.format(lines=counted(len(lines), "line"))
-    if broken is not None:
-        summary = f"Line {broken} of the ledger is missing or was changed."
-    exported = [json.dumps({**dataclasses.asdict(line), "attempt": attempts[line.id]}) for line in lines]
-    return {
-        "columns": list(strings.LEDGER_COLUMNS),
-        "rows": rows[: views.LISTED],
-        "summary": summary,
-        "broken": broken is not None,
-        "lines": "".join(f"{line}\n" for line in exported),
-    }
 
 
 @dataclasses.dataclass(frozen=True)

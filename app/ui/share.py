@@ -11,8 +11,10 @@ from app.device.catalogue import EMBEDDED, find_entry
 from app.errors import BadInput, NeedsConsent
 from app.pipeline import estimating, jobs, models, network, payload, sharing
 from app.ui import state, strings, views
+from app.ui.arriving import augment_view
 from app.ui.bringing import task_choices
-from app.ui.listing import first_of, list_records
+from app.ui.left import newest_view
+from app.ui.listing import filter_of, first_of, list_records
 from app.ui.notices import answered, shown
 from app.ui.parts import QUIET, UNCHECKED, drawn, lead, stop_and_resume
 from app.ui.services import Services
@@ -63,12 +65,13 @@ def weak_view(services: Services) -> views.View:
         return {}
     best = find_entry(BETTER_MODEL)
     text = strings.WEAK_TEXT.format(title=best.title, size=views.bytes_text(best.bytes or 0), licence=best.licence)
-    return views.notice(strings.WEAK_TITLE, text, "warn", f"cdcda models pull {best.name}")
+    return views.notice(strings.WEAK_TITLE, text, "warn", tab="settings")
 
 
 @dataclasses.dataclass(frozen=True)
 class _Layout:
-    search: gr.Textbox
+    query: list[gr.components.Component]
+    """Search, filter."""
     listing: gr.HTML
     proposal: list[gr.components.Component]
     """Ratio, strategy, seed."""
@@ -81,7 +84,7 @@ class _Layout:
     previewed: list[gr.components.Component]
     """The payload, its hash, the button that approves it."""
     polled: list[gr.components.Component]
-    """Progress, Stop, Resume."""
+    """Progress, Stop, Resume, the newest lines of the ledger."""
 
 
 def _consent(word: Any) -> Any:
@@ -105,32 +108,35 @@ class Actions:
     def __init__(self, services: Services) -> None:
         self._services, self._workspace = services, services.workspace
 
-    def rows(self, text: str, page: int = 1) -> views.View:
+    def rows(self, text: str, only: Any = "", page: int = 1) -> views.View:
         """One page of the records that match."""
-        query = RecordQuery(text or "", offset=first_of(page), limit=views.PAGE_SIZE)
+        shared, sensitive = filter_of(only)
+        query = RecordQuery(
+            text or "", shared=shared, sensitive=sensitive, offset=first_of(page), limit=views.PAGE_SIZE
+        )
         return list_records(self._workspace, query, page, strings.NO_SHARE_YET, "history", marked=True)
 
     def choices(self) -> list[tuple[str, str]]:
         """The tasks that can be sent, the person's own too."""
         return [(strings.MOST_SHARED, ""), *task_choices(self._workspace)]
 
-    def load(self, text: str) -> tuple[Any, ...]:
+    def load(self, text: str, only: Any) -> tuple[Any, ...]:
         """The first page, whether the service is weak, and the tasks there are."""
-        return self.rows(text), weak_view(self._services), gr.Dropdown(choices=self.choices())
+        return self.rows(text, only), weak_view(self._services), gr.Dropdown(choices=self.choices())
 
-    def turn(self, text: str, event: gr.EventData) -> views.View:
+    def turn(self, text: str, only: Any, event: gr.EventData) -> views.View:
         """The page that the list's buttons ask for."""
-        return self.rows(text, int(event.page))
+        return self.rows(text, only, int(event.page))
 
-    def propose(self, ratio: float, strategy: Any, seed: float, text: str) -> views.View:
+    def propose(self, ratio: float, strategy: Any, seed: float, text: str, only: Any = "") -> views.View:
         """Share that part of the records; what a hand has ticked or unticked stays."""
         sharing.share_ratio(self._workspace, ratio, strategy, int(seed))
-        return self.rows(text)
+        return self.rows(text, only)
 
-    def share_none(self, text: str) -> views.View:
+    def share_none(self, text: str, only: Any = "") -> views.View:
         """Untick everything."""
         sharing.share_none(self._workspace)
-        return self.rows(text)
+        return self.rows(text, only)
 
     def found_in_records(self, ids: list[int]) -> list[list[Any]]:
         """What looks personal in records: of each thing the record's id, its kind and the text itself."""
@@ -196,14 +202,16 @@ class Actions:
     def poll(self) -> tuple[Any, ...]:
         """Progress and its buttons, from the whole state."""
         job = state.latest_job(self._workspace, "augment")
-        return state.augment_view(self._workspace), *state.job_buttons(job)
+        return augment_view(self._workspace), *state.job_buttons(job), newest_view(self._workspace)
 
 
-def _lay_out_list(actions: Actions) -> tuple[gr.Textbox, gr.HTML]:
+def _lay_out_list(actions: Actions) -> tuple[list[gr.components.Component], gr.HTML]:
     with gr.Column(scale=3, min_width=320):
-        search = gr.Textbox(label=strings.SEARCH, placeholder=strings.SEARCH_HINT, elem_classes="for-records")
+        with gr.Row(elem_classes="for-records"):
+            search = gr.Textbox(label=strings.SEARCH, placeholder=strings.SEARCH_HINT, scale=3, min_width=180)
+            only = gr.Dropdown(list(strings.SHARE_FILTERS), value="", label=strings.SHOW, min_width=130)
         boxes = [answered(actions.set_shared)]
-        return search, drawn("shareList", server_functions=boxes, elem_id="share-records")
+        return [search, only], drawn("shareList", server_functions=boxes, elem_id="share-records")
 
 
 def _lay_out_proposal() -> tuple[list[gr.components.Component], gr.Button, gr.Button]:
@@ -232,14 +240,20 @@ def _lay_out_preview() -> list[gr.components.Component]:
     ]
 
 
+def _lay_out_progress() -> list[gr.components.Component]:
+    progress, buttons = drawn("augmenting", elem_id="augmenting"), stop_and_resume()
+    with gr.Accordion(strings.LEFT_TITLE, open=False):
+        return [progress, *buttons, drawn("left", elem_id="newest-left")]
+
+
 def _lay_out(actions: Actions) -> _Layout:
     lead(strings.SHARE_LEAD)
     with gr.Row():
-        search, listing = _lay_out_list(actions)
+        query, listing = _lay_out_list(actions)
         with gr.Column(scale=2, min_width=320, elem_classes="for-records"):
             proposal, propose_button, none_button = _lay_out_proposal()
             return _Layout(
-                search=search,
+                query=query,
                 listing=listing,
                 proposal=proposal,
                 propose_button=propose_button,
@@ -248,15 +262,16 @@ def _lay_out(actions: Actions) -> _Layout:
                 weak=drawn("notice"),
                 preview_button=gr.Button(strings.PREVIEW_PAYLOAD, variant="primary", elem_id="preview-button"),
                 previewed=_lay_out_preview(),
-                polled=[drawn("augmenting", elem_id="augmenting"), *stop_and_resume()],
+                polled=_lay_out_progress(),
             )
 
 
 def _wire_choice(at: _Layout, actions: Actions) -> None:
-    at.search.change(shown(actions.rows), at.search, at.listing, api_name="find_to_share", **QUIET)
-    at.listing.select(shown(actions.turn), at.search, at.listing, api_visibility="private", **QUIET)
-    at.propose_button.click(shown(actions.propose), [*at.proposal, at.search], at.listing, api_name="propose")
-    at.none_button.click(shown(actions.share_none), at.search, at.listing, api_name="share_none")
+    changed = [part.change for part in at.query]
+    gr.on(changed, shown(actions.rows), at.query, at.listing, api_name="find_to_share", **QUIET, **UNCHECKED)
+    at.listing.select(shown(actions.turn), at.query, at.listing, api_visibility="private", **QUIET)
+    at.propose_button.click(shown(actions.propose), [*at.proposal, *at.query], at.listing, api_name="propose")
+    at.none_button.click(shown(actions.share_none), at.query, at.listing, api_name="share_none")
     gr.api(shown(actions.share_records), api_name="share_records")
     gr.api(shown(actions.found_in_records), api_name="found_in_records")
 
@@ -276,4 +291,4 @@ def build_share(services: Services) -> ShareTab:
     at = _lay_out(actions)
     _wire_choice(at, actions)
     _wire_sending(at, actions)
-    return ShareTab(at.listing, at.weak, [at.search], at.request[1], shown(actions.load), at.polled, actions.poll)
+    return ShareTab(at.listing, at.weak, at.query, at.request[1], shown(actions.load), at.polled, actions.poll)

@@ -1,19 +1,14 @@
-"""What the page draws every second: the header, and how far the jobs are, always from the whole state in the store."""
+"""How far the jobs are, as the page draws it every second, always from the whole state in the store."""
 
-import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
-from app.device.catalogue import CATALOGUE
-from app.errors import SHOWN
-from app.pipeline import insights, jobs, models, network, review
+from app.pipeline import insights, jobs
 from app.pipeline.workspace import Workspace
 from app.ui import strings, views
-from app.ui.services import Services
 from app.wording import counted
-from personal_store import training
 from personal_store.nouns import ENDED, Job, JobEvent, JobKind
 
 RESUMABLE = frozenset({"stopped", "interrupted", "failed"})
@@ -40,6 +35,21 @@ def is_active(job: Job | None) -> bool:
     return job is not None and job.state not in ENDED
 
 
+def active_jobs(workspace: Workspace) -> list[Job]:
+    """Jobs that run or wait to run, in the order in which they will."""
+    return sorted((job for job in jobs.listing(workspace) if is_active(job)), key=lambda job: (waits(job), job.id))
+
+
+def waits(job: Job) -> bool:
+    """The job is in the queue."""
+    return job.state == "queued"
+
+
+def running_job(workspace: Workspace) -> Job | None:
+    """The job that computes now."""
+    return next((job for job in active_jobs(workspace) if not waits(job)), None)
+
+
 def job_buttons(job: Job | None) -> tuple[Any, Any]:
     """Stop and Resume as the job's state allows them."""
     stopping = job is not None and job.state == "stopping"
@@ -55,7 +65,7 @@ def keep_button(workspace: Workspace, job: Job | None) -> Any:
     return gr.Button(visible=runs, interactive=runs and job is not None and not jobs.should_keep(workspace, job.id))
 
 
-def _last(events: Sequence[JobEvent], kind: str) -> dict[str, Any]:
+def last_data(events: Sequence[JobEvent], kind: str) -> dict[str, Any]:
     """The data of the newest event of that kind, else nothing."""
     return next((dict(event.data) for event in reversed(events) if event.kind == kind), {})
 
@@ -67,7 +77,7 @@ def state_words(workspace: Workspace, job: Job) -> str:
     return STATES[job.state]
 
 
-def job_view(job: Job, done: int, total: int, state: str, detail: str) -> views.View:
+def job_view(job: Job, done: float, total: int, state: str, detail: str) -> views.View:
     """Title, bar and words of a job, drawn from its whole state."""
     if job.error:
         detail = job.error
@@ -81,47 +91,6 @@ def job_view(job: Job, done: int, total: int, state: str, detail: str) -> views.
         "detail": detail,
         "tone": TONES.get(job.state, "plain"),
     }
-
-
-def _arrived(workspace: Workspace, job: Job) -> list[views.View]:
-    """The newest pairs of an augmentation."""
-    newest = review.reviewed_pairs(workspace, job_id=job.id, newest=8)
-    return [
-        {"id": item.pair.id, "kept": item.kept, "output": item.output, "input": item.input[:160]}
-        for item in reversed(newest)
-    ]
-
-
-FEW = 0.2
-"""Of what was drawn; fewer kept pairs than this call for another model."""
-
-
-def _augment_words(job: Job, records: int) -> str:
-    if job.state != "done" or job.result is None:
-        return ""
-    kept, pairs = job.result.get("kept", 0), job.result.get("pairs", 0)
-    failed = job.result.get("failed", 0)
-    words = f"{counted(pairs, 'new pair')} from {counted(records, 'record')}, {kept} kept by the filters."
-    words += (f" {counted(failed, 'sample')} came to nothing." if failed else "") + " Look at them under Review."
-    return words + (f" {strings.FEW_KEPT}" if kept < FEW * (pairs + failed) else "")
-
-
-def augment_view(workspace: Workspace) -> views.View:
-    """The newest augmentation: how far, and the pairs as they arrive."""
-    job = latest_job(workspace, "augment")
-    if job is None:
-        return {}
-    events = jobs.events(workspace, job.id)
-    started, record = _last(events, "started"), _last(events, "record")
-    total = int(record.get("records") or started.get("records") or 0)
-    done = total if job.state == "done" else int(record.get("done") or started.get("done") or 0)
-    words = state_words(workspace, job)
-    state = f"{done} of {counted(total, 'record')}, {words}" if total else words
-    detail = _augment_words(job, total)
-    if is_active(job) and not events:
-        detail = "Starting; the service loads its model."
-    onward = views.way_to("review") if job.state == "done" and total else None
-    return job_view(job, done, total, state, detail) | {"pairs": _arrived(workspace, job), "go": onward}
 
 
 def _scores_words(scores: Mapping[str, Any]) -> str:
@@ -171,7 +140,7 @@ def _verdict(job: Job) -> views.View | None:
 
 
 def _train_detail(job: Job, events: Sequence[JobEvent], progress: dict[str, Any]) -> str:
-    started = _last(events, "started")
+    started = last_data(events, "started")
     if progress:
         halved = progress.get("micro_tokens")
         pieces = strings.HALVED.format(tokens=halved) if halved else ""
@@ -180,7 +149,7 @@ def _train_detail(job: Job, events: Sequence[JobEvent], progress: dict[str, Any]
             f" {progress['peak_memory_mb']:.0f} MB at most. {counted(int(started.get('examples', 0)), 'example')},"
             f" {started.get('held_out', '?')} held out.{pieces}"
         )
-    return str(_last(events, "preparing").get("message", "")) if is_active(job) else ""
+    return str(last_data(events, "preparing").get("message", "")) if is_active(job) else ""
 
 
 def _ended_early(job: Job) -> bool:
@@ -215,90 +184,4 @@ def train_view(workspace: Workspace) -> views.View:
     return job_view(job, done, total, state, _train_detail(job, events, progress)) | {
         "curve": views.curve(losses, held, total),
         "verdict": _verdict(job),
-    }
-
-
-def _cloud_fact(services: Services) -> views.View:
-    if services.cloud.local or network.is_this_computer(services.cloud.url):
-        return views.fact(strings.CLOUD, strings.THIS_COMPUTER, strings.CLOUD_LOCAL)
-    host = urllib.parse.urlsplit(services.cloud.url).hostname or services.cloud.url
-    if network.is_offline(services.workspace):
-        return views.fact(strings.CLOUD, f"Offline ({host})", strings.OFFLINE, "warn")
-    return views.fact(strings.CLOUD, host, strings.CLOUD_REMOTE, "warn")
-
-
-def _model_fact(workspace: Workspace) -> views.View:
-    try:
-        model = models.device_model(workspace)
-    except SHOWN as error:
-        return views.fact(strings.MODEL, "Missing", str(error), "warn")
-    titles = {entry.name: entry.title for entry in CATALOGUE}
-    return views.fact(strings.MODEL, titles.get(model.name, model.name), str(model.path))
-
-
-def _adapter_fact(workspace: Workspace) -> views.View:
-    with workspace.store() as store:
-        adapter = training.active_adapter(store)
-    if adapter is None:
-        return views.fact(strings.ADAPTER, strings.NO_ADAPTER)
-    detail = f"Trained {adapter.created_at[:10]} on {views.trained_on(adapter)}"
-    return views.fact(strings.ADAPTER, adapter.name, detail)
-
-
-def active_jobs(workspace: Workspace) -> list[Job]:
-    """Jobs that run or wait to run, in the order in which they will."""
-    return sorted((job for job in jobs.listing(workspace) if is_active(job)), key=lambda job: (_waits(job), job.id))
-
-
-def _waits(job: Job) -> bool:
-    return job.state == "queued"
-
-
-def running_job(workspace: Workspace) -> Job | None:
-    """The job that computes now."""
-    return next((job for job in active_jobs(workspace) if not _waits(job)), None)
-
-
-def progress_of(workspace: Workspace, job: Job) -> tuple[float | None, str]:
-    """How far a job is, 0 to 1 where that is known, and what it does now, in words."""
-    if _waits(job):
-        return None, state_words(workspace, job)
-    events = jobs.events(workspace, job.id)
-    step, record = _last(events, "progress"), _last(events, "record") or _last(events, "started")
-    if step.get("steps"):
-        left = views.duration(step.get("seconds_left", 0.0))
-        return step["step"] / step["steps"], f"step {step['step']} of {step['steps']}, about {left} left"
-    if job.kind == "augment" and record.get("records"):
-        done = record.get("done", 0)
-        return done / record["records"], f"{done} of {counted(record['records'], 'record')}"
-    return None, str(_last(events, "preparing").get("message") or strings.STARTING)
-
-
-def _job_fact(workspace: Workspace) -> views.View:
-    active = active_jobs(workspace)
-    if not active:
-        return views.fact(strings.NOW, strings.IDLE)
-    first, *others = active
-    share, words = progress_of(workspace, first)
-    value = strings.JOB_TITLES[first.kind] + ("" if share is None else f", {share:.0%}")
-    if first.state == "stopping":
-        value = f"{strings.JOB_TITLES[first.kind]}, stopping"
-    if others:
-        value += f", {len(others)} waiting"
-    waiting = "".join(f"; then {strings.JOB_TITLES[job.kind].lower()}" for job in others)
-    return views.fact(strings.NOW, value, f"{strings.JOB_TITLES[first.kind]}: {words}{waiting}", "busy") | {
-        "share": share
-    }
-
-
-def header_view(services: Services) -> views.View:
-    """Where the cloud is, which model, which adapter is on, what runs now."""
-    workspace = services.workspace
-    return {
-        "facts": [
-            _cloud_fact(services),
-            _model_fact(workspace),
-            _adapter_fact(workspace),
-            _job_fact(workspace),
-        ]
     }

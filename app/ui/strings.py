@@ -52,6 +52,7 @@ METRICS = (("What fits the answer", ""), ("ROUGE", "rouge"), ("Accuracy", "accur
 MAKE_TASK, DELETE_TASK = "Save the task", "Delete the task"
 TASK_MADE = "The task {name} can be chosen now."
 IMPORT_BUTTON = "Import"
+TIME_LEFT = ", about {time} left"
 SAMPLE_BUTTON = "Try it with a sample"
 SAMPLE_SOURCE = "the sample history"
 TASK, INPUT_COLUMN, OUTPUT_COLUMN, DATE_COLUMN = "Task", "Input column", "Output column", "Date column"
@@ -81,6 +82,12 @@ SHARE_LEAD = (
     " Nothing is sent before you have seen it and approved it. A record with something personal in it is left out of"
     " every proposal, and ticking it asks you first."
 )
+SHARE_FILTERS = (
+    ("All records", ""),
+    ("Ticked", "shared"),
+    ("Not ticked", "kept"),
+    ("Something personal found", "sensitive"),
+)
 RATIO = "Share ratio"
 STRATEGY = "Which records first"
 STRATEGIES = (
@@ -93,6 +100,9 @@ PROPOSE, SHARE_NONE = "Propose", "Share none"
 PAIRS_EACH = "New pairs for each record"
 PREVIEW_PAYLOAD = "Preview what leaves"
 APPROVE = "Approve and augment"
+SERVICE_LOADS = "Starting; the service loads its model."
+FIRST_PAIRS = "The service writes and scores the first pairs."
+ARRIVED = "{pairs} so far, {kept} kept by the filters."
 STOP, RESUME = "Stop", "Resume"
 KEEP = "Stop and keep"
 HALVED = " Memory ran short: at most {tokens} tokens at once since."
@@ -103,7 +113,7 @@ NO_SHARE_YET = ("Nothing to share yet", "Records appear here once your History h
 WEAK_TITLE = "The service on this computer uses the small built-in model"
 WEAK_TEXT = (
     "Its new pairs are weak: many will be rejected. {title} ({size}, {licence}) follows instructions better and also"
-    " runs on this computer. Fetch it in Settings, or with this command, then start the app again."
+    " runs on this computer. Fetch it in Settings, then start the app again."
 )
 
 # Review
@@ -121,7 +131,7 @@ HAVE_SUCH_A_SCORE = "{found} of the {items} shown"
 ACCEPT_COUNT, REJECT_COUNT = "Accept {count}", "Reject {count}"
 DECIDED_TOGETHER = "{pairs} {kind} in one step; Undo takes it back."
 MEANING, WORDING, LENGTH = "Meaning kept", "Wording shared", "Length ratio"
-THRESHOLDS = "Thresholds"
+AT_LEAST, AT_MOST, PASSED = "at least", "at most", "{passed} of {pairs} pass"
 ENTAILMENT, ROUGE, SHORTEST, LONGEST = (
     "Meaning stays at least", "Wording overlaps at most", "Length at least", "Length at most",
 )  # fmt: skip
@@ -317,7 +327,8 @@ ENTAILS_HELP = "Probability that the new input follows from yours"
 ENTAILED_HELP = "Probability that yours follows from the new input"
 ROUGE_HELP = "ROUGE-L: how much of the wording is the same"
 LENGTH_HELP = "Length of the new input, in times the length of yours"
-NOTHING_TO_UNDO = "There is no decision left to take back."
+NOTHING_TO_UNDO = "There is nothing left to take back."
+THRESHOLDS_BACK = "The thresholds are where they were before."
 VOTED = "Your vote is kept."
 KEPT = "Kept as a record in your History."
 
@@ -330,6 +341,9 @@ KEPT_BEFORE = "This answer is a record of your History already."
 # Settings, the person's data
 WAYS_TITLE = "### Everything that uses the network"
 LEDGER_TITLE = "### What left this computer"
+LEFT_TITLE = "What left this computer"
+LEFT_SUMMARY = "{uploads}, written down in a ledger that can only grow. The newest first."
+WHOLE_LEDGER = "The whole ledger is in Settings"
 LEDGER_WHOLE = "{lines}; none is missing or changed."
 LEDGER_COLUMNS = ("When", "Where to", "Records", "Bytes", "SHA-256", "Outcome", "Attempt")
 PRICES = "Prices of the service, for the estimate"

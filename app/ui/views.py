@@ -205,5 +205,6 @@ def imported_report(done: Imported) -> View:
         "rejected": [dataclasses.asdict(line) for line in left_out[:LISTED]],
         "rejected_title": f"Why {counted(len(left_out), 'line')} {verb(len(left_out), 'was', 'were')} left out",
         "csv": report_csv(done) if left_out else "",
+        "go": way_to("share") if done.imported or done.duplicates else None,
         "stamp": stamp(),
     }

@@ -154,6 +154,21 @@ window.cdcda = (() => {
     setTimeout(() => button.removeAttribute("aria-busy"), HEARD);
   }, true);
 
+  const OPEN_TAB = "cdcda-tab";
+
+  /** Which tab is open is kept for this window: after a reload, also one because the app was started again, it opens again. */
+  document.addEventListener("click", (event) => {
+    const tab = event.target.closest?.("button[data-tab-id]");
+    // The tabs inside Write have ids of their own making.
+    if (tab?.closest("#way > .tab-wrapper")) sessionStorage.setItem(OPEN_TAB, tab.dataset.tabId);
+  }, true);
+
+  function reopenTab(tries = 60) {
+    const wanted = sessionStorage.getItem(OPEN_TAB), tab = wanted && document.querySelector(`#way > .tab-wrapper button[data-tab-id="${wanted}"]`);
+    if (tab && tab.getAttribute("aria-selected") !== "true") tab.click();
+    else if (wanted && !tab && tries) requestAnimationFrame(() => reopenTab(tries - 1));
+  }
+
   // ---- Header ----------------------------------------------------------------------------------------------------
 
   function paintTheme(dark) {
@@ -177,6 +192,7 @@ window.cdcda = (() => {
   function header(element, props, server, watch) {
     const facts = h("dl", { class: "facts" });
     frame(element, "header-bar", h("h1", { class: "brand" }, "CDCDA"), facts, themeButton());
+    requestAnimationFrame(() => reopenTab());
     bind(props, watch, (value) => keyed(facts, value.facts || [],
       () => h("div", { class: "fact" }, h("dt"), h("dd"), h("dd", { class: "fact-share", "aria-hidden": "true" })),
       (node, fact) => {
@@ -455,20 +471,27 @@ window.cdcda = (() => {
         h("button", {
           class: "quiet-button", type: "button",
           onclick: () => saveText("rejected-lines.csv", value.csv),
-        }, "Download this report")) : null)));
+        }, "Download this report")) : null, value.go ? goButton(value.go) : null)));
   }
 
   // ---- Payload and progress --------------------------------------------------------------------------------------
 
   function payload(element, props, server, watch) {
     const place = frame(element, "payload");
-    bind(props, watch, (value) => refill(place, value.sha256 && value, () => h("div", { class: "panel" },
+    let last = "";
+    bind(props, watch, (value) => {
+      draw(value);
+      // It may stand below what is in sight: whoever asked for it sees it.
+      if (value.sha256 && value.sha256 !== last) requestAnimationFrame(() => requestAnimationFrame(() => place.scrollIntoView({ block: "nearest" })));
+      last = value.sha256;
+    });
+    function draw(value) { refill(place, value.sha256 && value, () => h("div", { class: "panel" },
       h("dl", { class: "pairs-of-facts" }, value.facts.map((fact) => h("div", {},
         h("dt", {}, fact.label), h("dd", { class: fact.code ? "mono" : null }, fact.value)))),
       h("details", { open: true }, h("summary", {}, "What it says"),
         h("pre", { class: "code", tabindex: "0", "aria-label": "Readable payload" }, value.readable)),
       h("details", {}, h("summary", {}, `The exact ${value.bytes} bytes`),
-        h("pre", { class: "code wrap", tabindex: "0", "aria-label": "Exact payload" }, value.exact)))));
+        h("pre", { class: "code wrap", tabindex: "0", "aria-label": "Exact payload" }, value.exact)))); }
   }
 
   function bar(share, tone) {
@@ -531,26 +554,77 @@ window.cdcda = (() => {
     return typeof text === "string" ? [text] : text.map(([run, differs]) => differs ? h("mark", { class: "differs" }, run) : run);
   }
 
-  /** How often each score occurs, with the thresholds drawn in. */
-  function histogram(value) {
+  /** Whether a value passes the thresholds of its score, in the order in which they stand there. */
+  const PASSES = {
+    above: (value, [least]) => value >= least,
+    below: (value, [most]) => value <= most,
+    between: (value, [least, most]) => value >= least && value <= most,
+  };
+
+  /** How often each value of a score occurs, the thresholds drawn in; what they reject is paler. */
+  function histogram(value, marks) {
     const most = Math.max(...value.counts, 1), width = 100 / value.counts.length;
-    const words = `${value.label}: ${value.counts.reduce((sum, count) => sum + count, 0)} pairs, threshold ${value.marks.join(" and ")}`;
-    return h("figure", { class: "histogram" },
-      h("svg", { viewBox: "0 0 100 36", preserveAspectRatio: "none", role: "img", "aria-label": words },
-        value.counts.map((count, place) => h("path", {
-          class: "column", d: `M${place * width + 0.4} 36v${-34 * count / most}h${width - 0.8}v${34 * count / most}z`,
-        })),
-        value.marks.map((mark) => h("line", { class: "threshold", x1: 100 * mark / value.top, x2: 100 * mark / value.top, y1: 0, y2: 36 }))),
-      h("figcaption", { class: "muted small" }, h("span", {}, value.label), h("span", { class: "numbers" }, `0 – ${value.top}`)));
+    const words = `${value.label}: ${value.counts.reduce((sum, count) => sum + count, 0)} pairs, threshold ${marks.join(" and ")}`;
+    const passes = (place) => PASSES[value.keep]((place + 0.5) * value.top / value.counts.length, marks);
+    return h("svg", { viewBox: "0 0 100 36", preserveAspectRatio: "none", role: "img", "aria-label": words },
+      value.counts.map((count, place) => h("path", { class: passes(place) ? "column" : "column is-out",
+        d: `M${place * width + 0.4} 36v${-34 * count / most}h${width - 0.8}v${34 * count / most}z` })),
+      marks.map((mark) => h("line", { class: "threshold", x1: 100 * mark / value.top, x2: 100 * mark / value.top, y1: 0, y2: 36 })));
+  }
+
+  /** A score: its histogram, and under it a slider for each threshold, which lies where its line is drawn. */
+  function scoreChart(first, moved) {
+    const picture = h("div", { class: "histogram-picture" }), passed = h("span", { class: "numbers muted small" });
+    const values = first.sliders.map(() => h("output", { class: "numbers" }));
+    const inputs = first.sliders.map((slider) => h("input", { type: "range", min: 0, max: first.top, step: slider.step,
+      "aria-label": slider.label, oninput: () => { draw(); moved(); } }));
+    const node = h("figure", { class: "histogram" },
+      h("figcaption", {}, h("span", {}, first.label), passed), picture,
+      first.sliders.map((slider, place) => h("div", { class: "threshold-row" }, inputs[place],
+        h("span", { class: "muted small", "aria-hidden": "true" }, slider.words, " ", values[place]))));
+    let value = first;
+    function draw() {
+      const marks = inputs.map((input) => Number(input.value));
+      refill(picture, [value, marks], () => histogram(value, marks));
+      marks.forEach((mark, place) => say(values[place], mark.toFixed(2)));
+    }
+    node.marks = () => inputs.map((input) => Number(input.value));
+    node.draw = (now, keep) => {
+      value = now;
+      say(passed, now.passed);
+      if (!keep) inputs.forEach((input, place) => { input.max = now.top; input.value = now.sliders[place].value; });
+      draw();
+    };
+    return node;
   }
 
   function review(element, props, server, watch, trigger) {
     const count = h("p", { class: "count", "aria-live": "polite" });
     const hint = h("div"), list = h("ul", { class: "cards", "aria-label": "Synthetic pairs" });
-    const charts = h("div", { class: "histograms" }), turner = pager(trigger);
+    const turner = pager(trigger), row = h("div", { class: "histogram-row" });
+    const standard = h("button", { class: "quiet-button", type: "button", onclick: () => judge(shown.standard) }, "Back to the standard");
+    const charts = h("details", { class: "histograms", open: window.innerWidth > 700 }, h("summary", {}, "Thresholds"),
+      h("div", { class: "histogram-words" }, h("p", { class: "muted small" }, "Move a threshold, and every pair is judged again at once. Paler bars are rejected."), standard), row);
+    let shown = {}, wanted = null, judging = false;
     const keys = h("p", { class: "muted small keys" }, "Keys: ", ...["j next", "k back", "a accept", "r reject", "e edit", "u undo", "b by score"].flatMap(
       (words) => [h("kbd", {}, words[0]), `${words.slice(1)}  `]));
     frame(element, "review-frame", count, charts, hint, keys, list, turner);
+
+    /** Have every pair judged under other thresholds: one request at a time, and of quick moves the last one counts. */
+    async function judge(marks) {
+      wanted = marks || [...row.children].flatMap((chart) => chart.marks());
+      if (judging) return;
+      judging = true;
+      while (wanted) {
+        const asked = wanted;
+        wanted = null;
+        const answer = await ask(server.judge_here([...asked, shown.show, shown.page || 1]));
+        if (answer.cards) draw(answer);
+        else if (!wanted) draw(shown);
+      }
+      judging = false;
+      trigger("input");
+    }
 
     function step(by) {
       const cards = [...list.children], at = cards.indexOf(document.activeElement.closest(".card"));
@@ -588,9 +662,9 @@ window.cdcda = (() => {
       act();
     });
 
-    async function decide(node, id, kind, output) {
+    async function decide(node, id, kind, output, input) {
       node.classList.add("is-busy");
-      const answer = await ask(server.decide(id, kind, output ?? null));
+      const answer = await ask(server.decide(id, kind, output ?? null, input ?? null));
       node.classList.remove("is-busy");
       const focused = node.contains(document.activeElement);
       if (answer.card) fill(node, answer.card);
@@ -601,13 +675,24 @@ window.cdcda = (() => {
     }
 
     function editor(node, card) {
-      const field = h("textarea", { rows: 3, "aria-label": `Your own text for pair ${card.id}` });
-      field.value = card.synthetic.output;
-      const close = () => fill(node, card, true);
-      node.querySelector(".card-actions").replaceChildren(field,
-        h("button", { class: "small-button", type: "button", onclick: () => decide(node, card.id, "edited", field.value) }, "Save"),
-        h("button", { class: "quiet-button", type: "button", onclick: close }, "Cancel"));
-      field.focus();
+      const field = (text, label, rows) => {
+        const area = h("textarea", { rows, "aria-label": `${label} of pair ${card.id}` });
+        area.value = text;
+        return [area, h("label", { class: "field" }, h("span", {}, label), area)];
+      };
+      const [output, outputField] = field(card.synthetic.output, "Your own text", 2);
+      const [input, inputField] = field(card.synthetic.input, "What it is about", 4);
+      const close = () => { fill(node, card, true); node.focus(); };
+      const save = () => decide(node, card.id, "edited", output.value, input.value);
+      const form = h("div", { class: "card-editor", onkeydown: (event) => {
+        if (event.key === "Escape") close();
+        if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save();
+      } }, outputField, inputField, h("div", { class: "form-actions" },
+        h("button", { class: "small-button", type: "button", onclick: save }, "Save"),
+        h("button", { class: "quiet-button", type: "button", onclick: close }, "Cancel")));
+      node.querySelector(".card-actions").replaceChildren();
+      node.querySelector(".card-texts").after(form);
+      output.focus();
     }
 
     function actions(node, card) {
@@ -634,14 +719,19 @@ window.cdcda = (() => {
         h("div", { class: "card-foot" }, h("div", { class: "scores" }, card.scores.map(scoreBar)), actions(node, card)));
     }
 
-    bind(props, watch, (value) => {
+    function draw(value) {
+      shown = value;
       refill(hint, value.empty, empty);
       say(count, value.counts || "");
       keys.hidden = !(value.cards || []).length;
-      refill(charts, (value.histograms || []).length ? value.histograms : null, (all) => h("div", { class: "histogram-row" }, all.map(histogram)));
+      charts.hidden = !(value.histograms || []).length;
+      standard.hidden = value.is_standard;
+      // A slider that is being moved stays where the hand has it.
+      keyed(row, value.histograms || [], (item) => scoreChart(item, () => judge()), (node, item) => node.draw(item, Boolean(wanted)), (item) => item.label);
       keyed(list, value.cards || [], () => h("li", { class: "card", tabindex: "0" }), fill);
       turner.draw(value);
-    });
+    }
+    bind(props, watch, draw);
   }
 
   // ---- Training --------------------------------------------------------------------------------------------------
@@ -1102,6 +1192,19 @@ window.cdcda = (() => {
         onclick: () => saveText("ledger.jsonl", value.lines, "application/jsonl") }, "Download the ledger") : null)));
   }
 
+  /** The newest lines of the ledger, each in two short lines. */
+  function left(element, props, server, watch) {
+    const said = h("p", { class: "muted small" }), list = h("ol", { class: "plain left-lines", "aria-label": "What left last" }), onward = h("div");
+    frame(element, "left-frame", said, list, onward);
+    bind(props, watch, (value) => {
+      say(said, value.summary || "");
+      keyed(list, value.rows || [], () => h("li"), (node, row) => refill(node, row, () => h("div", {},
+        h("div", {}, h("strong", { class: "numbers" }, row.what), h("span", { class: "tag", "data-tone": row.tone }, row.outcome)),
+        h("div", { class: "muted small numbers" }, row.where, " · ", h("span", { class: "mono" }, row.sha256)))));
+      refill(onward, value.go, goButton);
+    });
+  }
+
   /** A few words of the page's own that may change; a screen reader says them then. */
   function words(element, props, server, watch) {
     const place = h("p", { class: "count", "aria-live": "polite" });
@@ -1153,6 +1256,6 @@ window.cdcda = (() => {
 
   return {
     header, records, shareList, preview, report, payload, augmenting, review, training, adapters, twoRuns, answers, samples, chat, models, bases,
-    findings, notice, forecast, trainingRows, words, waysOut, ledger, plot, working, votes, brought,
+    findings, notice, forecast, trainingRows, words, waysOut, ledger, left, plot, working, votes, brought,
   };
 })();

@@ -1,3 +1,4 @@
+import datetime
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ from app.errors import BadInput, NothingToTrain
 from app.pipeline.dataset import build_training_set, gather
 from app.pipeline.forgetting import forget
 from app.pipeline.judging import Thresholds, count, judge, load_thresholds, save_thresholds
-from app.pipeline.review import accept, decided_since, edit, reject, reviewed_pairs, undo
+from app.pipeline.review import accept, decided_since, edit, reject, reviewed_pairs, take_back, undo
 from app.pipeline.workspace import open_workspace
 from personal_store.errors import NotFound
 from personal_store.nouns import Scores
@@ -51,6 +52,39 @@ def test_the_person_outranks_the_filters_and_can_take_it_back(tmp_path: Path) ->
     assert kept() == {good: False, bad: True}
     assert [decision.pair_id for decision in undo(workspace)] == [bad]
     assert kept() == {good: False, bad: False}
+
+
+def test_undoing_goes_back_through_decisions_and_thresholds_in_the_order_of_their_making(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+
+    def later() -> str:
+        nonlocal moment
+        moment += datetime.timedelta(seconds=1)
+        return moment.isoformat(timespec="milliseconds")
+
+    monkeypatch.setattr("app.pipeline.judging.now", later)
+    monkeypatch.setattr("personal_store.decisions.now", later)
+    workspace, ids = workspace_with(tmp_path, 1)
+    (pair,) = add_pairs(workspace, ids, GOOD)
+    # A slider on its way is one step; another slider is another one.
+    for entailment in (0.75, 0.8, 0.85):
+        save_thresholds(workspace, Thresholds(entailment=entailment))
+    save_thresholds(workspace, Thresholds(entailment=0.85, rouge_l=0.6))
+    reject(workspace, [pair])
+    moment += datetime.timedelta(minutes=1)
+    save_thresholds(workspace, Thresholds(entailment=0.95, rouge_l=0.6))
+    back = [take_back(workspace) for _ in range(5)]
+    assert [step.thresholds for step in back] == [
+        Thresholds(entailment=0.85, rouge_l=0.6),
+        None,
+        Thresholds(entailment=0.85),
+        Thresholds(),
+        None,
+    ]
+    assert [[decision.pair_id for decision in step.decisions] for step in back] == [[], [pair], [], [], []]
+    assert load_thresholds(workspace) == Thresholds()
 
 
 def test_an_edit_keeps_the_pair_with_the_persons_words(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from app.pipeline.workspace import Workspace
 from app.ui import strings
 from personal_store import decisions, generations, jobs, ledger, pairs, records, training
 from personal_store.nouns import NewGeneration, NewPair, Record, RecordQuery, Scores
+from personal_store.store import Store
 
 SAMPLE = Path(__file__).resolve().parents[2] / "assets" / "sample" / "history.csv"
 SHARED = 12
@@ -46,23 +47,45 @@ def _said_anew(text: str, number: int) -> str:
     return text.replace(f" {before} ", f" {after} ")
 
 
+def _pair(store: Store, job_id: int, record: Record, number: int) -> int:
+    """A pair that arrives, as the worker stores and reports it; its id."""
+    text = _said_anew(record.input, number)
+    new = NewPair(record.id, job_id, number + 1, text, record.output, EMBEDDED, 0, SCORES[number])
+    pair_id = pairs.add_pair(store, new)
+    told = {"pair_id": pair_id, "record_id": record.id, "number": number + 1, "kept": number < 2, "reasons": []}
+    jobs.add_event(store, job_id, "pair", told)
+    return pair_id
+
+
+def begin_augmenting(workspace: Workspace, records_done: int = 3, samples_more: int = 2) -> int:
+    """An augmentation that has finished some records and part of another, and still runs; its job's id."""
+    shared = _shared(workspace)
+    with workspace.store() as store:
+        job = jobs.create_job(store, "augment", {"destination": "http://127.0.0.1:40001"})
+        jobs.set_state(store, job.id, "running")
+        jobs.add_event(store, job.id, "started", {"records": len(shared), "done": 0, "k": len(SCORES)})
+        for place, record in enumerate(shared[: records_done + 1]):
+            for number in range(len(SCORES) if place < records_done else samples_more):
+                _pair(store, job.id, record, number)
+            if place < records_done:
+                told = {"record_id": record.id, "done": place + 1, "records": len(shared)}
+                jobs.add_event(store, job.id, "record", told)
+        return job.id
+
+
 def with_pairs(workspace: Workspace) -> None:
     """A finished augmentation: five pairs a record, one of them decided by hand."""
     shared = _shared(workspace)
     with workspace.store() as store:
         job = jobs.create_job(store, "augment", {})
         jobs.set_state(store, job.id, "running")
-        made = [
-            pairs.add_pair(
-                store,
-                NewPair(record.id, job.id, number + 1, _said_anew(record.input, number), record.output, EMBEDDED, 0, s),
-            )
-            for record in shared
-            for number, s in enumerate(SCORES)
-        ]
         ids = [record.id for record in shared]
+        jobs.add_event(store, job.id, "started", {"records": len(ids), "done": 0, "k": len(SCORES)})
+        made = [_pair(store, job.id, record, number) for record in shared for number in range(len(SCORES))]
         ledger.append_upload(store, "http://127.0.0.1:40001", ids, 5120, "5f" * 32, "sent")
-        jobs.add_event(store, job.id, "record", {"done": len(ids), "records": len(ids)})
+        for place, record_id in enumerate(ids):
+            told = {"record_id": record_id, "done": place + 1, "records": len(ids)}
+            jobs.add_event(store, job.id, "record", told)
         result = {"records": len(ids), "pairs": len(made), "kept": 2 * len(ids), "failed": 0}
         jobs.set_state(store, job.id, "done", result=result)
         decisions.decide(store, made[2], "accepted")

@@ -160,6 +160,7 @@ OF_LISTS = {
     "change": "change_records",
     "set_shared": "share_records",
     "decide": "decide",
+    "judge_here": "judge",
     "use_adapter": "use_adapter",
     "sources": "adapter_sources",
     "keep_shown": "keep_answer",

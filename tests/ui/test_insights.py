@@ -104,7 +104,7 @@ def test_a_running_measuring_is_in_the_header_and_shows_its_points(page: Page) -
     a_curve(page, POINTS[:3], running=True)
     seen = page.client.predict(api_name="/state")
     (now,) = [fact for fact in seen[0]["facts"] if fact["label"] == "Now"]
-    assert (now["value"], round(now["share"], 2)) == ("Measuring, 30%", 0.3)
+    assert (now["value"], round(now["share"], 2)) == ("Measuring, 30%, 70 s left", 0.3)
     assert "about 70 s left" in now["detail"]
     (drawn,) = [part for part in seen if isinstance(part, dict) and part.get("levels")]
     assert drawn["description"] == strings.CURVE_GROWING

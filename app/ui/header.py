@@ -1,0 +1,103 @@
+"""The quiet header: where the cloud is, which model, which adapter is on, and what runs now."""
+
+import dataclasses
+import urllib.parse
+
+from app.device.catalogue import CATALOGUE
+from app.errors import SHOWN
+from app.pipeline import jobs, models, network
+from app.pipeline.workspace import Workspace
+from app.ui import arriving, state, strings, views
+from app.ui.services import Services
+from personal_store import training
+from personal_store.nouns import Job
+
+
+def _cloud_fact(services: Services) -> views.View:
+    if services.cloud.local or network.is_this_computer(services.cloud.url):
+        return views.fact(strings.CLOUD, strings.THIS_COMPUTER, strings.CLOUD_LOCAL)
+    host = urllib.parse.urlsplit(services.cloud.url).hostname or services.cloud.url
+    if network.is_offline(services.workspace):
+        return views.fact(strings.CLOUD, f"Offline ({host})", strings.OFFLINE, "warn")
+    return views.fact(strings.CLOUD, host, strings.CLOUD_REMOTE, "warn")
+
+
+def _model_fact(workspace: Workspace) -> views.View:
+    try:
+        model = models.device_model(workspace)
+    except SHOWN as error:
+        return views.fact(strings.MODEL, "Missing", str(error), "warn")
+    titles = {entry.name: entry.title for entry in CATALOGUE}
+    return views.fact(strings.MODEL, titles.get(model.name, model.name), str(model.path))
+
+
+def _adapter_fact(workspace: Workspace) -> views.View:
+    with workspace.store() as store:
+        adapter = training.active_adapter(store)
+    if adapter is None:
+        return views.fact(strings.ADAPTER, strings.NO_ADAPTER)
+    detail = f"Trained {adapter.created_at[:10]} on {views.trained_on(adapter)}"
+    return views.fact(strings.ADAPTER, adapter.name, detail)
+
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """How far a job is."""
+
+    share: float | None
+    """0 to 1, where that is known."""
+    words: str
+    """What it does now, and how long that still takes where it is known."""
+    seconds_left: float | None = None
+
+
+def standing_of(workspace: Workspace, job: Job) -> Standing:
+    """How far a job is now."""
+    if state.waits(job):
+        return Standing(None, state.state_words(workspace, job))
+    events = jobs.events(workspace, job.id)
+    step = state.last_data(events, "progress")
+    if step.get("steps"):
+        left = step.get("seconds_left", 0.0)
+        words = f"step {step['step']} of {step['steps']}, about {views.duration(left)} left"
+        return Standing(step["step"] / step["steps"], words, left)
+    if job.kind == "augment" and (advance := arriving.advance_of(workspace, job, events)):
+        return Standing(advance.share, arriving.advance_words(advance), advance.seconds_left)
+    return Standing(None, str(state.last_data(events, "preparing").get("message") or strings.STARTING))
+
+
+def _now(job: Job, standing: Standing, waiting: int) -> str:
+    """The job in few words: what it is, how far, how long it still takes, and how many wait for it."""
+    words = [strings.JOB_TITLES[job.kind]]
+    if job.state == "stopping":
+        words.append("stopping")
+    elif standing.share is not None:
+        words.append(f"{standing.share:.0%}")
+        if standing.seconds_left:
+            words.append(f"{views.duration(standing.seconds_left)} left")
+    return ", ".join(words) + (f", {waiting} waiting" if waiting else "")
+
+
+def _job_fact(workspace: Workspace) -> views.View:
+    active = state.active_jobs(workspace)
+    if not active:
+        return views.fact(strings.NOW, strings.IDLE)
+    first, *others = active
+    standing = standing_of(workspace, first)
+    then = "".join(f"; then {strings.JOB_TITLES[job.kind].lower()}" for job in others)
+    detail = f"{strings.JOB_TITLES[first.kind]}: {standing.words}{then}"
+    now = _now(first, standing, len(others))
+    return views.fact(strings.NOW, now, detail, "busy") | {"share": standing.share}
+
+
+def header_view(services: Services) -> views.View:
+    """Where the cloud is, which model, which adapter is on, what runs now."""
+    workspace = services.workspace
+    return {
+        "facts": [
+            _cloud_fact(services),
+            _model_fact(workspace),
+            _adapter_fact(workspace),
+            _job_fact(workspace),
+        ]
+    }
