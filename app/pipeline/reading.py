@@ -206,7 +206,7 @@ def _cells(text: str, delimiter: str) -> Iterator[tuple[int, list[str] | None]]:
     file = io.StringIO(text, newline="")
     reader, before = csv.reader(file, delimiter=delimiter), 0
     line, start = 1, 0
-    for cells in iter(lambda: next(reader, None), None):
+    while (cells := next(reader, None)) is not None:
         following = before + reader.line_num + 1
         if following - line > 1 and not _is_whole(text[start : file.tell()], delimiter):
             file.seek(start)

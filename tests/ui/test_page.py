@@ -117,6 +117,9 @@ def test_preview_shows_the_very_bytes_that_the_hash_is_of(page: Page) -> None:
     ids = some_records(page.workspace)
     page.client.predict(list(ids[:3]), True, api_name="/share_records")
     shown, sha256 = page.client.predict(5, "", api_name="/preview_payload")[:2]
+    told = {fact["label"]: fact["value"] for fact in shown["facts"]}
+    assert set(told) == {"Goes to", "Records", "Size", "Task", "Asks for", "Estimate", "SHA-256 of the body"}
+    assert told["Asks for"].startswith("5 new pairs for each record, asked for in the form that suits")
     assert hashlib.sha256(shown["exact"].encode()).hexdigest() == sha256 == shown["sha256"]
     assert len(shown["exact"].encode()) == shown["bytes"]
 
