@@ -1,5 +1,6 @@
 """The command line as a person meets it: exit codes, sentences, and how little it loads."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -106,6 +107,18 @@ def test_an_adapter_s_whole_life(
     assert run(capsys, data_dir, "adapters") == {"adapters": []}
     assert main(["adapters", "import", out, "--name", "Back", "--data-dir", str(data_dir)]) == 0
     assert capsys.readouterr().out == "Adapter 2, Back; switch it on with `cdcda adapters use 2`.\n"
+
+
+def test_the_exact_bytes_of_a_payload_can_be_looked_at_with_any_program(
+    capsys: pytest.CaptureFixture[str], data_dir: Path, tmp_path: Path
+) -> None:
+    _, ids = workspace_with(data_dir, 2)
+    run(capsys, data_dir, "add", "--task", "title", "--input", "Straße\r\nzwei", "--output", "😀")
+    run(capsys, data_dir, "share", "--ids", f"{ids[0]},3")
+    told = run(capsys, data_dir, "payload", "--save", str(tmp_path / "body"))
+    saved = (tmp_path / "body").read_bytes()
+    assert (hashlib.sha256(saved).hexdigest(), len(saved)) == (told["sha256"], told["bytes"])
+    assert (tmp_path / "body").stat().st_mode & 0o777 == 0o600
 
 
 def test_forgetting_names_the_archives_that_still_hold_it(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:

@@ -72,6 +72,8 @@ def _payload(workspace: Workspace, options: argparse.Namespace) -> Result:
         estimating.set_prices(workspace, *options.prices)
     payload = _build_payload(workspace, options)
     found = estimating.estimate(workspace, payload)
+    if options.save:
+        history.write_private(options.save, payload.body.decode())
     return {
         "destination": payload.destination,
         "goes_on_to": cloud.goes_on_to(workspace, _address(options)),
