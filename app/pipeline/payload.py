@@ -22,6 +22,7 @@ from app.pipeline.network import is_this_computer
 from app.pipeline.sensitivity import redact
 from app.pipeline.tasks import find_task
 from app.pipeline.workspace import Workspace
+from app.wording import counted
 from cloud_stub import schemas
 from cloud_stub.schemas import MAX_BODY, MAX_RECORDS, AugmentRequest, PromptForm, SharedRecord
 from personal_store import ledger, preferences, records
@@ -84,7 +85,7 @@ class Payload:
         """What the service is asked to do with each record, in words."""
         wanted, limits = self.settings, self.settings.thresholds
         return (
-            f"{wanted.k} new pairs for each record, asked for {PROMPTS[wanted.prompt]} (prompt {wanted.prompt!r});"
+            f"{counted(wanted.k, 'new pair')} for each record, asked for {PROMPTS[wanted.prompt]} (prompt {wanted.prompt!r});"
             f" temperature {TEMPERATURE}, seed {wanted.seed}; meaning kept at least {limits.entailment}, wording shared"
             f" at most {limits.rouge_l}, length {limits.shortest} to {limits.longest} times"
         )
