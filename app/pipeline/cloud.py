@@ -160,8 +160,8 @@ def _require_stays(workspace: Workspace, address: CloudAddress) -> None:
     host = capabilities(workspace, address).passes_on_to
     if host is not None and not network.is_this_computer(f"http://{host}"):
         raise Offline(
-            f"The offline switch is on, and the service at {address.url} passes records on to {host}; turn the switch"
-            " off in the settings to go on."
+            f"The offline switch is on, and the service at {address.url} passes on to {host} what it gets; turn the"
+            " switch off in the settings to go on."
         )
 
 

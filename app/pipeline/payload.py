@@ -85,9 +85,10 @@ class Payload:
         """What the service is asked to do with each record, in words."""
         wanted, limits = self.settings, self.settings.thresholds
         return (
-            f"{counted(wanted.k, 'new pair')} for each record, asked for {PROMPTS[wanted.prompt]} (prompt {wanted.prompt!r});"
-            f" temperature {TEMPERATURE}, seed {wanted.seed}; meaning kept at least {limits.entailment}, wording shared"
-            f" at most {limits.rouge_l}, length {limits.shortest} to {limits.longest} times"
+            f"{counted(wanted.k, 'new pair')} for each record, asked for {PROMPTS[wanted.prompt]}"
+            f" (prompt {wanted.prompt!r}); temperature {TEMPERATURE}, seed {wanted.seed};"
+            f" meaning kept at least {limits.entailment}, wording shared at most {limits.rouge_l},"
+            f" length {limits.shortest} to {limits.longest} times"
         )
 
 
