@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+import urllib.parse
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -31,8 +32,10 @@ class Models(Protocol):
         ...
 
 
-def _capabilities(models: Sequence[ModelDescription], scorer: str | None) -> Capabilities:
-    return Capabilities(models=tuple(models), scorer=scorer or nli.EMBEDDED_NAME)
+def _capabilities(
+    models: Sequence[ModelDescription], scorer: str | None, passes_on_to: str | None = None
+) -> Capabilities:
+    return Capabilities(models=tuple(models), scorer=scorer or nli.EMBEDDED_NAME, passes_on_to=passes_on_to)
 
 
 def report(line: str) -> None:
@@ -86,9 +89,10 @@ class UpstreamModels:
 
     def describe(self, scorer: str | None) -> Capabilities:
         """See Models."""
-        return _capabilities(
-            [ModelDescription(name=name, embedded=False, prompt="rewrite") for name in self.names], scorer
-        )
+        # What stands before the @ of an address may be a password.
+        host = urllib.parse.urlsplit(self.url).netloc.rpartition("@")[2]
+        described = [ModelDescription(name=name, embedded=False, prompt="rewrite") for name in self.names]
+        return _capabilities(described, scorer, host)
 
     def load(self, scorer: str | None) -> Parts:
         """See Models; asks the server for its list of models."""

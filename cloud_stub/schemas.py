@@ -183,6 +183,8 @@ class Capabilities(Schema):
     """Sample j of a record is written by model j, in this order and again from the first."""
     scorer: str
     """Name of the NLI model."""
+    passes_on_to: Annotated[str, pydantic.Field(max_length=300)] | None = None
+    """The server that writes the pairs, host and port, where that is another one; None: records go no further."""
     max_records: int = MAX_RECORDS
     max_text: int = MAX_TEXT
     """Characters of an input or output; a record with more fails as "too long"."""

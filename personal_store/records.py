@@ -205,6 +205,13 @@ def unexamined(store: Store, limit: int) -> tuple[Record, ...]:
     return tuple(map(record_of, rows))
 
 
+def forget_findings(store: Store) -> None:
+    """Let every record count as not looked at; what the person agreed to when less could be found does not hold."""
+    with store.change():
+        store.run("UPDATE records SET findings = NULL WHERE findings IS NOT NULL")
+        store.run("UPDATE shares SET shared_as = NULL WHERE shared_as = 'confirmed'")
+
+
 def note_findings(store: Store, found: Sequence[Examined]) -> None:
     """Keep what was found; a shared record with findings that the person has not agreed to is shared no more."""
     with store.change():

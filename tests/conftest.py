@@ -9,6 +9,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+from app.pipeline import names
+
 # A deadline measures the neighbours on a shared computer.
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=40)
 hypothesis.settings.load_profile("quick")
@@ -43,6 +45,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "slow" in item.keywords:
             of_page = {"ui", "browser"} & set(item.path.parts)
             item.add_marker(pytest.mark.xdist_group("page" if of_page else "models"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nobody_is_known_by_name() -> Iterator[None]:
+    """The same findings whether the extra `names` is installed or not; its own tests load it themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(names, "recogniser", lambda: None)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,5 +1,6 @@
 """The command line as a person meets it: exit codes, sentences, and how little it loads."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -110,6 +111,32 @@ def test_an_adapter_s_whole_life(
     assert capsys.readouterr().out == "Adapter 2, Back; switch it on with `cdcda adapters use 2`.\n"
 
 
+def test_the_exact_bytes_of_a_payload_can_be_looked_at_with_any_program(
+    capsys: pytest.CaptureFixture[str], data_dir: Path, tmp_path: Path
+) -> None:
+    _, ids = workspace_with(data_dir, 2)
+    run(capsys, data_dir, "add", "--task", "title", "--input", "Straße\r\nzwei", "--output", "😀")
+    run(capsys, data_dir, "share", "--ids", f"{ids[0]},3")
+    told = run(capsys, data_dir, "payload", "--save", str(tmp_path / "body"))
+    saved = (tmp_path / "body").read_bytes()
+    assert (hashlib.sha256(saved).hexdigest(), len(saved)) == (told["sha256"], told["bytes"])
+    assert (tmp_path / "body").stat().st_mode & 0o777 == 0o600
+
+
+def test_forgetting_names_the_archives_that_still_hold_it(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:
+    _, ids = workspace_with(data_dir, 2)
+    exports = data_dir / "exports"
+    exports.mkdir()
+    kept = exports / "cdcda-before.zip"
+    run(capsys, data_dir, "export", str(kept))
+    assert run(capsys, data_dir, "forget", str(ids[0]))["archives"] == [str(kept)]
+    assert main(["forget", str(ids[1]), "--data-dir", str(data_dir)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Archives hold what they held when they were exported" in said
+    assert run(capsys, data_dir, "forget", "--everything", "--yes")["archives"] == [str(kept)]
+    assert kept.exists()
+
+
 def test_forgetting(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:
     _, ids = workspace_with(data_dir, 2)
     (forgotten,) = run(capsys, data_dir, "forget", str(ids[0]))["forgotten"]
@@ -167,7 +194,11 @@ def test_everything_out_back_and_gone(
     before = run(capsys, data_dir, "records")
     run(capsys, data_dir, "export", str(tmp_path / "all.zip"))
     assert "repeat it with --yes" in run(capsys, data_dir, "forget", "--everything", code=2)
-    assert run(capsys, data_dir, "forget", "--everything", "--yes") == {"everything": True, "erased": True}
+    assert run(capsys, data_dir, "forget", "--everything", "--yes") == {
+        "everything": True,
+        "erased": True,
+        "archives": [],
+    }
     assert run(capsys, data_dir, "records")["total"] == 0
     run(capsys, data_dir, "restore", str(tmp_path / "all.zip"))
     assert run(capsys, data_dir, "records") == before

@@ -169,6 +169,7 @@ def _add_sharing(
     payload = commands.add_parser(
         "payload", parents=[*common, _cloud(), _request()], help="see exactly what would be sent"
     )
+    payload.add_argument("--save", metavar="FILE", help="write the exact bytes; their SHA-256 is the one to approve")
     payload.add_argument("--prices", type=_prices, metavar="READ,WRITTEN", help="of a million tokens; kept")
     augment = commands.add_parser(
         "augment", parents=[*common, _cloud(), _request()], help="send it and get synthetic pairs"

@@ -15,7 +15,7 @@ from app.cli.lamp import lamp
 from app.cli.reviewing import reviewing
 from app.cli.serving import serve
 from app.errors import BadInput, JobRefused
-from app.pipeline import estimating, network, sharing
+from app.pipeline import cloud, estimating, network, sharing
 from app.pipeline.local_service import TOKEN_VARIABLE, CloudAddress, named_address
 from app.pipeline.payload import LOCAL_DESTINATION, Payload, build_payload, destination_of
 from app.pipeline.ways_out import WAYS_OUT
@@ -72,8 +72,12 @@ def _payload(workspace: Workspace, options: argparse.Namespace) -> Result:
         estimating.set_prices(workspace, *options.prices)
     payload = _build_payload(workspace, options)
     found = estimating.estimate(workspace, payload)
+    if options.save:
+        history.write_private(options.save, payload.body.decode())
     return {
         "destination": payload.destination,
+        "goes_on_to": cloud.goes_on_to(workspace, _address(options)),
+        "asked": payload.asked,
         "bytes": len(payload.body),
         "sha256": payload.sha256,
         "body": payload.request,

@@ -38,7 +38,9 @@ def _show_payload(result: Result) -> None:
         f"to {result['destination']}, {result['bytes']:,} bytes, {counted(len(result['body']['records']), 'record')}"
         f" of the task {result['task']}"
     )
-    _say(result["estimate"]["words"])
+    if result["goes_on_to"]:
+        _say(f"As it says, {result['goes_on_to']}.")
+    _say(f"Asks for {result['asked']}.", result["estimate"]["words"])
     if result["other_tasks"]:
         others = ", ".join(f"{count} {name}" for name, count in result["other_tasks"].items())
         _say(f"Shared as well, and not in this payload: {others}; name another task with --task.")

@@ -134,14 +134,17 @@ def forget(workspace: Workspace, options: argparse.Namespace) -> Result:
     if options.everything:
         if not options.yes:
             raise BadInput("This deletes all your records, pairs, adapters and the ledger; repeat it with --yes.")
-        return {"everything": True, "erased": forgetting.delete_everything(workspace)}
+        erased = forgetting.delete_everything(workspace)
+        return {"everything": True, "erased": erased, "archives": list(forgetting.archives(workspace))}
     if options.deleted:
-        return {"deleted": True, "erased": forgetting.forget_deleted(workspace)}
+        erased = forgetting.forget_deleted(workspace)
+        return {"deleted": True, "erased": erased, "archives": list(forgetting.archives(workspace))}
     gone = forgetting.forget_all(workspace, options.ids)
     task = forgetting.retrain_task(workspace)
     return {
         "forgotten": [dataclasses.asdict(item) for item in gone],
         "train_again": task,
+        "archives": list(forgetting.archives(workspace)),
         **_train_again(workspace, options, task),
     }
 

@@ -142,6 +142,8 @@ def _run(workspace: "Workspace", options: argparse.Namespace) -> Result:
         def hear(done: int, of: int, unit: Any) -> None:
             listen(done, of, f"user {unit.user}, {unit.method}" if unit else "")
 
+        if options.engine == "ray":
+            RayEngine.check(workspace)
         engine = RayEngine(options.workers) if options.engine == "ray" else LocalEngine()
         units = run(_plan(workspace, options), grid, options.out, engine, hear)
     return {"units": units, "out": str(options.out)}

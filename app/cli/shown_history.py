@@ -127,6 +127,9 @@ def show_forget(result: Result) -> None:
             )
     if result.get("train_again") and "trained" not in result:
         say(f"The adapter that is on is stale; train again with: cdcda train --task {result['train_again']}")
+    if result["archives"]:
+        held = ", ".join(result["archives"])
+        say(f"Archives hold what they held when they were exported; delete them as well: {held}.")
     if not all(gone["erased"] for gone in result.get("forgotten", [result])):
         say("Another program is reading the store; the last trace goes when it closes.")
 

@@ -8,6 +8,7 @@ cache that they share saves each of them making M_base for itself. Needs the ext
 import collections
 import importlib.util
 import itertools
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from app.evaluation.desks import write_json
 from app.evaluation.plans import Plan, Unit
 from app.evaluation.pools import Largest
 from app.evaluation.runs import Workbench
+from app.pipeline import network
 from app.pipeline.local_service import CloudAddress
+from app.pipeline.workspace import Workspace
 
 RETRIES = 2
 """How often a worker is started anew that was lost, with the unit that it was at."""
@@ -53,6 +56,13 @@ class RayEngine:
     def __init__(self, workers: int, address: CloudAddress | None = None) -> None:
         self._workers = workers
         self._address = address
+
+    @staticmethod
+    def check(workspace: Workspace) -> None:
+        """Raise Offline where the offline switch is on and RAY_ADDRESS names another computer's cluster."""
+        host = os.environ.get("RAY_ADDRESS", "auto").removeprefix("ray://")
+        if host not in ("auto", "local"):
+            network.require_allowed(workspace, f"http://{host}")
 
     def work_off(self, plan: Plan, out: Path, units: Sequence[Unit], largest: Largest) -> Iterator[Unit]:
         """See runs.Engine."""

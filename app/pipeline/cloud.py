@@ -13,7 +13,7 @@ from typing import IO
 import pydantic
 import requests
 
-from app.errors import CloudError
+from app.errors import CloudError, Offline
 from app.pipeline import network
 from app.pipeline.cleaning import clean
 from app.pipeline.local_service import CloudAddress
@@ -39,6 +39,8 @@ CloudLine = PairLine | FailureLine | RecordLine | SummaryLine
 SERVICE = "The augmentation service"
 SILENCE_SECONDS = 1800.0
 """Longest wait for the next line: a large model on a slow computer needs minutes for one record."""
+ANSWER_SECONDS = 10.0
+"""Longest wait for what a service says of itself."""
 MAX_LINE = 12 * MAX_TEXT
 """Bytes; two texts in their longest JSON form."""
 MAX_ANSWER = 1024 * 1024
@@ -151,12 +153,25 @@ def _stream(payload: Payload, answer: requests.Response) -> Iterator[CloudLine]:
     raise CloudError(f"{SERVICE} broke off before it was done; resume the job to go on where it stopped.")
 
 
+def _require_stays(workspace: Workspace, address: CloudAddress) -> None:
+    """Raise Offline where the offline switch is on and a service here would pass on what it gets."""
+    if address.local or not network.is_offline(workspace) or not network.is_this_computer(address.url):
+        return
+    host = capabilities(workspace, address).passes_on_to
+    if host is not None and not network.is_this_computer(f"http://{host}"):
+        raise Offline(
+            f"The offline switch is on, and the service at {address.url} passes on to {host} what it gets; turn the"
+            " switch off in the settings to go on."
+        )
+
+
 def _attempt(
     workspace: Workspace, payload: Payload, address: CloudAddress, skip: Collection[str], body: IO[bytes]
 ) -> Iterator[CloudLine]:
     headers = {"Content-Type": "application/json", "Accept": "application/x-ndjson"}
     if skip:
         headers[SKIP_HEADER] = ",".join(sorted(skip))
+    _require_stays(workspace, address)
     with network.connection(
         workspace,
         "POST",
@@ -246,10 +261,21 @@ def _ask(workspace: Workspace, address: CloudAddress, path: str, token: str | No
 def capabilities(workspace: Workspace, address: CloudAddress) -> Capabilities:
     """What the service can do; raises CloudError and Offline."""
     try:
-        found = json.loads(_ask(workspace, address, "/v1/capabilities", address.token, 120.0))
+        found = json.loads(_ask(workspace, address, "/v1/capabilities", address.token, ANSWER_SECONDS))
         return Capabilities.model_validate(found)
     except ValueError:
         raise CloudError(f"{SERVICE} is not of protocol 1; use one of the same version as this program.") from None
+
+
+def goes_on_to(workspace: Workspace, address: CloudAddress | None) -> str | None:
+    """Where a service says that it passes records on to, in words; None for the one that this program starts."""
+    if address is None or address.local:
+        return None
+    try:
+        host = capabilities(workspace, address).passes_on_to
+    except (CloudError, Offline):
+        return "the service did not say whether it passes records on"
+    return "records stay with the service" if host is None else f"the service passes records on to {clean(host)}"
 
 
 def bases(workspace: Workspace, address: CloudAddress) -> tuple[BaseDescription, ...]:

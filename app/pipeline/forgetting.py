@@ -30,6 +30,11 @@ def forget_deleted(workspace: Workspace) -> bool:
         return forgetting.forget_changes(store)
 
 
+def archives(workspace: Workspace) -> tuple[str, ...]:
+    """Archives among the exports: they still hold what they held when they were made, whatever was forgotten since."""
+    return tuple(str(path) for path in sorted(workspace.exports.glob("*.zip")))
+
+
 def retrain_task(workspace: Workspace) -> str | None:
     """The task to train again: that of the active adapter when it is stale and records of the task are left."""
     with workspace.store() as store:
@@ -41,9 +46,9 @@ def retrain_task(workspace: Workspace) -> str | None:
 
 
 def delete_everything(workspace: Workspace) -> bool:
-    """Delete every record, pair, adapter, job, setting and the ledger; fetched models stay. True as `forget` says it.
+    """Delete every record, pair, adapter, job, setting and the ledger; fetched models and exports stay.
 
-    Raises JobRefused while a job is at work.
+    True as `forget` says it. Raises JobRefused while a job is at work.
     """
     if any(job.state in jobs.ALIVE for job in jobs.listing(workspace)):
         raise JobRefused(

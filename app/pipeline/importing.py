@@ -16,7 +16,7 @@ from app import lamp
 from app.errors import FileNotUsable
 from app.pipeline.advancing import Listener, Told, finished, quiet, teller, told
 from app.pipeline.dates import month_comes_first, to_iso
-from app.pipeline.looking import Known, examined
+from app.pipeline.looking import Known, examined, keep_up
 from app.pipeline.notes import Notes, Pasted, read_folder, read_notes, read_pasted
 from app.pipeline.reading import Row, Table, read_table
 from app.pipeline.tasks import find_task as find_any_task
@@ -415,6 +415,7 @@ def import_file(
     new = _all_examined(read, source or read.name, listen)
     near: list[Rejected] = []
     with workspace.store() as store:
+        keep_up(store)
         if not keep_near:
             new, near = _without_twins(Known(store, new), read.usable, new, teller("comparing", listen))
         tell, rows = teller("storing", listen), len(new)

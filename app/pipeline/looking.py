@@ -1,5 +1,6 @@
 """Looks at records once: what in them is personal, and with which words they begin and end.
 
+A newer version of the program, or a recogniser of names that was installed since, looks at all of them again.
 Two records are almost the same when they begin or end with the same words and share nine tenths of all their words, in
 the input and in the output. Case, punctuation and spacing do not count. Knows no file and no screen.
 """
@@ -9,8 +10,8 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from app.pipeline.sensitivity import findings
-from personal_store import records
+from app.pipeline.sensitivity import edition, findings
+from personal_store import preferences, records
 from personal_store.nouns import Examined, NewRecord, Record
 from personal_store.store import Store
 
@@ -23,6 +24,8 @@ OUTER = 120
 MOST_COMPARED = 25
 """Records that one is compared with: many may begin with the same words without being the same."""
 AT_ONCE = 2_000
+LOOKED_WITH = "looked with"
+"""The preference that holds the edition of what the records were looked at with."""
 
 WORD = re.compile(r"\w+")
 
@@ -74,8 +77,18 @@ def examined(record: NewRecord) -> NewRecord:
     )
 
 
+def keep_up(store: Store) -> None:
+    """Let records count as not looked at where more, or other things, can be found now than when they were."""
+    if preferences.get(store, LOOKED_WITH, "") == edition():
+        return
+    with store.change():
+        records.forget_findings(store)
+        preferences.put(store, LOOKED_WITH, edition())
+
+
 def look(store: Store) -> None:
     """Look at every record that nobody has looked at; one with findings that is shared unasked is shared no more."""
+    keep_up(store)
     while waiting := records.unexamined(store, AT_ONCE):
         records.note_findings(
             store,

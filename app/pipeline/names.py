@@ -7,6 +7,7 @@ The model lies in its package and runs on this computer. Without the extra nothi
 
 import functools
 import importlib
+import importlib.util
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -40,6 +41,12 @@ def _load() -> Recogniser | None:
             return _spans(pipeline(text[:LONGEST]))
 
     return recognise
+
+
+@functools.cache
+def installed() -> bool:
+    """Whether a recogniser is at hand; loads nothing."""
+    return importlib.util.find_spec(MODEL) is not None
 
 
 def recogniser() -> Recogniser | None:

@@ -22,6 +22,7 @@ from app.pipeline.network import is_this_computer
 from app.pipeline.sensitivity import redact
 from app.pipeline.tasks import find_task
 from app.pipeline.workspace import Workspace
+from app.wording import counted
 from cloud_stub import schemas
 from cloud_stub.schemas import MAX_BODY, MAX_RECORDS, AugmentRequest, PromptForm, SharedRecord
 from personal_store import ledger, preferences, records
@@ -32,6 +33,13 @@ from personal_store.store import Store
 LOCAL_DESTINATION = "http://127.0.0.1/v1/augment"
 """The service that the program starts itself; its port is chosen when it starts."""
 AnswerKind = Literal["text", "label", "rating"]
+PROMPTS: Mapping[PromptForm, str] = {
+    "auto": "in the form that suits the service's model",
+    "paper": "in the words of the method's paper, for a pair semantically similar to the record",
+    "rewrite": "for a pair like the record, its input written anew",
+    "sentences": "to say each sentence of the input in other words; the output stays yours",
+}
+"""How the model is asked in each form."""
 TEMPERATURE = 0.7
 """As in the source."""
 
@@ -71,6 +79,17 @@ class Payload:
     def request(self) -> dict[str, Any]:
         """The body as it can be read."""
         return dict(json.loads(self.body))
+
+    @property
+    def asked(self) -> str:
+        """What the service is asked to do with each record, in words."""
+        wanted, limits = self.settings, self.settings.thresholds
+        return (
+            f"{counted(wanted.k, 'new pair')} for each record, asked for {PROMPTS[wanted.prompt]}"
+            f" (prompt {wanted.prompt!r}); temperature {TEMPERATURE}, seed {wanted.seed};"
+            f" meaning kept at least {limits.entailment}, wording shared at most {limits.rouge_l},"
+            f" length {limits.shortest} to {limits.longest} times"
+        )
 
 
 def destination_of(url: str) -> str:

@@ -9,6 +9,7 @@ import csv
 import dataclasses
 import io
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,10 +18,13 @@ from typing import Any
 from app import lamp
 from app.errors import BadInput, FileNotUsable
 from app.pipeline.advancing import Told, quiet, told
+from app.wording import counted
 
 MAX_FILE = 2 * 1024**3
 """Largest history file, in bytes."""
 DELIMITERS = (",", ";", "\t", "|")
+SEPARATOR = re.compile(r"sep=([,;\t|])[ \t]*\r?\n")
+"""The line by which a spreadsheet says what stands between the cells."""
 FORMATS = "CSV, TSV, JSON, JSON Lines or a LaMP question file"
 
 
@@ -184,29 +188,58 @@ def _named(header: list[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _cells(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Each row that is not blank with the line it starts on; a quoted cell may hold line ends."""
+def _is_whole(text: str, delimiter: str) -> bool:
+    """Whether text of several lines is one row, every quotation mark of which closes where a cell ends."""
+    try:
+        return len(list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))) == 1
+    except csv.Error:
+        return False
+
+
+def _cells(text: str, delimiter: str) -> Iterator[tuple[int, list[str] | None]]:
+    """Each row that is not blank with the line it starts on; a quoted cell may hold line ends.
+
+    A quotation mark that is never closed would take all that follows into its cell: of its line None comes, and the
+    next line begins anew.
+    """
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    line = 1
-    for cells in reader:
-        if any(map(str.strip, cells)):
+    file = io.StringIO(text, newline="")
+    reader, before = csv.reader(file, delimiter=delimiter), 0
+    line, start = 1, 0
+    while (cells := next(reader, None)) is not None:
+        following = before + reader.line_num + 1
+        if following - line > 1 and not _is_whole(text[start : file.tell()], delimiter):
+            file.seek(start)
+            file.readline()
+            reader, before, following = csv.reader(file, delimiter=delimiter), line, line + 1
+            yield line, None
+        elif any(map(str.strip, cells)):
             yield line, cells
-        line = reader.line_num + 1
+        line, start = following, file.tell()
+
+
+def _delimited_row(line: int, cells: list[str] | None, columns: tuple[str, ...]) -> Row:
+    if cells is None:
+        return Row(line, {}, "a quotation mark opens a field in it and is never closed")
+    # Spreadsheets write a mark too many where a cell beside the table was ever touched.
+    while len(cells) > len(columns) and not cells[-1].strip():
+        cells.pop()
+    fits = len(cells) == len(columns)
+    problem = None if fits else f"{counted(len(cells), 'field')} where the header has {len(columns)}"
+    return Row(line, dict(zip(columns, cells, strict=False)), problem)
 
 
 def _delimited_table(text: str, encoding: str, suffix: str, tell: Told) -> Table:
-    first = next(line for line in text.splitlines() if line.strip())
-    delimiter = _delimiter(first, suffix)
+    told_mark = SEPARATOR.match(text)
+    first = next((line for line in text[told_mark.end() if told_mark else 0 :].splitlines() if line.strip()), "")
+    delimiter = told_mark[1] if told_mark else _delimiter(first, suffix)
     cells = _cells(text, delimiter)
-    columns = _named(next(cells)[1])
-    rows = []
-    for line, row in told(cells, text.count("\n"), tell):
-        problem = None
-        if len(row) != len(columns):
-            problem = f"{len(row)} fields where the header has {len(columns)}"
-        rows.append(Row(line, dict(zip(columns, row, strict=False)), problem))
-    return Table("TSV" if delimiter == "\t" else "CSV", encoding, columns, tuple(rows))
+    if told_mark:
+        next(cells)
+    header = next(cells)[1] or [cell.strip(' "') for cell in first.split(delimiter)]
+    columns = _named(header)
+    rows = tuple(_delimited_row(line, row, columns) for line, row in told(cells, text.count("\n"), tell))
+    return Table("TSV" if delimiter == "\t" else "CSV", encoding, columns, rows)
 
 
 def _read_json(text: str, encoding: str, path: Path, user: str | None, tell: Told) -> Table | None:

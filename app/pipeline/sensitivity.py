@@ -5,47 +5,112 @@ harmless. Reads nothing but the text, so the same text gives the same findings o
 """
 
 import dataclasses
+import functools
+import hashlib
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
 
 from app.pipeline import names
 
+BETWEEN = r"[ \u00a0\u2009-]"
+"""What may stand between the groups of a number."""
+APART = " \u00a0\u2009-"
+"""The same as characters."""
+
 PATTERNS: dict[str, re.Pattern[str]] = {
     "key or token": re.compile(
-        r"\b(?:sk|pk|ghp|gho|glpat|xox[abp])[-_][A-Za-z0-9_-]{16,}|\bAKIA[A-Z0-9]{16}\b|\beyJ[\w-]{10,}\.[\w-]{10,}"
-        r"|-----BEGIN [A-Z ]*PRIVATE KEY(?:-----[^-]*-----END [A-Z ]*PRIVATE KEY-----)?"
-        r"|\b(?:password|passwd|secret|api[_ -]?key|token)\b\s*[:=]\s*\S{6,}",
+        # What vendors put before their keys.
+        r"\b(?:[spr]k|gh[oprsu]|github_pat|glpat|xox[abeprs]|hf|npm|pypi|gsk|shpat|dop_v1)[-_](?=[\w-]*\d)[\w-]{16,}"
+        r"|(?-i:\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[\w-]{30,}|\bSG\.[\w-]{16,}\.[\w-]{16,})"
+        # JSON web tokens and private keys, whole, signature and body too.
+        r"|\beyJ[\w-]{10,}\.[\w-]{10,}(?:\.[\w-]*)?"
+        r"|-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----"
+        r"(?:[\s\S]{0,20000}?-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|(?:\s+[A-Z0-9+/=]{16,})*)"
+        # What is called a password, a PIN or a key.
+        r"|\b(?:pass(?:word|wd|code|phrase|wort)|kennwort|pwd|mot de passe|contraseña)\b[\"']?\s*"
+        r"(?:[:=]\s*\S{5,}[^\s.,;:!?)\]]|(?:is|was|ist|lautet|est|es)\s+(?=\S*\d)\S{3,}[^\s.,;:!?)\]])"
+        r"|\bpw ?[:=]\s*\S{5,}[^\s.,;:!?)\]]|\bpin(?: code)?\s*(?:[:=]|is|ist)\s*\d{4,8}\b"
+        r"|(?<![a-z])(?:secret|(?:api|access)[_ -]?key|token)[\"']?\s*(?:=\s*|:\s*(?=\S*\d))\S{5,}[^\s.,;:!?)\]]"
+        r"|\bbearer\s+(?=\S*\d)[\w.+/=-]{19,}"
+        # Long and random, whatever it is for.
+        r"|(?<![\w/.@+=-])(?-i:(?=[A-Z0-9+/=]*[a-z])(?=[a-z0-9+/=]*[A-Z])(?=[A-Za-z+/=]*\d)[A-Za-z0-9+/=]{32,})(?![\w/-])"
+        r"|(?<![\w/-])(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{32,}(?![\w-])",
         re.IGNORECASE,
     ),
-    "web address with a password": re.compile(r"\b\w+://[^\s/:@]+:[^\s/@]+@\S*"),
-    "e-mail address": re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b"),
-    "account number": re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b"),
-    "card number": re.compile(r"(?<![\d-])\d{4,}(?:[ -]?\d{2,}){1,6}(?![\d-])"),
+    "web address with a password": re.compile(r"\b\w+://[^\s/:@]+:[^\s/@]+@\S*[^\s.,;:!?)\]]"),
+    "e-mail address": re.compile(
+        r"\b[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+\b"
+        # Written so that machines should not see it.
+        r"|\b[\w.+-]{1,64}\s?[\[(]\s?(?:at|ät)\s?[\])]\s?[\w-]+(?:\s?(?:\.|[\[(]\s?(?:dot|punkt)\s?[\])])\s?[\w-]+)+\b",
+        re.IGNORECASE,
+    ),
+    "account number": re.compile(
+        rf"\b[A-Z]{{2}}\d{{2}}(?:{BETWEEN}?[A-Z0-9]{{4}}){{2,7}}(?:{BETWEEN}?[A-Z0-9]{{1,4}})?\b", re.IGNORECASE
+    ),
+    "card number": re.compile(rf"(?<![\d-])[2-6]\d{{3,}}(?:[.]?{BETWEEN}?\d{{2,}}){{1,6}}(?![\d-])"),
     "social security number": re.compile(r"(?<!\d)\d{3}-\d{2}-\d{4}(?!\d)"),
     "phone number": re.compile(
-        r"(?<![\w.-])(?:(?:\+\d{1,3}[ .-]?|\(?0)\d{1,4}\)?(?:[ ./-]?\d{2,4}){2,4}|\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4})"
-        r"(?![\w-])"
+        # With the country, with a zero in front, as in North America.
+        r"(?<![\w.-])(?:(?:\+|00)\d{1,3}[ \u00a0./-]?(?:\(0\)[ \u00a0]?)?\(?\d{1,4}\)?(?:[ \u00a0./-]?\d{2,4}){2,4}"
+        r"|(?:\(0\d{1,4}\)|0\d{1,4})(?:[ \u00a0./-]?\d{2,4}){2,4}"
+        r"|(?:1[ .-])?(?:\(\d{3}\)|\d{3})[ .-]\d{3}[ .-]\d{4})(?![\w-])"
+        # Any other where a word says what it is.
+        r"|\b(?:tel|telefon|telephone|phone|mobile|cell|fax|handy|whatsapp|call|text|sms)\b[^\d\n+(]{0,20}"
+        r"(\+?\(?\d[\d \u00a0()./-]{5,}\d)(?![\w-])",
+        re.IGNORECASE,
     ),
     "street address": re.compile(
-        r"\b\d{1,5} (?:[A-Z]\w+ ){1,3}(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Boulevard|Blvd|Way)\b"
-        r"|\b[A-ZÄÖÜ]\w+(?:straße|strasse|gasse|weg|platz) \d{1,4}\b"
+        r"\b\d{1,5}[A-Za-z]? (?!(?:The|An?|In|On|Of|At|For) )(?:[A-Z][\w'’-]*\.? ){1,3}"
+        r"(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Boulevard|Blvd|Way|Terrace|Court|Plaza|Square|Place|Close|"
+        r"Crescent|Gardens|Row|Parkway|Highway|Circle|Mews|Grove|Quay)\b"
+        r"|\bP\.? ?O\.? Box \d+|\bPostfach \d[\d ]*\d"
+        # A British postcode; an American state with its code.
+        r"|\b[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}\b|, [A-Z]{2} \d{5}(?:-\d{4})?\b"
+        # Hauptstraße 12, Lange Straße 5, Kerkstraat 3.
+        r"|\b[A-ZÄÖÜ][\w-]+(?:straße|strasse|str\.|gasse|weg|platz|allee|damm|ufer|straat|gracht|plein) \d{1,4}[a-z]?\b"
+        r"|\b[A-ZÄÖÜ][\w-]+ (?:Straße|Strasse|Str\.|Gasse|Weg|Platz|Allee|Damm|Ufer) \d{1,4}[a-z]?\b"
+        # 5 rue de la Paix; Calle Mayor 12, Via Roma 3.
+        r"|\b\d{1,4}(?: ?(?:bis|ter))?,? (?:rue|avenue|boulevard|chemin|impasse|allée|quai|route|Rue|Avenue|Boulevard)"
+        r" (?:de la |de l['’]|du |des |de |d['’])?[A-ZÀ-Ý][\w'’-]+(?: [A-ZÀ-Ý][\w'’-]+)*"
+        r"|\b(?:Calle|Avenida|Paseo|Via|Viale|Corso|Piazza|Rua) (?:(?:de|de la|del|della|dei|di|do|da) )?"
+        r"[A-ZÀ-Ý][\w'’-]+(?: [A-ZÀ-Ý][\w'’-]+){0,2},? \d{1,4}\b"
     ),
     "name": re.compile(
-        r"\b(?:[Mm]y name is|[Ii]ch heiße|[Jj]e m'appelle) ([A-ZÄÖÜÉ][\w'-]+(?: [A-ZÄÖÜÉ][\w'-]+){0,2})"
+        r"\b(?:[Mm]y name is|[Mm]y name['’]s|I am called|[Mm]ein Name ist|[Ii]ch heiße|[Jj]e m['’]appelle"
+        r"|[Mm]on nom est|[Mm]e llamo|[Mm]i chiamo|[Mm]e chamo|[Ii]k heet) ([A-ZÀ-Ý][\w'-]+(?: [A-ZÀ-Ý][\w'-]+){0,2})"
     ),
 }
 """In the order in which they claim a stretch of text. Of names these find an introduction alone; `app.pipeline.names`
-finds the others where a recogniser is installed."""
+finds the others where a recogniser is installed. What a group holds is the thing, the rest of a match leads to it."""
 
 DIGIT = re.compile(r"\d")
-MANY_DIGITS = re.compile(r"\d[\d .()/+-]{5,}\d")
+MANY_DIGITS = re.compile(r"\d[\d \u00a0\u2009.()/+-]{5,}\d")
 """In every card, phone and social security number."""
-ACCOUNT = re.compile(r"[A-Z][A-Z]\d\d")
-NUMBER_FIRST, NUMBER_LAST = re.compile(r"\d [A-ZÄÖÜ]"), re.compile(r"[egz] \d")
-"""One of them is in every address; a street's German name ends with e, g or z."""
-SECRET_WORD = re.compile("sk[-_]|pk[-_]|gh[po]|glpat|xox|akia|eyj|-----begin|passw|secret|key|token")
-"""One of them is in every key or token, in lower case."""
+ACCOUNT = re.compile(r"[a-z][a-z]\d\d")
+"""In every account number, in lower case."""
+NUMBER_FIRST = re.compile(r"\d[A-Za-z]? (?:[A-ZÄÖÜ]|\d[A-Z])")
+"""A house before its street, or a British postcode."""
+STATE = re.compile(r", [A-Z][A-Z] \d")
+STREET = re.compile(
+    r"stra(?:ß|ss|at)|str\.|gasse|weg|platz|allee|damm|ufer|gracht|plein|calle|avenida|paseo|via|corso|piazza|rua|rue"
+    r"|avenue|boulevard|chemin|impasse|allée|quai|route|box|postfach"
+)
+"""One of them is in every other address, in lower case."""
+HIDDEN_AT = re.compile(r"[\[(]\s?[aä]t")
+LONG_WORD = re.compile(r"[a-zA-Z0-9_+/=.-]{19}")
+"""As long as the shortest key that stands by itself."""
+PASSWORDS = ("passw", "passc", "passp", "kennwort", "pwd", "mot de p", "contrase", "pin is", "pin ist", "pin code")
+GIVEN = re.compile("secret|key|token|pin|pw")
+"""Before a colon or an equals sign they give something away; like those above in lower case."""
+INTRODUCTIONS = (
+    "name is", "name's", "name’s", "called", "name ist", "ich hei", "m'appelle", "m’appelle", "nom est", "llamo",
+    "chiamo", "chamo", "ik heet",
+)  # fmt: skip
+DATE = re.compile(
+    r"\d{1,2}([./ -])\d{1,2}\1(?:\d{2}|\d{4})|\d{4}[./-]\d{1,2}[./-]\d{1,2}|(?:1[89]|20)\d\d ?- ?(?:1[89]|20)\d\d"
+)
+"""A day, or a span of years: written like a phone number, and none."""
 
 
 def luhn_holds(number: str) -> bool:
@@ -57,12 +122,21 @@ def luhn_holds(number: str) -> bool:
 
 def iban_holds(account: str) -> bool:
     """The check digits of international account numbers (ISO 13616)."""
-    compact = account.replace(" ", "")
+    compact = "".join(filter(str.isalnum, account))
     turned = "".join(str(int(character, 36)) for character in compact[4:] + compact[:4])
     return 15 <= len(compact) <= 34 and int(turned) % 97 == 1
 
 
-CHECKS: dict[str, Callable[[str], bool]] = {"card number": luhn_holds, "account number": iban_holds}
+def phone_holds(number: str) -> bool:
+    """Whether it has as many digits as phone numbers do (ITU-T E.164), and is no date."""
+    return 7 <= sum(map(str.isdigit, number)) <= 15 and not DATE.fullmatch(number.strip())
+
+
+CHECKS: dict[str, Callable[[str], bool]] = {
+    "card number": luhn_holds,
+    "account number": iban_holds,
+    "phone number": phone_holds,
+}
 
 
 Pieces = tuple[tuple[str, str], ...]
@@ -79,33 +153,45 @@ class Finding:
     text: str
 
 
+def _may_hold_a_key(text: str, lowered: str) -> bool:
+    if LONG_WORD.search(text) or "-----BEGIN" in text or any(map(lowered.__contains__, PASSWORDS)):
+        return True
+    return (":" in text or "=" in text) and GIVEN.search(lowered) is not None
+
+
+def _may_hold_a_place(text: str, lowered: str) -> bool:
+    return bool(NUMBER_FIRST.search(text) or STREET.search(lowered) or STATE.search(text))
+
+
 def _possible(text: str) -> Iterator[str]:
     """Kinds that can be in the text at all: a few quick looks spare most texts the patterns."""
     lowered = text.lower()
-    if SECRET_WORD.search(lowered):
+    if _may_hold_a_key(text, lowered):
         yield "key or token"
     if "@" in text:
-        yield from ("web address with a password", "e-mail address")
+        yield "web address with a password"
+    if "@" in text or (("(" in text or "[" in text) and HIDDEN_AT.search(lowered)):
+        yield "e-mail address"
     if DIGIT.search(text):
-        if ACCOUNT.search(text):
+        if ACCOUNT.search(lowered):
             yield "account number"
         if MANY_DIGITS.search(text):
             yield from ("card number", "social security number", "phone number")
-        if NUMBER_FIRST.search(text) or NUMBER_LAST.search(text):
+        if _may_hold_a_place(text, lowered):
             yield "street address"
-    if "my name is" in lowered or "ich hei" in lowered or "je m'app" in lowered:
+    if any(map(lowered.__contains__, INTRODUCTIONS)):
         yield "name"
 
 
 def _held(kind: str, match: re.Match[str]) -> tuple[int, int] | None:
     """The stretch for which the checksum holds: a match may have swallowed a word or a number beside it."""
-    start, end = match.span(1) if match.re.groups else match.span()
+    start, end = match.span(match.lastindex or 0)
     holds = CHECKS.get(kind)
     if holds is None:
         return start, end
     text = match.string
-    starts = [start, *(place + 1 for place in range(start, end) if text[place] in " -")]
-    ends = [end, *(place for place in range(end - 1, start, -1) if text[place] in " -")]
+    starts = [start, *(place + 1 for place in range(start, end) if text[place] in APART)]
+    ends = [end, *(place for place in range(end - 1, start, -1) if text[place] in APART)]
     for begin, finish in itertools.product(starts, ends):
         if finish > begin and holds(text[begin:finish]):
             return begin, finish
@@ -129,6 +215,13 @@ def find(text: str) -> tuple[Finding, ...]:
         if not any(start < other.end and other.start < end for other in found):
             found.append(Finding(kind, start, end, text[start:end]))
     return tuple(sorted(found, key=lambda finding: finding.start))
+
+
+@functools.cache
+def edition() -> str:
+    """Changes with what can be found: with the patterns, and with whether a recogniser of names is installed."""
+    patterns = "\n".join(pattern.pattern for pattern in PATTERNS.values())
+    return hashlib.sha256(f"{names.installed()}\n{patterns}".encode()).hexdigest()[:16]
 
 
 def pieces(text: str) -> Pieces:

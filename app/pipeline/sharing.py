@@ -73,7 +73,7 @@ def _representative(
 
     Qin et al. (2024, "Enabling On-Device Large Language Model Personalization with Self-Supervised Data Selection and
     Synthesis") choose from a stream by the entropy of an embedding, its domain and its distance to what is kept; here
-    the whole history is at hand, and covering it is what their third measure is for.
+    the whole history is at hand, and covering it is what their third measure is for. `docs/experiments.md` has both.
     """
     import numpy as np
 

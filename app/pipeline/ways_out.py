@@ -29,14 +29,14 @@ WAYS_OUT: tuple[WayOut, ...] = (
     WayOut(
         "Augmentation elsewhere",
         "you approve a payload, and you gave an address",
-        "the address that you gave",
+        "the address that you gave, and the server that it passes records on to, which the preview names",
         "the approved bytes",
-        "closed",
+        "closed, also where the service runs on this computer and passes records on to another",
         ("app.pipeline.cloud",),
     ),
     WayOut(
         "Asking a service what it can do",
-        "a page or a command shows the service",
+        "you preview what leaves, and a service of yours gets records while the offline switch is on",
         "the same address",
         "nothing of yours: a token and a version",
         "closed, unless it is this computer",
@@ -65,6 +65,14 @@ WAYS_OUT: tuple[WayOut, ...] = (
         "the task's name",
         "closed",
         ("app.evaluation.downloading",),
+    ),
+    WayOut(
+        "Comparing on other machines",
+        "you run `cdcda lamp run --engine ray` with RAY_ADDRESS set",
+        "the Ray cluster that you named",
+        "what to compare: the paths of LaMP's files, settings, results; nothing of your history",
+        "closed, unless it is this computer",
+        ("app.evaluation.spreading",),
     ),
     WayOut(
         "The page",

@@ -6,6 +6,7 @@
     prepared/    weights made ready for training and for writing fast, rebuilt when missing
     adapters/    what was learned, one folder an adapter
     logs/        error traces of jobs, without texts
+    exports/     archives and adapters that were exported, once there are any
 
 Knows no model and no screen.
 """
@@ -55,6 +56,11 @@ class Workspace:
     def logs(self) -> Path:
         """Error traces of jobs."""
         return self.data_dir / "logs"
+
+    @property
+    def exports(self) -> Path:
+        """Archives and adapters that were exported; missing until there are any."""
+        return self.data_dir / "exports"
 
     def store(self) -> Store:
         """The open store: `with workspace.store() as store`. One per thread; cheap to open."""

@@ -20,7 +20,7 @@ class Actions:
 
     def export(self) -> views.View:
         """Write everything of the person into one archive in the data folder."""
-        folder = self._workspace.data_dir / "exports"
+        folder = self._workspace.exports
         folder.mkdir(mode=0o700, exist_ok=True)
         made = archive.export_archive(self._workspace, folder / f"cdcda-{datetime.datetime.now():%Y-%m-%d-%H%M%S}.zip")
         return views.notice(strings.EXPORTED, f"{made.path}, {views.bytes_text(made.bytes)}.", "good")

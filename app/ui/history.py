@@ -78,6 +78,8 @@ class Actions:
             if stale
             else "."
         )
+        if kept := forgetting.archives(self._workspace):
+            said += f" {strings.ARCHIVES_HOLD.format(archives=', '.join(kept))}"
         return {"message": said, "train": forgetting.retrain_task(self._workspace)}
 
     def _delete(self, ids: list[int]) -> dict[str, Any]:

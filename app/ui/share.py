@@ -9,7 +9,7 @@ import gradio as gr
 
 from app.device.catalogue import EMBEDDED, find_entry
 from app.errors import BadInput, NeedsConsent
-from app.pipeline import estimating, jobs, models, network, payload, sharing
+from app.pipeline import cloud, estimating, jobs, models, network, payload, sharing
 from app.ui import state, strings, views
 from app.ui.arriving import augment_view
 from app.ui.bringing import task_choices
@@ -39,14 +39,15 @@ class ShareTab:
     """Draws `polled` from the whole state."""
 
 
-def payload_view(built: payload.Payload, cost: str) -> views.View:
+def payload_view(built: payload.Payload, cost: str, onward: str | None = None) -> views.View:
     """Where to, how much, which hash, and every byte of it."""
     others = ", ".join(f"{count} of {views.task_title(task)}" for task, count in built.other_tasks.items())
     facts = [
-        views.fact("Goes to", built.destination),
+        views.fact("Goes to", built.destination + (f"; {onward}" if onward else "")),
         views.fact("Records", str(len(built.record_ids))),
         views.fact("Size", f"{len(built.body):,} bytes"),
         views.fact("Task", views.task_title(built.task) + (f" (not in this one: {others})" if others else "")),
+        views.fact("Asks for", built.asked),
         views.fact("Estimate", cost),
         views.fact("SHA-256 of the body", built.sha256, code=True),
     ]
@@ -177,7 +178,8 @@ class Actions:
         """Exactly what would leave, and the hash to approve."""
         built = self._build(pairs_each, task)
         cost = estimating.in_words(estimating.estimate(self._workspace, built))
-        return payload_view(built, cost), built.sha256, gr.Button(visible=True)
+        onward = cloud.goes_on_to(self._workspace, self._services.cloud)
+        return payload_view(built, cost, onward), built.sha256, gr.Button(visible=True)
 
     def approve(self, sha256: str, pairs_each: float, task: str) -> tuple[Any, ...]:
         """Send the payload with precisely this hash; refused when the choice has changed since."""

@@ -103,6 +103,16 @@ def test_without_a_token_in_the_environment_it_makes_one_and_prints_it_once(gguf
         answer = requests.get(f"{url}/v1/capabilities", headers={"Authorization": f"Bearer {token}"}, timeout=10)
     assert len(token) >= 32
     assert answer.json()["models"] == [{"name": "tiny-llama-0", "embedded": False, "prompt": "sentences"}]
+    assert answer.json()["passes_on_to"] is None
+
+
+@pytest.mark.parametrize(
+    ("upstream", "host"),
+    [("https://api.example/v1", "api.example"), ("http://me:hidden@127.0.0.1:8000/v1", "127.0.0.1:8000")],
+)
+def test_a_service_in_front_of_another_says_which(upstream: str, host: str) -> None:
+    models = UpstreamModels(upstream, ("one", "two"), None, 4, 60.0)
+    assert models.describe(None).passes_on_to == host
 
 
 def test_a_port_in_use_is_one_sentence(gguf: Path) -> None:

@@ -51,6 +51,8 @@ class RecordingService:
         self.headers: dict[str, str] = {}
         self.answer: Answer = good_answer
         self.url = ""
+        self.passes_on_to: str | None = None
+        self.says_what_it_can = True
 
     @property
     def hashes(self) -> list[str]:
@@ -81,6 +83,13 @@ def _handler(service: RecordingService) -> type[http.server.BaseHTTPRequestHandl
                     for block in service.answer(json.loads(body), skip):
                         self.wfile.write(block)
                         self.wfile.flush()
+
+        def do_GET(self) -> None:
+            models = [{"name": "fake", "embedded": False, "prompt": "paper"}]
+            can = {"models": models, "scorer": "none", "passes_on_to": service.passes_on_to}
+            self.send_response(200 if service.says_what_it_can else 404)
+            self.end_headers()
+            self.wfile.write(json.dumps(can).encode())
 
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""

@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import ApprovalMismatch, BadInput, CloudError, Offline
 from app.pipeline import cloud
-from app.pipeline.cloud import CloudLine, send_approved
+from app.pipeline.cloud import CloudLine, goes_on_to, send_approved
 from app.pipeline.local_service import CloudAddress
 from app.pipeline.network import is_this_computer, require_allowed, set_offline
 from app.pipeline.payload import Payload, build_payload, destination_of
@@ -106,6 +106,38 @@ def test_the_offline_switch_keeps_everything_on_this_computer(workspace: Workspa
     require_allowed(workspace, "http://127.0.0.1:1")
     set_offline(workspace, False)
     require_allowed(workspace, url)
+
+
+def test_the_offline_switch_is_closed_to_a_service_here_that_passes_records_on(
+    workspace: Workspace, service: RecordingService
+) -> None:
+    set_offline(workspace, True)
+    service.passes_on_to = "api.example:8443"
+    with pytest.raises(Offline, match=r"passes on to api\.example:8443 what"):
+        send(workspace, service)
+    service.says_what_it_can = False
+    with pytest.raises(CloudError, match="status 404"):
+        send(workspace, service)
+    assert service.bodies == []
+    assert all(outcome.startswith("not sent: ") for outcome in outcomes(workspace))
+    service.says_what_it_can = True
+    for host in ("127.0.0.1:8000", None):
+        service.passes_on_to = host
+        send(workspace, service)
+    set_offline(workspace, False)
+    service.passes_on_to = "api.example"
+    send(workspace, service)
+    assert len(service.bodies) == 3
+
+
+def test_a_service_is_asked_where_records_go_on_to(workspace: Workspace, service: RecordingService) -> None:
+    assert goes_on_to(workspace, None) is None
+    assert goes_on_to(workspace, dataclasses.replace(service.address, local=True)) is None
+    assert goes_on_to(workspace, service.address) == "records stay with the service"
+    service.passes_on_to = "api.example\x1b[31m"
+    assert goes_on_to(workspace, service.address) == "the service passes records on to api.example[31m"
+    service.says_what_it_can = False
+    assert goes_on_to(workspace, service.address) == "the service did not say whether it passes records on"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,56 @@ def test_ragged_rows_are_rejected_with_their_line(tmp_path: Path) -> None:
     found = preview(tmp_path, "a.csv", "abstract,title\na,b,c\nx\nfine,yes\n")
     assert [(row.line, row.reason) for row in found.rejected] == [
         (2, "3 fields where the header has 2"),
-        (3, "1 fields where the header has 2"),
+        (3, "1 field where the header has 2"),
     ]
     assert found.usable == 1
+
+
+@pytest.mark.parametrize("quoted_later", [False, True])
+@pytest.mark.parametrize("broken", ['"never closed,Broken', 'Broken,"never closed', '"a""b,Broken'])
+def test_a_quotation_mark_that_is_never_closed_costs_its_line_alone(
+    tmp_path: Path, broken: str, quoted_later: bool
+) -> None:
+    good = [f"text {n},{n} of many" for n in range(300)]
+    if quoted_later:
+        good[200:203] = ['"two\nlines",Quoted', '"","Both"', '"one, two",Commas']
+    found = preview(
+        tmp_path,
+        "a.csv",
+        "\n".join(["abstract,title", *good[:5], broken, *good[5:], broken, "last text,Last"]),
+        rows=999,
+    )
+    said = "a quotation mark opens a field in it and is never closed"
+    unclosed = [row.line for row in found.rejected if row.reason == said]
+    assert unclosed == [7, 303 + quoted_later]
+    assert found.usable == 301 - quoted_later
+    assert found.rows[5][0] == "text 5"
+    assert not quoted_later or ("two\nlines", "Quoted", None) in found.rows
+
+
+def test_many_unclosed_quotation_marks_are_read_in_time(tmp_path: Path) -> None:
+    rows = [f'"open {n},Title {n}' if n % 2 else f"text {n},Title {n}" for n in range(20_000)]
+    began = time.process_time()
+    found = preview(tmp_path, "a.csv", "\n".join(["abstract,title", *rows]))
+    assert (found.usable, len(found.rejected)) == (10_000, 10_000)
+    assert time.process_time() - began < 10
+
+
+def test_an_unclosed_quotation_mark_in_the_header_hides_no_row(tmp_path: Path) -> None:
+    found = preview(tmp_path, "a.csv", '"abstract,title\none two three,First\nfour five six,Second\n')
+    assert (found.columns, found.usable) == (("abstract", "title"), 2)
+
+
+@pytest.mark.parametrize("mark", [",", ";", "|", "\t"])
+def test_the_line_in_which_a_spreadsheet_names_its_separator_is_no_header(tmp_path: Path, mark: str) -> None:
+    found = preview(tmp_path, "a.csv", f"sep={mark}\r\n" + SMALL.replace(",", mark).replace("\n", "\r\n"))
+    assert (found.columns, found.usable) == (("date", "abstract", "title"), 2)
+
+
+def test_empty_cells_beside_the_table_do_not_count(tmp_path: Path) -> None:
+    found = preview(tmp_path, "a.csv", "abstract,title\none two,First,\nthree four,Second,,  ,\nfive,Third,x\n")
+    assert [row[0] for row in found.rows] == ["one two", "three four"]
+    assert [row.reason for row in found.rejected] == ["3 fields where the header has 2"]
 
 
 def test_a_megabyte_in_one_record_is_rejected_and_the_rest_comes_in(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from app.errors import NeedsConsent
 from app.pipeline import editing, names
+from app.pipeline.names import recogniser
 from app.pipeline.payload import build_payload
 from app.pipeline.sensitivity import find, findings, redact, restore
 from app.pipeline.sharing import share_ids, share_ratio
@@ -63,7 +64,7 @@ def test_without_a_recogniser_an_introduction_alone_is_found(monkeypatch: pytest
 
 @pytest.mark.skipif(importlib.util.find_spec(names.MODEL) is None, reason="needs the extra `names`")
 def test_the_recogniser_of_the_extra_finds_people_and_no_places() -> None:
-    recognise = names.recogniser()
+    recognise = recogniser()
     assert recognise
     text = "Maria Gonzalez met Peter Novak in Prague on Monday."
     assert [text[slice(*span)] for span in recognise(text)] == ["Maria Gonzalez", "Peter Novak"]

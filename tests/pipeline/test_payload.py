@@ -2,7 +2,7 @@ import dataclasses
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from app.errors import ApprovalMismatch, BadInput, NothingShared
 from app.pipeline.payload import (
     LOCAL_DESTINATION,
+    PROMPTS,
     build_payload,
     rebuild_payload,
     require_approved,
 )
 from app.pipeline.sharing import share_ids, share_none, share_ratio
-from cloud_stub.schemas import AugmentRequest
+from cloud_stub.schemas import AugmentRequest, PromptForm
 from personal_store import forgetting, ledger, records
 from tests.pipeline.support import new_record, workspace_with
 
@@ -31,6 +32,16 @@ def test_the_payload_is_the_shared_records_in_the_protocols_words(tmp_path: Path
     assert payload.sha256 == hashlib.sha256(payload.body).hexdigest()
     assert [payload.references[record.reference] for record in request.records] == list(ids[:2])
     assert payload.destination == LOCAL_DESTINATION
+
+
+def test_what_is_asked_for_is_said_in_words(tmp_path: Path) -> None:
+    workspace, ids = workspace_with(tmp_path, 1)
+    share_ids(workspace, ids)
+    assert set(PROMPTS) == set(get_args(PromptForm))
+    for prompt, words in PROMPTS.items():
+        said = build_payload(workspace, k=3, seed=7, prompt=prompt).asked
+        assert said.startswith(f"3 new pairs for each record, asked for {words} (prompt '{prompt}')")
+        assert "temperature 0.7, seed 7; meaning kept at least 0.7" in said
 
 
 def test_the_body_is_canonical_and_holds_no_id(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import BadInput, NeedsConsent
+from app.pipeline import names
 from app.pipeline.editing import edit
 from app.pipeline.payload import build_payload
 from app.pipeline.sensitivity import findings, redact, restore
@@ -110,6 +111,26 @@ def test_a_confirmation_of_something_else_than_is_found_shares_nothing(tmp_path:
     assert shared_now(workspace).shared == ()
     share_ids(workspace, [first], consent="confirmed", shown=found_in(workspace, [first]))
     assert shared_now(workspace).shared == (first,)
+
+
+def test_records_are_looked_at_again_where_more_can_be_found_than_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, (plain, asked, redacted, kept) = workspace_with(tmp_path, 4)
+    for id, name in ((plain, "Ann"), (asked, "Ben"), (redacted, "Cleo")):
+        edit(workspace, id, input=f"{name} wrote to jo@example.org" if id != plain else f"{name} sat still")
+    share_ids(workspace, [plain, kept])
+    share_ids(workspace, [asked], consent="confirmed")
+    share_ids(workspace, [redacted], consent="redacted")
+    assert shared_now(workspace).shared == (plain, asked, redacted, kept)
+    monkeypatch.setattr("app.pipeline.looking.edition", lambda: "a later one")
+    monkeypatch.setattr(names, "recogniser", lambda: lambda text: [m.span() for m in re.finditer("Ann|Ben|Cleo", text)])
+    body = build_payload(workspace).body.decode()
+    assert shared_now(workspace).shared == (redacted, kept)
+    assert "[name 1] wrote to [e-mail address 1]" in body
+    with workspace.store() as store:
+        (record,) = records.get_records(store, [plain])
+    assert record.findings == ("name",)
 
 
 def test_a_consent_that_is_none_is_refused(tmp_path: Path) -> None:

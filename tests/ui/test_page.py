@@ -89,10 +89,12 @@ def test_search_finds_by_words_and_an_empty_result_says_what_to_do(page: Page) -
 
 
 def test_forgotten_record_is_gone(page: Page) -> None:
-    first, *_ = some_records(page.workspace)
-    page.client.predict(first, api_name="/forget_record")
+    first, second, *_ = some_records(page.workspace)
+    assert "rchives" not in page.client.predict(first, api_name="/forget_record")["message"]
+    archive = page.client.predict(api_name="/export")["text"].split(",")[0]
+    assert archive in page.client.predict(second, api_name="/forget_record")["message"]
     with page.workspace.store() as store:
-        assert records.count_records(store).total == 11
+        assert records.count_records(store).total == 10
 
 
 def test_hand_outranks_the_slider(page: Page) -> None:
@@ -117,6 +119,9 @@ def test_preview_shows_the_very_bytes_that_the_hash_is_of(page: Page) -> None:
     ids = some_records(page.workspace)
     page.client.predict(list(ids[:3]), True, api_name="/share_records")
     shown, sha256 = page.client.predict(5, "", api_name="/preview_payload")[:2]
+    told = {fact["label"]: fact["value"] for fact in shown["facts"]}
+    assert set(told) == {"Goes to", "Records", "Size", "Task", "Asks for", "Estimate", "SHA-256 of the body"}
+    assert told["Asks for"].startswith("5 new pairs for each record, asked for in the form that suits")
     assert hashlib.sha256(shown["exact"].encode()).hexdigest() == sha256 == shown["sha256"]
     assert len(shown["exact"].encode()) == shown["bytes"]
 
