@@ -13,9 +13,12 @@ import pytest
 from app.cli import main
 from app.cli.arguments import build_parser
 from app.cli.commands import COMMANDS
-from app.cli.display import SHOW
+from app.cli.display import SHOW, _cut_lines
+from app.pipeline.models import use_model
 from app.pipeline.workspace import open_workspace
+from personal_store import records
 from personal_store.ledger import append_upload
+from personal_store.nouns import NewRecord
 from tests.pipeline.support import BAD, GOOD, add_pairs, personal_adapter, workspace_with
 from tests.tiny import tiny_gguf
 
@@ -234,6 +237,25 @@ def test_the_estimate_says_whether_a_training_fits_and_starts_none(
     assert found["words"][0].split(":")[0] in shown
     assert "cdcda train --probe" in shown
     assert run(capsys, data_dir, "jobs") == {"jobs": []}
+
+
+def test_what_is_too_long_to_be_learned_or_asked_whole_is_said(
+    capsys: pytest.CaptureFixture[str], data_dir: Path, tmp_path: Path
+) -> None:
+    workspace, _ = workspace_with(data_dir, 1)
+    with workspace.store() as store:
+        records.add_records(store, [NewRecord("title", "long " * 400, "Long", "2024-01-01", "test")])
+    use_model(workspace, str(tiny_gguf(tmp_path)))
+    capsys.readouterr()
+    assert main(["train", "--show-rows", "2", "--data-dir", str(data_dir)]) == 0
+    heads = [line for line in capsys.readouterr().out.splitlines() if "Given:" in line]
+    assert [", cut to the longest that is learned. Given:" in line for line in heads] == [True, False]
+    assert main(["generate", "word " * 4000, "--max-tokens", "2", "--data-dir", str(data_dir)]) == 0
+    assert capsys.readouterr().err.rstrip().endswith("no room for the end of your text]")
+    assert _cut_lines({"cut": 2, "max_tokens": 512}) == [
+        "2 examples were longer than the 512 tokens learned at once; the end of the input was left out."
+    ]
+    assert _cut_lines({"cut": 0, "max_tokens": 512}) == _cut_lines({}) == []
 
 
 @pytest.mark.parametrize(

@@ -198,6 +198,7 @@ def _draft(draft: Any) -> Result:
         "task_base": draft.base_name,
         "model": draft.model,
         "records": draft.records,
+        "left_out": draft.left_out,
         "tokens": draft.tokens,
         "seconds": round(draft.seconds, 3),
         "generation": draft.generation.id,

@@ -111,13 +111,22 @@ def _verdict_lines(scores: Result) -> list[str]:
 
 def _show_rows(result: Result) -> None:
     for number, row in enumerate(result["rows"], 1):
+        cut = ", cut to the longest that is learned" if row["cut"] else ""
         _say(
-            f"--- Row {number}, {counted(row['tokens'], 'token')}. Given:",
+            f"--- Row {number}, {counted(row['tokens'], 'token')}{cut}. Given:",
             row["prompt"],
             "--- Learned:",
             row["completion"],
             "",
         )
+
+
+def _cut_lines(result: Result) -> list[str]:
+    """What was longer than is learned at once; a training of an earlier version does not say."""
+    if not result.get("cut"):
+        return []
+    longer = f"{counted(result['cut'], 'example')} {'was' if result['cut'] == 1 else 'were'} longer"
+    return [f"{longer} than the {result['max_tokens']} tokens learned at once; the end of the input was left out."]
 
 
 def _show_train(result: Result) -> None:
@@ -135,6 +144,7 @@ def _show_train(result: Result) -> None:
         f"Loss {_loss(result['final_loss'])}; held out: base {_loss(result['base_held_out_loss'])},"
         f" adapter {_loss(result['held_out_loss'])}; {result['tokens_per_second']:.0f} tokens/s,"
         f" at most {result['peak_memory_mb']:.0f} MB.",
+        *_cut_lines(result),
         *_verdict_lines(result["scores"]),
     )
 
@@ -253,7 +263,9 @@ def _writer_line(draft: Any) -> str:
     adapter = f"adapter {draft.adapter_id} ({draft.adapter_name})" if draft.adapter_id else "no adapter"
     base = f"base {draft.base_name}, " if draft.base_name else ""
     records = f"{draft.records} of your records in the prompt, " if draft.records else ""
-    return f"[{draft.model}, {base}{adapter}, {records}{counted(draft.tokens, 'token')} in {draft.seconds:.1f} s]"
+    left_out = f", no room for {draft.left_out}" if draft.left_out else ""
+    speed = f"{counted(draft.tokens, 'token')} in {draft.seconds:.1f} s"
+    return f"[{draft.model}, {base}{adapter}, {records}{speed}{left_out}]"
 
 
 def show_draft(drafts: Iterable[Any], quiet: bool) -> Any:

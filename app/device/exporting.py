@@ -14,12 +14,14 @@ from app.device.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from app.device.rendering import Message, end_of_turn, render_prompt
 from app.device.tokenising import Tokeniser
 from app.device.writing import writing
-from app.errors import AdapterRefused
+from app.errors import AdapterRefused, BadInput, ModelDamaged
 
 _FIRST, _SECOND = ".lora_A.weight", ".lora_B.weight"
 MODELFILE = "Modelfile"
 _MARKS = ("first", "answer", "second")
 """Contents of a short conversation, from which the parts of a template are read."""
+_INSTRUCTIONS = "what to do"
+"""Content of its system turn, where there is one."""
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -84,6 +86,27 @@ def _between(tokeniser: Tokeniser) -> tuple[str, str, str]:
     return before, behind_user, behind_answer
 
 
+def _around_instructions(tokeniser: Tokeniser) -> tuple[str, str] | None:
+    """What a template writes before and behind a system turn's content; None where it takes no such turn."""
+    try:
+        ids = render_prompt(tokeniser, [Message("system", _INSTRUCTIONS), Message("user", _MARKS[0])])
+    except (BadInput, ModelDamaged):
+        return None
+    before, found, rest = tokeniser.decode(ids).partition(_INSTRUCTIONS)
+    return (before, rest.split(_MARKS[0], 1)[0]) if found else None
+
+
+def _system_part(tokeniser: Tokeniser, usual: str, opens: str) -> str:
+    """The beginning in Go's template language: the person's own system turn, else what the model's template has."""
+    around = _around_instructions(tokeniser)
+    if around is None or not around[1].endswith(opens):
+        return usual
+    before, behind = around
+    return (
+        f"{{{{ if .System }}}}{before}{{{{ .System }}}}{behind.removesuffix(opens)}{{{{ else }}}}{usual}{{{{ end }}}}"
+    )
+
+
 def _common_end(one: str, other: str) -> str:
     """The longest text that both end with."""
     length = 0
@@ -99,7 +122,8 @@ def modelfile(tokeniser: Tokeniser, model: str, adapter: str, licence: str = "")
     """
     before, behind_user, behind_answer = _between(tokeniser)
     opens = _common_end(before, behind_answer)
-    system, closes = before.removesuffix(opens), behind_answer.removesuffix(opens)
+    closes = behind_answer.removesuffix(opens)
+    system = _system_part(tokeniser, before.removesuffix(opens), opens)
     user = f'{{{{ if eq .Role "user" }}}}{opens}{{{{ .Content }}}}{behind_user}'
     answer = f'{{{{ else if eq .Role "assistant" }}}}{{{{ .Content }}}}{closes}'
     template = f"{system}{{{{ range .Messages }}}}{user}{answer}{{{{ end }}}}{{{{ end }}}}"

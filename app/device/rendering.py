@@ -163,6 +163,12 @@ def render_example(tokeniser: Tokeniser, task: Task, text: str, output: str, max
     return Example(tuple(prompt), tuple(completion))
 
 
+def is_cut(tokeniser: Tokeniser, task: Task, text: str, output: str, max_tokens: int) -> bool:
+    """Whether `render_example` leaves something out to keep to max_tokens."""
+    completion = len(tokeniser.encode(output, special=False)) + 1
+    return len(render_whole(tokeniser, task, text)) + completion > max_tokens
+
+
 def template_hash(tokeniser: Tokeniser) -> str:
     """SHA-256 (hex) of everything that turns a conversation into ids; an adapter serves only under the same one."""
     probe = [Message("user", "Who wrote it? I’m asking."), Message("assistant", "Я\n1 2"), Message("user", " ok ")]

@@ -14,10 +14,10 @@ from app.device.finetuning import fine_tune
 from app.device.gguf_adapter import layout_of, write_gguf_adapter
 from app.device.merged import merged_file
 from app.device.merging import prepare_on
-from app.device.rendering import Example, render_example, template_hash
+from app.device.rendering import Example, is_cut, render_example, template_hash
 from app.device.tokenising import Tokeniser, open_tokeniser
 from app.device.training import FineTuning, Outcome, Progress, count_steps
-from app.device.weights import model_hash
+from app.device.weights import best_device, model_hash, possible_quantisation
 from app.errors import JobRefused
 from app.pipeline import bases
 from app.pipeline.context import JobContext, Stopped
@@ -40,6 +40,8 @@ class _Training:
     settings: FineTuning
     base: TaskBase | None
     """What it is trained on top of; None: the bare model."""
+    cut: int
+    """Texts that are longer than what is learned at once."""
 
 
 TOO_FEW: Final = "too few to tell"
@@ -96,12 +98,24 @@ def _render(tokeniser: Tokeniser, data: TrainingData, texts: Sequence[TrainingTe
     return [render_example(tokeniser, data.task, text.input, text.output, max_tokens) for text in texts]
 
 
+def _count_cut(tokeniser: Tokeniser, data: TrainingData, max_tokens: int) -> int:
+    """Texts that are longer than what is learned at once."""
+    return sum(is_cut(tokeniser, data.task, text.input, text.output, max_tokens) for text in data.texts)
+
+
 def _preparing(context: JobContext) -> Callable[[str], None]:
     def report(message: str) -> None:
         context.check_stop()
         context.report("preparing", {"message": message})
 
     return report
+
+
+def _say_what_is_less(context: JobContext, settings: FineTuning) -> None:
+    """Where the weights cannot be held as they are wanted, Apple GPUs for one, the job says so."""
+    _, sentence = possible_quantisation(settings.quantisation, best_device())
+    if sentence:
+        _preparing(context)(sentence)
 
 
 def _train(context: JobContext, tokeniser: Tokeniser, prepared: Path, made_of: _Training, folder: Path) -> Outcome:
@@ -113,6 +127,7 @@ def _train(context: JobContext, tokeniser: Tokeniser, prepared: Path, made_of: _
         "records": len(data.record_ids),
         "pairs": len(data.pair_ids),
         "held_out": len(held_out),
+        "cut": made_of.cut,
         "steps": count_steps(len(examples), settings),
         "task": data.task.name,
         "model": made_of.model.name,
@@ -202,6 +217,8 @@ def _result(adapter: Adapter, made_of: _Training, outcome: Outcome, scores: Mapp
         "task_base": made_of.base.name if made_of.base else None,
         "examples": len(made_of.data.texts),
         "held_out": len(made_of.data.held_out),
+        "cut": made_of.cut,
+        "max_tokens": made_of.settings.max_tokens,
         "steps": outcome.steps,
         "planned_steps": outcome.planned_steps,
         "best_step": outcome.best_step,
@@ -233,8 +250,11 @@ def run(context: JobContext, judge: Judge) -> Mapping[str, Any]:
     tokeniser = open_tokeniser(model)
     template = template_hash(tokeniser)
     base = _task_base(context, chosen, data.task, model, template)
+    settings = chosen.resolved()
+    _say_what_is_less(context, settings)
     prepared = prepare_on(model, base, context.workspace.prepared, _preparing(context))
-    made_of = _Training(model, template, stored, data, chosen.resolved(), base)
+    cut = _count_cut(tokeniser, data, settings.max_tokens)
+    made_of = _Training(model, template, stored, data, settings, base, cut)
     folder = context.workspace.adapters / f"job-{context.job.id}"
     outcome = _train(context, tokeniser, prepared, made_of, folder)
     if outcome.stopped:

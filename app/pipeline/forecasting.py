@@ -76,6 +76,8 @@ class Forecast:
     """What the seconds are reckoned with."""
     advice: str
     """What to do where it is tight or does not fit, else empty."""
+    less: str = ""
+    """What cannot be had there of what is wanted, in a sentence; empty where everything can."""
 
 
 def _measure(tokeniser: Tokeniser, task: Task, text: TrainingText, max_tokens: int) -> tuple[Example, bool]:
@@ -156,10 +158,10 @@ def _advice(plan: _Plan, settings: FineTuning) -> str:
     return "Close other programs, or choose a smaller model under Settings or with `cdcda models use`."
 
 
-def _possible(settings: FineTuning, room: Room) -> FineTuning:
-    """The settings with the weights held as they can be there."""
-    quantisation, _ = possible_quantisation(settings.quantisation, room.device)
-    return dataclasses.replace(settings, quantisation=quantisation)
+def _possible(settings: FineTuning, room: Room) -> tuple[FineTuning, str]:
+    """The settings with the weights held as they can be there, and a sentence where that is less."""
+    quantisation, less = possible_quantisation(settings.quantisation, room.device)
+    return dataclasses.replace(settings, quantisation=quantisation), less
 
 
 def foresee(workspace: Workspace, chosen: TrainSettings, room: Room | None = None) -> Forecast:
@@ -170,7 +172,7 @@ def foresee(workspace: Workspace, chosen: TrainSettings, room: Room | None = Non
     """
     room = room or find_room()
     data, model = gather(workspace, chosen.task, chosen.seed), device_model(workspace, chosen.model)
-    settings = _possible(chosen.resolved(), room)
+    settings, less = _possible(chosen.resolved(), room)
     lengths = _measured(model, settings.max_tokens, _ByHash(data.hash, data))
     plan = _Plan(shape_of(model), lengths, room, not is_prepared(model, workspace.prepared))
     speed = known_speed(workspace, model.name, settings)
@@ -186,16 +188,17 @@ def foresee(workspace: Workspace, chosen: TrainSettings, room: Room | None = Non
         seconds=None if speed is None else _seconds(lengths, settings, speed),
         speed=speed,
         advice="" if plan.fit(settings) == "fits" else _advice(plan, settings),
+        less=less,
     )
 
 
 def in_words(found: Forecast) -> str:
-    """Memory and verdict in a sentence."""
+    """Memory and verdict in a sentence; one more where the weights are not held as they were wanted."""
     where = "GPU memory" if found.room.device == "cuda" else "memory"
     return (
         f"{VERDICTS[found.fit]}: about {found.memory.peak_mb / 1000:.1f} GB of {where} at its peak,"
-        f" {found.room.free_mb / 1000:.1f} GB are free."
-    )
+        f" {found.room.free_mb / 1000:.1f} GB are free. {found.less}"
+    ).rstrip()
 
 
 def in_minutes(seconds: float) -> str:

@@ -49,6 +49,8 @@ class Draft:
     seconds: float
     records: int = 0
     """How many of the person's records stood in the prompt."""
+    left_out: str = ""
+    """What of text and conversation had no room in the prompt, in words; empty where all had."""
     generation: Generation | None = None
     """Set in the last draft, once the answer is stored."""
 
@@ -108,6 +110,11 @@ class _Asked:
 
     ids: list[int]
     records: int = 0
+    left_out: str = ""
+    """As in Draft."""
+
+
+BEGINNING, END = "the beginning of the conversation", "the end of your text"
 
 
 def _prompt(
@@ -116,15 +123,16 @@ def _prompt(
     """Where it is too long, records are shortened and left out first, then the earliest turns; then the text is cut."""
     from app.device.rendering import Message, render_prompt, render_task
 
-    turns = list(earlier)
+    turns, left_out = list(earlier), ""
     while True:
         for count, asked in (*augmented_prompts(task, text, found), (0, task.prompt(text))):
             ids = render_prompt(loaded.tokeniser, [*turns, Message("user", asked)])
             if len(ids) <= room:
-                return _Asked(ids, count)
+                return _Asked(ids, count, left_out)
         if not turns:
-            return _Asked(render_task(loaded.tokeniser, task, text, room))
-        turns = turns[2:]
+            left_out = f"{left_out} and {END}" if left_out else END
+            return _Asked(render_task(loaded.tokeniser, task, text, room), left_out=left_out)
+        turns, left_out = turns[2:], BEGINNING
 
 
 class Writer:
@@ -230,6 +238,7 @@ class Writer:
             "base_name": under.name if under else None,
             "model": loaded.model.name,
             "records": asked.records,
+            "left_out": asked.left_out,
         }
         for piece in pieces:
             written, tokens = written + piece.text, piece.tokens
@@ -257,6 +266,7 @@ class Writer:
             "model": label["model"],
             "task_base": base.story() if base else None,
             "records": label["records"],
+            "left_out": label["left_out"],
             "prompt_tokens": len(prompt),
             "prompt_hash": hashlib.sha256(repr(list(prompt)).encode()).hexdigest(),
         }
@@ -307,6 +317,7 @@ def stored_draft(store: Store, id: int) -> Draft:
         answer.tokens,
         answer.seconds,
         int(answer.settings.get("records", 0)),
+        str(answer.settings.get("left_out", "")),
         answer,
     )
 

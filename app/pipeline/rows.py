@@ -3,7 +3,7 @@
 import dataclasses
 
 from app.device.presets import DEFAULT, find_preset
-from app.device.rendering import render_example, render_whole
+from app.device.rendering import is_cut, render_example
 from app.device.tokenising import Tokeniser, open_tokeniser
 from app.pipeline.dataset import TrainingText, gather
 from app.pipeline.models import device_model
@@ -27,13 +27,11 @@ class Row:
 
 def _row(tokeniser: Tokeniser, task: Task, text: TrainingText, max_tokens: int) -> Row:
     example = render_example(tokeniser, task, text.input, text.output, max_tokens)
-    whole = [*render_whole(tokeniser, task, text.input), *tokeniser.encode(text.output, special=False)]
     return Row(
         tokeniser.decode(example.prompt_ids),
         tokeniser.decode(example.completion_ids),
         len(example.prompt_ids) + len(example.completion_ids),
-        # One more for the token that ends the turn.
-        len(whole) + 1 > max_tokens,
+        is_cut(tokeniser, task, text.input, text.output, max_tokens),
     )
 
 

@@ -74,9 +74,10 @@ def wrote(draft: Draft) -> str:
 
 
 def speed_of(draft: Draft) -> str:
-    """With which model, and how fast."""
+    """With which model, how fast, and what had no room in the prompt."""
     speed = draft.tokens / draft.seconds if draft.seconds else 0.0
-    return f"{draft.model}, {counted(draft.tokens, 'token')}" + (f", {speed:.0f} tokens/s" if speed else "")
+    left_out = strings.NO_ROOM.format(what=draft.left_out) if draft.left_out else ""
+    return f"{draft.model}, {counted(draft.tokens, 'token')}" + (f", {speed:.0f} tokens/s" if speed else "") + left_out
 
 
 def _side(key: str, title: str, draft: Draft, other: Draft, waiting: bool) -> views.View:

@@ -254,6 +254,7 @@ MESSAGE, MESSAGE_HINT, SEND, CLEAR = "Message", "Write a message", "Send", "New 
 ANSWER_AGAIN, EDIT_LAST = "Answer again", "Change my message"
 NO_CHAT = ("Talk with your model", "It answers with the adapter that is on; the header says which.")
 BASE_MODEL = "no adapter"
+NO_ROOM = "; no room for {what}"
 
 # Insights
 INSIGHTS_LEAD = "## Insights\nWhat it all brought, measured on your own newest records, which no adapter ever saw."

@@ -2,11 +2,13 @@
 
     pip install -c constraints.txt 'cdcda[bench]'
     python -m tests.benchmarks.against_trl DATA/lamp5_titles [--model PATH] [--rounds 2] [--checkpointing]
+    python -m tests.benchmarks.against_trl --data-dir DIR [--task title] ...
 
 Both sides get the same token ids in the same batches, the same NF4 base and first adapter, the same rates, AdamW and
 bfloat16; each runs in processes of its own, by turns (ABAB), after one run each that warms the files and is not
-counted. The rows are the records of user 0, its two newest held out, and as stand-ins for pairs those of the users
-that follow in the file. `--own-order` lets TRL draw its own batches of like length.
+counted. With `--data-dir` the rows are what `cdcda train` would learn from there: the person's records joined with the
+kept pairs, the newest held out. With LaMP's files they are the records of user 0, its two newest held out, and as
+stand-ins for pairs those of the users that follow. `--own-order` lets TRL draw its own batches of like length.
 
 Examples a second are those of the steps alone. Memory is the highest resident size of a process (on a GPU what torch
 had allocated). The losses of both adapters on the held-out rows are taken by one evaluator, transformers' own.
@@ -33,6 +35,8 @@ from app.device.tokenising import open_tokeniser
 from app.device.training import FineTuning
 from app.evaluation.people import read_people
 from app.lamp import people, read_questions
+from app.pipeline.dataset import TrainingText, gather
+from app.pipeline.workspace import open_workspace
 from app.tasks import find_task
 
 SIDES = ("ours", "trl")
@@ -250,6 +254,29 @@ def rows_of(folder: Path, tokeniser: Any, settings: FineTuning, rows: int) -> tu
     return rendered([*own[:-2], *others][:rows]), rendered(own[-2:])
 
 
+def rows_of_person(
+    data_dir: Path, task: str, tokeniser: Any, settings: FineTuning, rows: int
+) -> tuple[list[Example], list[Example]]:
+    """The rows that a training of that person's would learn from, records and kept pairs, and those held out.
+
+    Every batch must be full, so up to three of the oldest records are left out.
+    """
+    data = gather(open_workspace(data_dir), task)
+
+    def rendered(texts: Sequence[TrainingText]) -> list[Example]:
+        return [render_example(tokeniser, data.task, text.input, text.output, settings.max_tokens) for text in texts]
+
+    count = min(rows, len(data.texts)) // settings.batch * settings.batch
+    print(f"{len(data.record_ids)} records, {len(data.pair_ids)} kept pairs; {count} of them are learned")
+    return rendered(data.texts[len(data.texts) - count :]), rendered(data.held_out)
+
+
+def _rows_to_train(chosen: argparse.Namespace, tokeniser: Any, settings: FineTuning) -> Any:
+    if chosen.data_dir is not None:
+        return rows_of_person(chosen.data_dir, chosen.task, tokeniser, settings, chosen.rows)
+    return rows_of(chosen.data, tokeniser, settings, chosen.rows)
+
+
 def _means(values: Sequence[float], parts: int) -> list[float]:
     """Mean of each epoch."""
     size = len(values) // parts
@@ -330,7 +357,10 @@ def _measure(work: Work, rounds: int, folder: Path) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("data", type=Path, nargs="?", help="a folder of LaMP's files")
+    source.add_argument("--data-dir", type=Path, help="a person's data folder, with its kept pairs")
+    parser.add_argument("--task", default="title", help="of the records in the data folder")
     parser.add_argument("--model", default=EMBEDDED)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--rows", type=int, default=48, help="a multiple of the batch")
@@ -350,7 +380,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = find_model(chosen.model, Path(folder))
         prepared = weights.prepare(model, Path(folder), print)
-        examples, held_out = rows_of(chosen.data, open_tokeniser(model), settings, chosen.rows)
+        examples, held_out = _rows_to_train(chosen, open_tokeniser(model), settings)
         lengths = sorted(map(batching.length, examples))
         print(f"{len(examples)} rows of {lengths[0]} to {lengths[-1]} tokens, median {statistics.median(lengths):.0f}")
         work = Work(str(prepared), examples, held_out, settings, chosen.checkpointing, chosen.own_order)

@@ -1,12 +1,12 @@
 """How fast the engine writes beside its peers, switches adapters and begins; nothing is asserted.
 
-    python -m tests.benchmarks.serving [--threads 2] [--rounds 5]
+    python -m tests.benchmarks.serving [--model NAME_OR_PATH] [--threads 2] [--rounds 5]
 
-The embedded model with a LoRA of rank 16 on every linear layer, of small random numbers: what it writes does not matter
-to the clock. Peers on the same file, prompt and threads: llama-cpp-python without an adapter (what its own `Llama` does
-for each token), and transformers' `generate` on the dequantised weights, with the same adapter by PEFT. Decoding is
-measured in turns, so that what else the computer does meets all alike, and without the prompt; the median of the
-rounds' speeds, and of their ratios, counts.
+The embedded model, or another, with a LoRA of rank 16 on every linear layer, of small random numbers: what it writes
+does not matter to the clock. Peers on the same file, prompt and threads: llama-cpp-python without an adapter (what its
+own `Llama` does for each token), and transformers' `generate` on the dequantised weights, with the same adapter by
+PEFT. Decoding is measured in turns, so that what else the computer does meets all alike, and without the prompt; the
+median of the rounds' speeds, and of their ratios, counts.
 """
 
 import argparse
@@ -203,11 +203,12 @@ def _prompts(model: LocalModel) -> Iterator[list[int]]:
 def main() -> None:
     """Print every figure."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--model", default=EMBEDDED, help="name or path of a GGUF model")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
-        model = find_model(EMBEDDED, Path(home))
+        model = find_model(args.model, Path(home))
         prepared = weights.prepare(model, Path(home) / "prepared", print)
         adapters = [write_adapter(prepared, Path(home) / f"adapter-{seed}", seed) for seed in range(3)]
         cache = Path(home) / "prepared"

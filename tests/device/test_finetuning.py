@@ -472,6 +472,27 @@ def test_settings_that_make_no_sense_are_refused(base: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+def test_the_embedded_model_trained_twice_on_two_threads_gives_the_same_bytes(tmp_path: Path) -> None:
+    import torch
+
+    torch.set_num_threads(2)
+    model = find_model(EMBEDDED, tmp_path)
+    tokeniser, task = open_tokeniser(model), find_task("title")
+    items = [
+        render_example(tokeniser, task, f"A note on {word} and more. " * 5, f"On {word}", 128)
+        for word in ("rain", "salt", "maps", "bread", "night")
+    ]
+    prepared = weights.prepare(model, tmp_path / "prepared", lambda _: None)
+    settings = FineTuning(epochs=2, batch=2)
+    folders = [tmp_path / name for name in ("one", "two")]
+    first, second = (
+        fine_tune(prepared, items[:4], items[4:], settings, folder, lambda _: None, lambda: False) for folder in folders
+    )
+    assert first.losses == second.losses
+    assert adapter_bytes(folders[0]) == adapter_bytes(folders[1])
+
+
+@pytest.mark.slow
 def test_the_embedded_model_learns_an_invented_style(tmp_path: Path) -> None:
     model = find_model(EMBEDDED, tmp_path)
     tokeniser = open_tokeniser(model)

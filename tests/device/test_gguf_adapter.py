@@ -18,6 +18,7 @@ from app.device.training import FineTuning
 from app.errors import AdapterRefused
 from app.tasks import find_task
 from tests.benchmarks.serving import write_adapter
+from tests.device.random_adapter import random_adapter
 from tests.tiny import IM_END, IM_START, Architecture, tiny_folder, tiny_gguf
 
 EXAMPLES = [Example((IM_START, *f"say {letter}".encode()), (*letter.encode() * 3, IM_END)) for letter in "abcdefgh"]
@@ -87,6 +88,17 @@ def write_f32_gguf(quantised: Path, out: Path) -> None:
     assert llama.llama_model_quantize(str(quantised).encode(), str(out).encode(), ctypes.byref(settings)) == 0
 
 
+QUESTIONS = [f"{verb} {thing}." for verb in ("Describe", "Explain", "Praise", "Draw") for thing in
+             ("a river", "rain on a tin roof", "the number 12", "an old café", "salt")]  # fmt: skip
+
+
+def greedy(network: Any, ids: list[int], tokens: int) -> list[int]:
+    import torch
+
+    answer = network.generate(input_ids=torch.tensor([ids]), do_sample=False, max_new_tokens=tokens)
+    return [int(token) for token in answer[0, len(ids) :]]
+
+
 @pytest.mark.parametrize("architecture", ["llama", "qwen2"])
 def test_the_tiny_models_agree_without_an_adapter(tmp_path: Path, architecture: Architecture) -> None:
     theirs = torch_logits(tiny_folder(tmp_path, architecture), None, PROMPT)
@@ -107,6 +119,33 @@ def test_llama_cpp_computes_with_the_adapter_what_peft_does(
     theirs = torch_logits(base, adapter, PROMPT)
     assert np.abs(llama_logits(gguf, out, PROMPT) - theirs).max() < tolerance
     assert np.abs(llama_logits(gguf, None, PROMPT) - theirs).max() > 1
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+def test_on_20_prompts_the_float32_forms_write_the_same_tokens_with_logits_within_a_hundredth(
+    tmp_path: Path, architecture: Architecture
+) -> None:
+    import peft
+    import torch
+    import transformers
+
+    base, gguf = tiny_folder(tmp_path, architecture), tiny_gguf(tmp_path, architecture)
+    adapter, out = random_adapter(tmp_path, architecture), tmp_path / "converted.gguf"
+    write_gguf_adapter(adapter, layout_of(base), out, "f32")
+    network = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    adapted = peft.PeftModel.from_pretrained(network, adapter).eval()
+    tokeniser = open_tokeniser(find_model(str(gguf), tmp_path))
+    assert len(QUESTIONS) == 20
+    for question in QUESTIONS:
+        prompt = render_task(tokeniser, find_task("chat"), question)
+        answer = greedy(adapted, prompt, 12)
+        ours = llama_logits(gguf, out, prompt + answer)
+        with torch.no_grad():
+            theirs = np.asarray(adapted(input_ids=torch.tensor([prompt + answer])).logits[0])
+        assert np.abs(ours - theirs).max() < 1e-2
+        assert ours[len(prompt) - 1 : -1].argmax(1).tolist() == answer
+    assert np.abs(llama_logits(gguf, None, prompt + answer) - theirs).max() > 1
 
 
 def test_an_architecture_without_a_known_layout_is_refused(tmp_path: Path) -> None:
@@ -137,17 +176,6 @@ def test_the_embedded_model_agrees_in_both_engines(tmp_path: Path) -> None:
     theirs = torch_logits(prepared, adapter, prompt)
     # The prepared base is rounded to bfloat16, which the F32 base of llama.cpp is not: greedy tokens are compared.
     assert (ours.argmax(1) == theirs.argmax(1)).mean() > 0.9
-
-
-QUESTIONS = [f"{verb} {thing}." for verb in ("Describe", "Explain", "Praise", "Draw") for thing in
-             ("a river", "rain on a tin roof", "the number 12", "an old café", "salt")]  # fmt: skip
-
-
-def greedy(network: Any, ids: list[int], tokens: int) -> list[int]:
-    import torch
-
-    answer = network.generate(input_ids=torch.tensor([ids]), do_sample=False, max_new_tokens=tokens)
-    return [int(token) for token in answer[0, len(ids) :]]
 
 
 @pytest.mark.slow

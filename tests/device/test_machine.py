@@ -1,10 +1,11 @@
 import shutil
+import sys
 from collections import namedtuple
 from pathlib import Path
 
 import pytest
 
-from app.device import machine
+from app.device import machine, memory, weights
 from tests.tiny import tiny_gguf
 
 
@@ -29,6 +30,68 @@ def test_a_full_disk_is_a_finding_with_advice(tmp_path: Path, monkeypatch: pytes
     finding = machine._disk(tmp_path)
     assert not finding.good
     assert "free some space" in finding.advice
+
+
+def test_little_memory_is_a_finding_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda: 1_500_000_000)
+    finding = machine._memory()
+    assert (finding.good, finding.detail) == (False, "1.5 GB free")
+    assert "close other programs" in finding.advice
+
+
+def test_a_processor_without_vector_features_is_a_finding_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_VECTORS", ("no such feature",))
+    finding = machine._cpu()
+    assert not finding.good
+    assert "slowly" in finding.advice
+
+
+def test_an_old_python_is_a_finding_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 10, 0))
+    assert (machine._python().good, machine._python().advice) == (False, "Use 3.11.")
+
+
+def test_a_gpu_that_torch_cannot_use_is_a_finding_with_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 570.86.15\n")
+    tool.chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(weights, "best_device", lambda: "cpu")
+    finding = machine._gpu()
+    assert (finding.good, "570.86.15" in finding.detail) == (False, True)
+    assert "CUDA build of torch" in finding.advice
+
+
+def test_an_apple_gpu_is_good_and_says_that_nf4_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "best_device", lambda: "mps")
+    finding = machine._gpu()
+    assert finding.good
+    assert "NF4 weights are not available" in finding.detail
+
+
+def test_weights_that_let_no_gradient_through_are_a_finding_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    import bitsandbytes
+    import torch
+
+    def broken(self: object, given: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(given), 64) + 0 * given.sum()
+
+    monkeypatch.setattr(bitsandbytes.nn.Linear4bit, "forward", broken)
+    finding = machine._nf4()
+    assert not finding.good
+    assert "100% off" in finding.detail
+    assert "Install bitsandbytes again" in finding.advice
+
+
+def test_a_llama_cpp_that_cannot_serve_adapters_is_a_finding_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Old:
+        llama_supports_gpu_offload = staticmethod(lambda: False)
+        llama_print_system_info = staticmethod(lambda: b"AVX2 = 1 | NEON = 0")
+
+    monkeypatch.setattr(machine, "library", Old)
+    finding = machine._llama()
+    assert (finding.good, "built for AVX2; cannot serve adapters" in finding.detail) == (False, True)
+    assert "Install llama-cpp-python again" in finding.advice
 
 
 def test_what_fails_is_a_finding_and_not_an_error() -> None:

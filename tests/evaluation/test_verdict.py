@@ -11,13 +11,13 @@ from app.device.adapters import load_manifest
 from app.evaluation import verdict
 from app.evaluation.metrics import ACCURACY, MAE, Rows
 from app.evaluation.worker import BODIES
-from app.pipeline import insights, jobs
+from app.pipeline import finetune, insights, jobs
 from app.pipeline.context import JobContext, Stopped
 from app.pipeline.models import use_model
 from app.pipeline.workspace import Workspace
 from personal_store import jobs as stored_jobs
-from personal_store import training
-from personal_store.nouns import Job
+from personal_store import records, training
+from personal_store.nouns import Job, NewRecord
 from tests.pipeline.support import workspace_with
 from tests.tiny import tiny_gguf
 
@@ -85,6 +85,21 @@ def test_a_training_ends_with_a_verdict_that_lies_with_the_adapter(tmp_path: Pat
     assert adapter.active == (scores["verdict"] == "better")
     (seen,) = insights.scores_over_time(workspace)
     assert (seen.metric, set(seen.scores)) == ("ROUGE-1", set(insights.SYSTEMS))
+
+
+def test_a_training_tells_what_was_too_long_and_what_its_device_cannot_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, _ = workspace_with(tmp_path / "data", 3)
+    with workspace.store() as store:
+        records.add_records(store, [NewRecord("title", "long " * 400, "Long", "2024-01-01", "test")])
+    job = training_job(workspace, tiny_gguf(tmp_path))
+    # The training itself goes on here, on a CPU.
+    monkeypatch.setattr(finetune, "best_device", lambda: "mps")
+    result = BODIES["train"](context_of(workspace, job))
+    assert (result["examples"], result["cut"], result["max_tokens"]) == (4, 1, 512)
+    said = [event.data["message"] for event in jobs.events(workspace, job.id) if event.kind == "preparing"]
+    assert "NF4 weights are not available on Apple GPUs" in said[0]
 
 
 def test_with_one_held_out_record_the_loss_decides(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from app.device.catalogue import find_model
 from app.device.engines import Sampling, open_engine
 from app.device.merged import merged_file
 from app.device.rendering import Message, render_prompt
-from app.device.tokenising import open_tokeniser
+from app.device.tokenising import GgufTokeniser, open_tokeniser
 from app.errors import AdapterRefused, BadInput, DiskFull
 from app.pipeline import adapters
 from app.pipeline.adapters import Form
@@ -27,7 +27,7 @@ from personal_store.nouns import Adapter
 from tests.device.random_base import random_base
 from tests.limits import largest_file
 from tests.pipeline.support import personal_adapter
-from tests.tiny import tiny_folder, tiny_gguf
+from tests.tiny import CHAT_TEMPLATE, tiny_folder, tiny_gguf
 
 SHORT = Sampling(max_tokens=16)
 
@@ -131,14 +131,19 @@ def test_what_stands_on_a_base_is_exported_as_one_lora_on_the_bare_model(
 
 
 def in_go(template: str, turns: Sequence[tuple[str, str]]) -> str:
-    """What Ollama's template engine makes of a conversation, for the few words of it that are used."""
-    system, user, answer = re.fullmatch(
-        r'(.*)\{\{ range \.Messages \}\}\{\{ if eq \.Role "user" \}\}(.*)\{\{ else if eq \.Role "assistant" \}\}(.*)'
+    """What Ollama's template engine makes of a conversation, for the few words of it that are used.
+
+    As Ollama does, a system turn is given as .System as well as among the messages.
+    """
+    own, usual, user, answer = re.fullmatch(
+        r"\{\{ if \.System \}\}(.*)\{\{ else \}\}(.*?)\{\{ end \}\}"
+        r'\{\{ range \.Messages \}\}\{\{ if eq \.Role "user" \}\}(.*)\{\{ else if eq \.Role "assistant" \}\}(.*)'
         r"\{\{ end \}\}\{\{ end \}\}",
         template,
         re.S,
     ).groups()  # type: ignore[union-attr]
-    parts = {"user": user, "assistant": answer}
+    parts = {"user": user, "assistant": answer, "system": ""}
+    system = own.replace("{{ .System }}", turns[0][1]) if turns[0][0] == "system" else usual
     return system + "".join(parts[role].replace("{{ .Content }}", content) for role, content in turns)
 
 
@@ -161,9 +166,25 @@ def test_ollama_s_template_gives_the_very_prompt_of_the_renderer(
     assert 'PARAMETER stop "<|im_end|>"' in text
     template = text.split('TEMPLATE """')[1].split('"""')[0]
     for talk in (["Hello"], ["Hello", "And you?", "Fine  \n"]):
-        turns = [("user" if number % 2 == 0 else "assistant", content) for number, content in enumerate(talk)]
-        messages = [Message(role, content) for role, content in turns]  # type: ignore[arg-type]
-        assert in_go(template, turns) == tokeniser.decode(render_prompt(tokeniser, messages))
+        said = [("user" if number % 2 == 0 else "assistant", content) for number, content in enumerate(talk)]
+        for turns in (said, [("system", "Answer in one word."), *said]):
+            messages = [Message(role, content) for role, content in turns]  # type: ignore[arg-type]
+            assert in_go(template, turns) == tokeniser.decode(render_prompt(tokeniser, messages))
+
+
+def test_ollama_keeps_the_model_s_own_beginning_where_its_template_takes_no_system_turn(
+    workspace: Workspace, model: Path, tmp_path: Path
+) -> None:
+    from app.device.exporting import modelfile
+
+    class Stern(GgufTokeniser):
+        chat_template = CHAT_TEMPLATE.replace(
+            "{% for", "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}{% for", 1
+        )
+
+    text = modelfile(Stern(model), "model.gguf", "adapter.gguf")
+    assert ".System" not in text
+    assert 'TEMPLATE """{{ range .Messages }}' in text
 
 
 def test_an_export_never_replaces_anything_and_needs_a_place(

@@ -94,6 +94,15 @@ def test_a_verdict_says_what_to_do_and_a_warning_only_where_it_does_not_fit(
     assert forecasting.warning(workspace, chosen) == ""
 
 
+def test_where_nf4_cannot_be_had_the_forecast_says_so_and_counts_on_it(
+    workspace: Workspace, chosen: TrainSettings
+) -> None:
+    found, usual = (forecasting.foresee(workspace, chosen, Room(device, 100_000)) for device in ("mps", "cpu"))
+    assert "NF4 weights are not available on Apple GPUs" in forecasting.in_words(found)
+    assert found.memory.weights.megabytes > usual.memory.weights.megabytes
+    assert (usual.less, forecasting.in_words(usual)[-5:]) == ("", "free.")
+
+
 def test_fewer_tokens_at_once_are_proposed_where_they_fit(tmp_path: Path) -> None:
     workspace, chosen = open_workspace(tmp_path / "data"), TrainSettings()
     with workspace.store() as store:

@@ -10,7 +10,7 @@ from app.errors import AdapterRefused, BadInput, ModelMissing
 from app.pipeline import comparison
 from app.pipeline.cleaning import clean
 from app.pipeline.comparison import Place, compare, reveal, stream_comparison, vote, vote_by_place
-from app.pipeline.generation import Writer, keep_answer, retrieve
+from app.pipeline.generation import Writer, keep_answer, retrieve, stored_draft
 from app.pipeline.models import device_model, model_rows, use_model
 from app.pipeline.workspace import Workspace, open_workspace
 from personal_store import generations, records, training
@@ -56,11 +56,19 @@ def test_the_same_question_has_the_same_answer(writer: Writer) -> None:
 
 def test_a_conversation_that_is_too_long_loses_its_beginning(writer: Writer) -> None:
     earlier = [Message("user" if turn % 2 == 0 else "assistant", "word " * 150) for turn in range(8)]
-    assert writer.generate("and now?", sampling=SHORT, earlier=earlier).generation
+    draft = writer.generate("and now?", sampling=SHORT, earlier=earlier)
+    assert draft.left_out == "the beginning of the conversation"
+    both = writer.generate("word " * 4000, sampling=SHORT, earlier=earlier)
+    assert both.left_out == "the beginning of the conversation and the end of your text"
 
 
-def test_a_very_long_text_is_cut_and_answered(writer: Writer) -> None:
-    assert writer.generate("word " * 4000, "title", sampling=SHORT).generation
+def test_a_very_long_text_is_cut_and_answered_and_the_answer_says_so(workspace: Workspace, writer: Writer) -> None:
+    draft = writer.generate("word " * 4000, "title", sampling=SHORT)
+    assert draft.generation
+    assert draft.left_out == "the end of your text"
+    with workspace.store() as store:
+        assert stored_draft(store, draft.generation.id).left_out == draft.left_out
+    assert writer.generate("word " * 40, "title", sampling=SHORT).left_out == ""
 
 
 def test_without_an_adapter_there_is_nothing_to_compare_with(writer: Writer) -> None:

@@ -378,6 +378,41 @@ def test_a_training_that_is_killed_before_its_first_step_is_interrupted_and_resu
 
 
 @pytest.mark.slow
+def test_a_training_that_is_killed_behind_its_last_step_takes_none_again_and_gives_the_same_adapter(
+    tmp_path: Path,
+) -> None:
+    workspace, _ = tiny_workspace(tmp_path, 12)
+    settings = jobs.TrainSettings(epochs=2, rank=4)
+    job = jobs.start_train(workspace, settings)
+
+    def steps() -> list[int]:
+        return [event.data["step"] for event in jobs.events(workspace, job.id) if event.kind == "progress"]
+
+    def reports(phase: str) -> Callable[[], bool]:
+        seen = len(jobs.events(workspace, job.id))
+        return lambda: any(event.kind == phase for event in jobs.events(workspace, job.id)[seen:])
+
+    for phase in ("saving", "scoring"):
+        wait(reports(phase), phase)
+        process_id = jobs.get(workspace, job.id).process_id
+        assert process_id
+        os.kill(process_id, signal.SIGKILL)
+        assert wait_ended(workspace, job.id).state == "interrupted"
+        with workspace.store() as store:
+            assert training.adapters(store) == ()
+        jobs.resume_job(workspace, job.id)
+    assert wait_ended(workspace, job.id).state == "done"
+    assert steps() == list(range(1, 7))
+    other = wait_ended(workspace, jobs.start_train(workspace, settings).id)
+    assert other.state == "done"
+    with workspace.store() as store:
+        folders = [workspace.adapters / adapter.folder for adapter in training.adapters(store)]
+    assert len(folders) == 2
+    assert len({(folder / "adapter_model.safetensors").read_bytes() for folder in folders}) == 1
+    assert not list(workspace.adapters.rglob("*.part"))
+
+
+@pytest.mark.slow
 def test_a_training_that_is_killed_while_it_loads_along_with_its_starter_is_interrupted_and_resumes(
     tmp_path: Path,
 ) -> None:

@@ -40,6 +40,14 @@ def test_both_answers_stream_and_the_words_that_differ_come_with_them(page: Page
     assert not before["waiting"]
 
 
+def test_both_answers_say_what_of_a_long_text_had_no_room(page: Page) -> None:
+    usable_adapter(page.workspace)
+    answers, *_ = page.client.predict("word " * 4000, "title", False, False, api_name="/write")
+    assert all(side["speed"].endswith("; no room for the end of your text") for side in answers["sides"])
+    short, _ = write(page)
+    assert not any("no room" in side["speed"] for side in short["sides"])
+
+
 def test_writing_again_gives_other_answers(page: Page) -> None:
     usable_adapter(page.workspace)
     first, _ = write(page)
