@@ -5,10 +5,11 @@
     python -m tests.benchmarks.against_trl --data-dir DIR [--task title] ...
 
 Both sides get the same token ids in the same batches, the same NF4 base and first adapter, the same rates, AdamW and
-bfloat16; each runs in processes of its own, by turns (ABAB), after one run each that warms the files and is not
-counted. With `--data-dir` the rows are what `cdcda train` would learn from there: the person's records joined with the
-kept pairs, the newest held out. With LaMP's files they are the records of user 0, its two newest held out, and as
-stand-ins for pairs those of the users that follow. `--own-order` lets TRL draw its own batches of like length.
+the precision that `cdcda train` computes in here (app/device/precision.py); each runs in processes of its own, by turns
+(ABAB), after one run each that warms the files and is not counted. With `--data-dir` the rows are what `cdcda train`
+would learn from there: the person's records joined with the kept pairs, the newest held out. With LaMP's files they are
+the records of user 0, its two newest held out, and as stand-ins for pairs those of the users that follow. `--own-order`
+lets TRL draw its own batches of like length.
 
 Examples a second are those of the steps alone. Memory is the highest resident size of a process (on a GPU what torch
 had allocated). The losses of both adapters on the held-out rows are taken by one evaluator, transformers' own.
@@ -141,7 +142,7 @@ def _trl_arguments(work: Work, folder: Path, device: str) -> Any:
         train_sampling_strategy="group_by_length" if work.own_order else "sequential",
         learning_rate=settings.learning_rate,
         max_grad_norm=1.0,
-        bf16=True,
+        bf16=best_precision(device) == "bfloat16",
         use_cpu=device == "cpu",
         gradient_checkpointing=work.checkpointing,
         completion_only_loss=True,
@@ -179,13 +180,28 @@ def _clock() -> Any:
     return Clock()
 
 
+def _in_precision(network: Any, device: str) -> Any:
+    """The network with everything that is not in NF4, and what NF4 is multiplied in, as wide as is computed in here."""
+    import torch
+
+    if best_precision(device) == "bfloat16":
+        return network
+    for module in network.modules():
+        if hasattr(module, "compute_dtype"):
+            module.compute_dtype = torch.float32
+    for parameter in network.parameters():
+        if parameter.dtype == torch.bfloat16:
+            parameter.data = parameter.data.float()
+    return network
+
+
 def train_trl(work: Work, folder: Path) -> Result:
     """TRL's trainer on the same base, adapter, optimiser and rates."""
     import torch
     import trl
 
     settings, device = work.settings, weights.best_device()
-    network = weights.load_for_training(Path(work.prepared), settings.quantisation, device)
+    network = _in_precision(weights.load_for_training(Path(work.prepared), settings.quantisation, device), device)
     adapted = lora.add_adapter(network, settings)
     clock, steps = _clock(), training.count_steps(len(work.examples), settings)
     arguments = _trl_arguments(work, folder, device)
@@ -213,7 +229,7 @@ def held_out_loss(work: Work, folder: Path) -> float:
     network = weights.load_for_training(Path(work.prepared), work.settings.quantisation, weights.best_device())
     adapted = peft.PeftModel.from_pretrained(network, str(folder)).train()
     total = 0.0
-    with torch.no_grad(), computing(network.device.type, best_precision(network.device.type)):
+    with torch.no_grad(), computing(network.device.type, "bfloat16"):
         for item in work.held_out:
             ids = torch.tensor([[*item.prompt_ids, *item.completion_ids]], device=network.device)
             labels = ids.clone()
