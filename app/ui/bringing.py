@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.resources
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from app.pipeline import importing, tasks
 from app.pipeline.advancing import Advance
 from app.pipeline.notes import Notes, Pasted
 from app.pipeline.workspace import Workspace
-from app.ui import strings, views
+from app.ui import strings, underway, views
 from app.ui.notices import shown
 from app.ui.parts import UNCHECKED, drawn
 from app.ui.services import Services
@@ -27,8 +26,6 @@ PREVIEWED = 5
 """Rows of a file that are shown before it is imported."""
 CUT = 300
 """Characters of a text that are shown in that preview."""
-SURE = 3.0
-"""Seconds after which what an import took tells how long it still takes."""
 PART = "history"
 """Under which this part of a window holds the copies of what was chosen here."""
 
@@ -48,6 +45,10 @@ class Layout:
     mapping: list[gr.components.Component]
     """Task, input column, output column, date column."""
     import_button: gr.Button
+    stop_button: gr.Button
+    """Seen while an import runs, whichever window began it."""
+    ended: gr.Number
+    """How many imports have ended; never seen. A change draws the list again in every window."""
     report: gr.HTML
 
 
@@ -94,25 +95,11 @@ def _named(choice: Any) -> str | None:
     return str(choice) if choice else None
 
 
-class _Told:
-    """Tells a bar how far an import is, what it does, and how long it still takes once that can be known."""
-
-    def __init__(self, progress: Any) -> None:
-        self._progress, self._started = progress, time.monotonic()
-
-    def __call__(self, advance: Advance) -> None:
-        taken = time.monotonic() - self._started
-        left = taken * (1 - advance.share) / advance.share if advance.share else 0.0
-        known = taken >= SURE and left >= 1
-        words = advance.words + (strings.TIME_LEFT.format(time=views.duration(left)) if known else "")
-        self._progress(advance.share, desc=words)
-
-
 class Actions:
     """What a person can do here; each is one call of the pipeline."""
 
     def __init__(self, services: Services) -> None:
-        self._workspace, self._uploads = services.workspace, services.uploads
+        self._workspace, self._uploads, self._imports = services.workspace, services.uploads, services.imports
 
     def _chosen(self, request: gr.Request, files: Sent | None, pasted: str | None) -> importing.Source | None:
         """What is brought now; copies of what was chosen here before go."""
@@ -145,6 +132,21 @@ class Actions:
             gr.Button(visible=True),
         )
 
+    def _take_in(self, brought: importing.Source, progress: Any, **how: Any) -> views.View:
+        """Import it, a bar and every window being told how far that is."""
+        with self._imports.begin() as tell:
+
+            def listen(advance: Advance) -> None:
+                now = tell(advance)
+                left = now.seconds_left
+                more = "" if left is None else strings.TIME_LEFT.format(time=views.duration(left))
+                progress(now.share, desc=now.words + more)
+
+            try:
+                return views.imported_report(importing.import_file(self._workspace, brought, listen=listen, **how))
+            except underway.Stopped:
+                return {"headline": strings.IMPORT_STOPPED, "rejected": [], "csv": "", "stamp": views.stamp()}
+
     def take_in(
         self,
         request: gr.Request,
@@ -161,25 +163,23 @@ class Actions:
         source = self._chosen(request, files, pasted)
         if source is None:
             raise BadInput("There is nothing to import; choose a file or paste a text first.")
-        done = importing.import_file(
-            self._workspace,
+        report = self._take_in(
             source,
+            progress,
             task=_named(task),
             input=_named(input),
             output=_named(output),
             date=_named(date),
             user=(person or "").strip() or None,
-            listen=_Told(progress),
         )
         # After a refusal the copy stays, so that it can be tried another way.
         self._uploads.hold(session_of(request), PART, ())
-        return views.imported_report(done)
+        return report
 
     def take_in_sample(self, progress: Any = gr.Progress()) -> views.View:  # noqa: B008
         """Import the sample history."""
         with importlib.resources.as_file(SAMPLE) as path:
-            done = importing.import_file(self._workspace, path, source=strings.SAMPLE_SOURCE, listen=_Told(progress))
-        return views.imported_report(done)
+            return self._take_in(path, progress, source=strings.SAMPLE_SOURCE)
 
 
 def _lay_out_brought() -> tuple[list[gr.components.Component], gr.Button, gr.Button]:
@@ -216,6 +216,8 @@ def lay_out() -> Layout:
         preview=drawn("preview"),
         mapping=_lay_out_mapping(),
         import_button=gr.Button(strings.IMPORT_BUTTON, variant="primary", visible=False, elem_id="import-button"),
+        stop_button=gr.Button(strings.STOP_IMPORT, visible=False, elem_id="import-stop"),
+        ended=gr.Number(value=0, visible=False),
         report=drawn("report"),
     )
 
@@ -239,3 +241,10 @@ def wire(at: Layout, services: Services, query: list[gr.components.Component], l
     imported.success(actions.clear, None, [*at.brought[:2], *previewed], api_visibility="private")
     for done in (imported, sample):
         done.success(load, query, listing, show_progress="hidden", api_visibility="private")
+    at.stop_button.click(services.imports.stop, None, None, api_name="stop_import")
+    at.ended.change(load, query, listing, show_progress="hidden", api_visibility="private")
+
+
+def poll(services: Services) -> tuple[Any, ...]:
+    """What `Layout.polled` shows now."""
+    return gr.Button(visible=services.imports.now is not None), services.imports.ended

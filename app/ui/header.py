@@ -1,6 +1,5 @@
 """The quiet header: where the cloud is, which model, which adapter is on, and what runs now."""
 
-import dataclasses
 import urllib.parse
 
 from app.device.catalogue import CATALOGUE
@@ -9,6 +8,7 @@ from app.pipeline import jobs, models, network
 from app.pipeline.workspace import Workspace
 from app.ui import arriving, state, strings, views
 from app.ui.services import Services
+from app.ui.underway import Standing
 from personal_store import training
 from personal_store.nouns import Job
 
@@ -40,17 +40,6 @@ def _adapter_fact(workspace: Workspace) -> views.View:
     return views.fact(strings.ADAPTER, adapter.name, detail)
 
 
-@dataclasses.dataclass(frozen=True)
-class Standing:
-    """How far a job is."""
-
-    share: float | None
-    """0 to 1, where that is known."""
-    words: str
-    """What it does now, and how long that still takes where it is known."""
-    seconds_left: float | None = None
-
-
 def standing_of(workspace: Workspace, job: Job) -> Standing:
     """How far a job is now."""
     if state.waits(job):
@@ -66,19 +55,29 @@ def standing_of(workspace: Workspace, job: Job) -> Standing:
     return Standing(None, str(state.last_data(events, "preparing").get("message") or strings.STARTING))
 
 
+def _far(standing: Standing) -> list[str]:
+    """How far something is and how long it still takes, in few words; nothing where neither is known."""
+    if standing.share is None:
+        return []
+    left = [f"{views.duration(standing.seconds_left)} left"] if standing.seconds_left else []
+    return [f"{standing.share:.0%}", *left]
+
+
 def _now(job: Job, standing: Standing, waiting: int) -> str:
     """The job in few words: what it is, how far, how long it still takes, and how many wait for it."""
-    words = [strings.JOB_TITLES[job.kind]]
-    if job.state == "stopping":
-        words.append("stopping")
-    elif standing.share is not None:
-        words.append(f"{standing.share:.0%}")
-        if standing.seconds_left:
-            words.append(f"{views.duration(standing.seconds_left)} left")
-    return ", ".join(words) + (f", {waiting} waiting" if waiting else "")
+    far = ["stopping"] if job.state == "stopping" else _far(standing)
+    return ", ".join([strings.JOB_TITLES[job.kind], *far]) + (f", {waiting} waiting" if waiting else "")
 
 
-def _job_fact(workspace: Workspace) -> views.View:
+def _import_fact(now: Standing) -> views.View:
+    words = ", ".join([strings.IMPORTING, *_far(now)])
+    return views.fact(strings.NOW, words, now.words, "busy") | {"share": now.share}
+
+
+def _job_fact(services: Services) -> views.View:
+    workspace = services.workspace
+    if services.imports.now is not None:
+        return _import_fact(services.imports.now)
     active = state.active_jobs(workspace)
     if not active:
         return views.fact(strings.NOW, strings.IDLE)
@@ -98,6 +97,6 @@ def header_view(services: Services) -> views.View:
             _cloud_fact(services),
             _model_fact(workspace),
             _adapter_fact(workspace),
-            _job_fact(workspace),
+            _job_fact(services),
         ]
     }

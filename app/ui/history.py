@@ -1,6 +1,7 @@
 """The History tab: bring records in, see and search them, change them by hand, make tasks of one's own."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -33,6 +34,9 @@ class HistoryTab:
     """Draws the first page of the list."""
     choices: Callable[[], Any]
     """Offers the tasks that there are now in `query[1]`."""
+    polled: list[gr.components.Component]
+    """Redrawn by the page's timer from `poll`."""
+    poll: Callable[[], tuple[Any, ...]]
 
 
 class Actions:
@@ -201,4 +205,7 @@ def build_history(services: Services) -> HistoryTab:
     delete.click(shown(actions.delete_task), fields[0], query[1], api_name="delete_task")
     gr.api(shown(actions.forget_record), api_name="forget_record")
     gr.api(shown(actions.change_records), api_name="change_records")
-    return HistoryTab(listing, query, load, shown(actions.all_choices))
+    polled: list[gr.components.Component] = [upper.stop_button, upper.ended]
+    return HistoryTab(
+        listing, query, load, shown(actions.all_choices), polled, functools.partial(bringing.poll, services)
+    )

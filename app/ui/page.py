@@ -102,6 +102,7 @@ def build_ui(services: Services) -> gr.Blocks:
             jobs.refresh(services.workspace)
             return (
                 header_view(services),
+                *history.poll(),
                 *share.poll(),
                 *personalise.poll(),
                 *write.poll(),
@@ -113,7 +114,8 @@ def build_ui(services: Services) -> gr.Blocks:
             """The window is closed: copies of files that were chosen there go."""
             services.uploads.end(session_of(request))
 
-        seen = [header, *share.polled, *personalise.polled, *write.polled, *insights.polled, *settings.polled]
+        parts = (history, share, personalise, write, insights, settings)
+        seen = [header, *(part for tab in parts for part in tab.polled)]
         timer = gr.Timer(EVERY)
         gr.on(
             [timer.tick, page.load],

@@ -6,6 +6,7 @@ from app.pipeline.generation import Writer
 from app.pipeline.local_service import CloudAddress
 from app.pipeline.workspace import Workspace
 from app.ui.downloads import Downloads
+from app.ui.underway import Imports
 from app.ui.uploads import Uploads
 
 
@@ -21,6 +22,7 @@ class Services:
     """The service that the app started itself; None when it was given an address."""
     downloads: Downloads = dataclasses.field(init=False)
     uploads: Uploads = dataclasses.field(init=False)
+    imports: Imports = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:  # noqa: D105
-        self.downloads, self.uploads = Downloads(), Uploads()
+        self.downloads, self.uploads, self.imports = Downloads(), Uploads(), Imports()
