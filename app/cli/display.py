@@ -19,7 +19,7 @@ from app.cli.printing import table as _table
 from app.cli.reviewing import show_review
 from app.pipeline.advancing import Advance
 from app.pipeline.cleaning import clean
-from app.wording import counted
+from app.wording import counted, verb
 
 Result = Mapping[str, Any]
 
@@ -125,8 +125,9 @@ def _cut_lines(result: Result) -> list[str]:
     """What was longer than is learned at once; a training of an earlier version does not say."""
     if not result.get("cut"):
         return []
-    longer = f"{counted(result['cut'], 'example')} {'was' if result['cut'] == 1 else 'were'} longer"
-    return [f"{longer} than the {result['max_tokens']} tokens learned at once; the end of the input was left out."]
+    longer = f"{counted(result['cut'], 'example')} {verb(result['cut'], 'was', 'were')} longer"
+    at_once = counted(result["max_tokens"], "token")
+    return [f"{longer} than the {at_once} learned at once; the end of the input was left out."]
 
 
 def _show_train(result: Result) -> None:
