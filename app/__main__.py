@@ -63,6 +63,13 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
+def _in_use(port: int, why: str) -> PortInUse:
+    return PortInUse(
+        f"Port {port} should be free for the page but is not ({why});"
+        " end the program that uses it, or choose another with --port."
+    )
+
+
 def claim_port(port: int) -> int:
     """The port, or a free one for 0; raises PortInUse when somebody listens there."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
@@ -70,10 +77,7 @@ def claim_port(port: int) -> int:
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            raise PortInUse(
-                f"Port {port} should be free for the page but is not ({error.strerror});"
-                " end the program that uses it, or choose another with --port."
-            ) from None
+            raise _in_use(port, error.strerror or "it cannot be opened") from None
         return int(probe.getsockname()[1])
 
 
@@ -159,7 +163,11 @@ def _open_page(options: argparse.Namespace, port: int, workspace: "Workspace", s
     address, own = service.result()
     services = Services(workspace, address, Writer(workspace), own.address if own else None)
     page = build_ui(services)
-    page.launch(server_name=HOST, server_port=port, prevent_thread_lock=True, inbrowser=False, **launch_options())
+    try:
+        page.launch(server_name=HOST, server_port=port, prevent_thread_lock=True, inbrowser=False, **launch_options())
+    except OSError:
+        # Free when it was claimed, some seconds ago; Gradio says what only its own users understand.
+        raise _in_use(port, "another program took it meanwhile") from None
     # What is imported and laid out stays: the collector would walk it again and again, a tenth of a second each time.
     gc.freeze()
     return page, services

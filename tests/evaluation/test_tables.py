@@ -9,11 +9,12 @@ import pytest
 from app.cli import main
 from app.errors import BadInput
 from app.evaluation.desks import write_json
-from app.evaluation.measured import measure_run
+from app.evaluation.measured import measure_run, read_measurements
 from app.evaluation.plans import Unit, open_run, people_of
 from app.evaluation.tables import Scores, tables
 from tests.evaluation.support import plan_for, tags, titles
 
+DOCS = Path(__file__).parents[2] / "docs"
 GOLDS = {"u0": "red boats on rivers", "u1": "blue boats on lakes"}
 
 
@@ -150,6 +151,14 @@ def test_a_file_of_scores_gives_the_same_tables_and_holds_no_text_and_no_path(
     assert not [text for text in (*GOLDS.values(), "nothing") if text in written]
     assert main(["lamp", "table", str(scores), *home]) == 0
     assert printed.startswith(capsys.readouterr().out.rstrip())
+
+
+@pytest.mark.parametrize("path", sorted((DOCS / "results").glob("*.json")), ids=lambda path: path.stem)
+def test_the_log_shows_the_very_tables_that_its_stored_scores_make(path: Path) -> None:
+    log = (DOCS / "experiments.md").read_text("utf-8")
+    first, *_, pairs = tables(Scores(read_measurements(path)))
+    assert first.markdown() in log
+    assert pairs.markdown() in log
 
 
 def test_survival_wants_the_pairs_that_a_run_makes(out: Path, capsys: pytest.CaptureFixture[str]) -> None:

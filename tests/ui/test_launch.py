@@ -125,6 +125,27 @@ def test_taken_port_is_one_sentence_and_exit_1(tmp_path: Path) -> None:
     assert "--port" in done.stderr
 
 
+def test_a_port_that_is_taken_while_the_page_is_built_is_one_sentence_too(tmp_path: Path) -> None:
+    code = "import sys, app.__main__ as a\na.claim_port = lambda port: port\nsys.exit(a.main(sys.argv[1:]))"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        arguments = [
+            "--port",
+            str(port),
+            "--data-dir",
+            str(tmp_path),
+            "--no-browser",
+            "--cloud-url",
+            "http://127.0.0.1:9",
+        ]
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith(f"Port {port} should be free")
+    assert "Traceback" not in done.stderr
+
+
 def test_bad_address_is_bad_usage(tmp_path: Path) -> None:
     done = subprocess.run(
         command(tmp_path, "--cloud-url", "service.example"), capture_output=True, timeout=SECONDS, check=False
