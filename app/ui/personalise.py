@@ -188,10 +188,12 @@ def _lay_out(services: Services) -> tuple[_Layout, Actions]:
         with gr.Column(scale=2, min_width=320):
             examples = drawn("notice", elem_id="examples")
             settings = _lay_out_settings()
-            start = build_start(services)
-            actions = Actions(services, start.actions.warn)
+            forecast = drawn("forecast", elem_id="forecast")
+            # Before what a person may look at first: in a window of usual height it would lie below the edge.
             train_button = gr.Button(strings.TRAIN, variant="primary", elem_id="train-button")
             job_buttons = [*stop_and_resume(), gr.Button(strings.KEEP, visible=False, elem_id="keep-button")]
+            start = build_start(services, forecast)
+            actions = Actions(services, start.actions.warn)
         with gr.Column(scale=3, min_width=320):
             progress = drawn("training", elem_id="training")
             gr.Markdown(strings.ADAPTERS_TITLE)

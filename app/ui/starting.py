@@ -1,4 +1,4 @@
-"""What stands above the Train button: what a training would take, whether it fits, and the rows that it would learn."""
+"""What stands around the Train button: what a training would take, whether it fits, and the rows it would learn."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -111,10 +111,12 @@ class Actions:
             gr.Warning(sentence, title=strings.DOES_NOT_FIT)
 
 
-def build_start(services: Services) -> StartPanel:
-    """Lay out the part; it is wired once the settings are there, with `wire_start`."""
+def build_start(services: Services, forecast: gr.HTML) -> StartPanel:
+    """Lay out what may be looked at before the start; `wire_start` wires it once the settings are there.
+
+    `forecast` stands elsewhere and is drawn with it.
+    """
     actions = Actions(services)
-    forecast = drawn("forecast", elem_id="forecast")
     probe_button = gr.Button(strings.PROBE, size="sm", elem_id="probe-button")
     listed = drawn("trainingRows", server_functions=[answered(actions.show_rows)], elem_id="training-rows")
     return StartPanel([forecast, listed], probe_button, actions)
