@@ -147,6 +147,8 @@ PRIVATE = {
     ("choices", "expand"): ("show_adapter", "compare_adapters"),
     # Opening a tab draws what its own named actions answer too.
     ("load", "select"): ("state", "find_records", "find_to_share", "list_pairs", "insights", "choose_task"),
+    # An import has ended, in this window or in another one.
+    ("load", "change"): ("state", "find_records"),
     ("all_choices", "select"): (),
     # Opening the page says what a training would take.
     ("foresee", "then"): ("forecast",),
