@@ -14,6 +14,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 from gradio_client import Client
 
+from app.__main__ import claim_port
 from app.pipeline.generation import Writer
 from app.pipeline.local_service import CloudAddress
 from app.pipeline.workspace import Workspace, open_workspace
@@ -86,7 +87,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         services = Services(workspace, NOWHERE, Writer(workspace), NOWHERE)
         tidy.callback(_collect)
         blocks = build_ui(services)
-        _, address, _ = blocks.launch(server_name="127.0.0.1", prevent_thread_lock=True, **launch_options())
+        # Left to itself Gradio takes the first free port from 7860 up, and two processes that test can take the same.
+        _, address, _ = blocks.launch(
+            server_name="127.0.0.1", server_port=claim_port(0), prevent_thread_lock=True, **launch_options()
+        )
         tidy.callback(blocks.close, verbose=False)
         tidy.callback(services.writer.close)
         client = Client(address, verbose=False)
