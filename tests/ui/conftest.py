@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from app.ui.services import Services
 from personal_store import pairs, records
 from personal_store.jobs import create_job, set_state
 from personal_store.nouns import NewPair, NewRecord, Scores
+from tests.browsing import Visit, chromium, new_visit
 from tests.tiny import tiny_gguf
 
 NOWHERE = CloudAddress("http://127.0.0.1:9", "token", local=True)
@@ -105,3 +107,17 @@ def page(served: Page, tmp_path: Path) -> Page:
     object.__setattr__(served.workspace, "data_dir", open_workspace(tmp_path / "data").data_dir)
     served.services.cloud = NOWHERE
     return served
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def visit(page: Page, browser: Any, tmp_path: Path) -> Iterator[Visit]:
+    visit = new_visit(browser, tmp_path)
+    yield visit
+    assert visit.faults == []
+    visit.page.context.close()

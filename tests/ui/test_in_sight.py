@@ -1,15 +1,13 @@
 """What a person has just asked for is in sight, in a window of usual size, and stays where they need it."""
 
 import csv
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from app.pipeline.judging import Thresholds, load_thresholds
 from app.pipeline.review import reviewed_pairs
-from tests.browsing import MARKS, TABS, Visit, chromium, new_visit
+from tests.browsing import MARKS, TABS, Visit
 from tests.ui import stages
 from tests.ui.conftest import Page
 from tests.ui.test_accessibility import violations
@@ -30,20 +28,6 @@ BEYOND = """() => [...document.querySelectorAll('button, input, select, textarea
     .filter((node) => node.getBoundingClientRect().left >= document.documentElement.clientWidth)
     .map((node) => node.outerHTML.slice(0, 120))"""
 """What lies wholly to the right of the window."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def visit(page: Page, browser: Any, tmp_path: Path) -> Iterator[Visit]:
-    visit = new_visit(browser, tmp_path)
-    yield visit
-    assert visit.faults == []
-    visit.page.context.close()
 
 
 def in_sight(visit: Visit, selector: str) -> bool:

@@ -1,33 +1,13 @@
 """The page's own lists in a browser: what is marked, folded and decided in them."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
-import pytest
-
 from personal_store import records
 from personal_store.nouns import NewRecord
-from tests.browsing import MARKS, Visit, chromium, new_visit
+from tests.browsing import MARKS, Visit
 from tests.ui import stages
 from tests.ui.conftest import HOSTILE, Page
 from tests.ui.test_accessibility import tab_to, violations
 
 pytestmark = MARKS
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def visit(page: Page, browser: Any, tmp_path: Path) -> Iterator[Visit]:
-    visit = new_visit(browser, tmp_path)
-    yield visit
-    assert visit.faults == []
-    visit.page.context.close()
 
 
 def test_what_looks_personal_is_marked_and_named_in_the_share_list_and_in_the_question(
