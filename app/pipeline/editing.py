@@ -12,7 +12,7 @@ from app.tasks import Task
 from cloud_stub.schemas import MAX_TEXT
 from personal_store import changes
 from personal_store.errors import AlreadyStored
-from personal_store.nouns import Change, NewRecord, Record
+from personal_store.nouns import Change, Record
 
 WRITTEN_HERE = "written here"
 
@@ -38,7 +38,7 @@ def add(workspace: Workspace, task: str, input: str, output: str, date: str | No
     source, target = _text("input", input), _text("output", output)
     _check_label(found, target)
     with workspace.store() as store:
-        return changes.add_record(store, examined(NewRecord(found.name, source, target, when, WRITTEN_HERE)))
+        return changes.add_record(store, examined(found.name, source, target, when, WRITTEN_HERE))
 
 
 def keep_answer(workspace: Workspace, task: str, input: str, output: str, date: str | None = None) -> Record | None:

@@ -361,7 +361,7 @@ def _nothing_usable(name: str, rejected: Sequence[Rejected]) -> str:
 def _all_examined(read: _Read, origin: str, listen: Listener) -> list[NewRecord]:
     """The records that the rows become, looked at."""
     rows = told(read.usable, len(read.usable), teller("looking", listen))
-    return [examined(NewRecord(read.mapping.task, row.input, row.output, row.date, origin)) for row in rows]
+    return [examined(read.mapping.task, row.input, row.output, row.date, origin) for row in rows]
 
 
 def _without_twins(

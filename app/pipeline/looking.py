@@ -8,7 +8,7 @@ the input and in the output. Case, punctuation and spacing do not count. Knows n
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from app.pipeline.sensitivity import edition, findings
 from personal_store import preferences, records
@@ -28,31 +28,36 @@ LOOKED_WITH = "looked with"
 """The preference that holds the edition of what the records were looked at with."""
 
 WORD = re.compile(r"\w+")
+FIRST_WORDS = re.compile(r"\W*+" + r"\W++".join([r"(\w++)"] * ENDS) + r"\W")
 
 
 def _words(text: str) -> list[str]:
     return WORD.findall(text.casefold())
 
 
-def _key(words: Sequence[str]) -> int:
-    return zlib.crc32(" ".join(words).encode())
+def _hash(words: str) -> int:
+    # Nothing stands at the end where a text has no words.
+    return zlib.crc32(words.rstrip().encode())
 
 
-def _outer_words(text: str) -> tuple[list[str], list[str]]:
-    """The first and the last words; of a long text its middle is not looked at."""
-    if len(text) > 2 * OUTER:
-        first, last = _words(text[:OUTER]), _words(text[-OUTER:])
-        # One word more than is wanted: the cut may have gone through that one.
-        if len(first) > ENDS and len(last) > ENDS:
-            return first[:ENDS], last[-ENDS:]
-    words = _words(text)
-    return words[:ENDS], words[-ENDS:]
+def _first_words(text: str) -> str:
+    """The first words, in lower case; of a long text mostly its beginning alone is looked at."""
+    # A word at the very cut may go on behind it, so the pattern wants something after the last one.
+    if found := FIRST_WORDS.match(text[:OUTER].casefold()):
+        return " ".join(found.groups())
+    return " ".join(_words(text)[:ENDS])
+
+
+def _last_words(text: str) -> str:
+    """The last words, found as the first ones of the text read backwards."""
+    if found := FIRST_WORDS.match(text[-OUTER:].casefold()[::-1]):
+        return " ".join(found.groups())[::-1]
+    return " ".join(_words(text)[-ENDS:])
 
 
 def ends(task: str, input: str) -> tuple[int, int]:
     """Hashes of the first and the last words of an input; a last one is never equal to a first one."""
-    first, last = _outer_words(input)
-    return _key([task, "first", *first]), _key([task, "last", *last])
+    return _hash(f"{task} first {_first_words(input)}"), _hash(f"{task} last {_last_words(input)}")
 
 
 def alike(one: str, other: str) -> bool:
@@ -63,18 +68,9 @@ def alike(one: str, other: str) -> bool:
     return (first & second).total() >= ALIKE * (first | second).total()
 
 
-def examined(record: NewRecord) -> NewRecord:
-    """The record with what was found in it."""
-    text = f"{record.input}\n{record.output}"
-    return NewRecord(
-        record.task,
-        record.input,
-        record.output,
-        record.created_at,
-        record.source,
-        findings(text),
-        ends(record.task, record.input),
-    )
+def examined(task: str, input: str, output: str, created_at: str | None, source: str) -> NewRecord:
+    """A new record with what was found in it."""
+    return NewRecord(task, input, output, created_at, source, findings(f"{input}\n{output}"), ends(task, input))
 
 
 def keep_up(store: Store) -> None:

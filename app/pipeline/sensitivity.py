@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from app.pipeline import names
+from app.pipeline.prefilter import possible_kinds
 
 BETWEEN = r"[ \u00a0\u2009-]"
 """What may stand between the groups of a number."""
@@ -84,29 +85,6 @@ PATTERNS: dict[str, re.Pattern[str]] = {
 """In the order in which they claim a stretch of text. Of names these find an introduction alone; `app.pipeline.names`
 finds the others where a recogniser is installed. What a group holds is the thing, the rest of a match leads to it."""
 
-DIGIT = re.compile(r"\d")
-MANY_DIGITS = re.compile(r"\d[\d \u00a0\u2009.()/+-]{5,}\d")
-"""In every card, phone and social security number."""
-ACCOUNT = re.compile(r"[a-z][a-z]\d\d")
-"""In every account number, in lower case."""
-NUMBER_FIRST = re.compile(r"\d[A-Za-z]? (?:[A-ZÄÖÜ]|\d[A-Z])")
-"""A house before its street, or a British postcode."""
-STATE = re.compile(r", [A-Z][A-Z] \d")
-STREET = re.compile(
-    r"stra(?:ß|ss|at)|str\.|gasse|weg|platz|allee|damm|ufer|gracht|plein|calle|avenida|paseo|via|corso|piazza|rua|rue"
-    r"|avenue|boulevard|chemin|impasse|allée|quai|route|box|postfach"
-)
-"""One of them is in every other address, in lower case."""
-HIDDEN_AT = re.compile(r"[\[(]\s?[aä]t")
-LONG_WORD = re.compile(r"[a-zA-Z0-9_+/=.-]{19}")
-"""As long as the shortest key that stands by itself."""
-PASSWORDS = ("passw", "passc", "passp", "kennwort", "pwd", "mot de p", "contrase", "pin is", "pin ist", "pin code")
-GIVEN = re.compile("secret|key|token|pin|pw")
-"""Before a colon or an equals sign they give something away; like those above in lower case."""
-INTRODUCTIONS = (
-    "name is", "name's", "name’s", "called", "name ist", "ich hei", "m'appelle", "m’appelle", "nom est", "llamo",
-    "chiamo", "chamo", "ik heet",
-)  # fmt: skip
 DATE = re.compile(
     r"\d{1,2}([./ -])\d{1,2}\1(?:\d{2}|\d{4})|\d{4}[./-]\d{1,2}[./-]\d{1,2}|(?:1[89]|20)\d\d ?- ?(?:1[89]|20)\d\d"
 )
@@ -153,36 +131,6 @@ class Finding:
     text: str
 
 
-def _may_hold_a_key(text: str, lowered: str) -> bool:
-    if LONG_WORD.search(text) or "-----BEGIN" in text or any(map(lowered.__contains__, PASSWORDS)):
-        return True
-    return (":" in text or "=" in text) and GIVEN.search(lowered) is not None
-
-
-def _may_hold_a_place(text: str, lowered: str) -> bool:
-    return bool(NUMBER_FIRST.search(text) or STREET.search(lowered) or STATE.search(text))
-
-
-def _possible(text: str) -> Iterator[str]:
-    """Kinds that can be in the text at all: a few quick looks spare most texts the patterns."""
-    lowered = text.lower()
-    if _may_hold_a_key(text, lowered):
-        yield "key or token"
-    if "@" in text:
-        yield "web address with a password"
-    if "@" in text or (("(" in text or "[" in text) and HIDDEN_AT.search(lowered)):
-        yield "e-mail address"
-    if DIGIT.search(text):
-        if ACCOUNT.search(lowered):
-            yield "account number"
-        if MANY_DIGITS.search(text):
-            yield from ("card number", "social security number", "phone number")
-        if _may_hold_a_place(text, lowered):
-            yield "street address"
-    if any(map(lowered.__contains__, INTRODUCTIONS)):
-        yield "name"
-
-
 def _held(kind: str, match: re.Match[str]) -> tuple[int, int] | None:
     """The stretch for which the checksum holds: a match may have swallowed a word or a number beside it."""
     start, end = match.span(match.lastindex or 0)
@@ -200,7 +148,7 @@ def _held(kind: str, match: re.Match[str]) -> tuple[int, int] | None:
 
 def _spans(text: str) -> Iterator[tuple[str, tuple[int, int]]]:
     """What the patterns find, and last what the recogniser of names does, where there is one."""
-    for kind in _possible(text):
+    for kind in possible_kinds(text):
         for match in PATTERNS[kind].finditer(text):
             if span := _held(kind, match):
                 yield kind, span
