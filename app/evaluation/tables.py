@@ -116,14 +116,15 @@ class Scores:
     def about(self, settings: Sequence[Setting], users: Sequence[str]) -> tuple[str, ...]:
         """Sentences that stand below a table."""
         every = {user for setting in settings for user in self.by_setting[setting]}
-        first = self.by_setting[settings[0]][users[0]][0]
+        compared = [one for setting in settings for user in users for one in self.by_setting[setting][user]]
+        devices, clouds = (sorted({getattr(one, side) for one in compared}) for side in ("device", "cloud"))
         questions = sum(self.by_setting[settings[0]][user][0].questions for user in users)
         seeds = sorted({measured.unit["seed"] for measured in self.units} - {None})
         counts = f"{len(users)} users, {questions} questions, seeds {', '.join(map(str, seeds)) or 'none'}"
         notes = [
             (
-                f"{self.task.lamp}, {counts}; on the device {first.device}, in the cloud {first.cloud}. In"
-                f" brackets: 95 % intervals, paired bootstrap over users, {bootstrap.DRAWS} draws."
+                f"{self.task.lamp}, {counts}; on the device {' or '.join(devices)}, in the cloud {' or '.join(clouds)}."
+                f" In brackets: 95 % intervals, paired bootstrap over users, {bootstrap.DRAWS} draws."
             )
         ]
         if missing := sorted(every - set(users)):

@@ -18,10 +18,10 @@ DOCS = Path(__file__).parents[2] / "docs"
 GOLDS = {"u0": "red boats on rivers", "u1": "blue boats on lakes"}
 
 
-def store(out: Path, unit: Unit, answer: str, **facts: Any) -> None:
+def store(out: Path, unit: Unit, answer: str, device: str = "small", **facts: Any) -> None:
     """A result with one question."""
     answers = [{"id": f"{unit.user}q", "answer": answer, "gold": GOLDS[unit.user]}]
-    told = {"records": 4, "device": "small", "cloud": "large", "seconds": 1.0, "facts": facts}
+    told = {"records": 4, "device": device, "cloud": "large", "seconds": 1.0, "facts": facts}
     write_json(out / unit.file, {"unit": unit.__dict__, "answers": answers, **told})
 
 
@@ -100,6 +100,12 @@ def test_every_seed_is_in_a_score(out: Path) -> None:
     row = next(row for row in first.rows if row[0] == "CDCDA-PLM")
     assert row[1] == "0.500 [0.500, 0.500]"
     assert "seeds 0, 1" in first.notes[0]
+
+
+def test_targets_with_bases_of_their_own_are_in_one_table_which_names_each_base(out: Path) -> None:
+    store(out, Unit("u1", "direct", None, None, 0), "red", device="small + another")
+    first, *_ = tables(Scores(measure_run(out, bert=False)))
+    assert "on the device small or small + another, in the cloud large." in first.notes[0]
 
 
 def test_bertscore_names_its_encoder(out: Path) -> None:
