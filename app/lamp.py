@@ -253,6 +253,19 @@ def input_of(task: Task, question: LampQuestion) -> str:
     return text.strip()
 
 
+def task_as_asked(task: Task, question: LampQuestion) -> Task:
+    """The task with the instruction that a file's questions begin with, here this one; LaMP-2's names the tags."""
+    text = input_of(task, question)
+    if not question.prompt.rstrip().endswith(text):
+        return task
+    return dataclasses.replace(task, template=question.prompt.rstrip().removesuffix(text) + "{input}")
+
+
+def task_of_items(task: Task) -> Task:
+    """The task that profile items are learned as: LaMP-1's have titles and no references, so as LaMP-5's."""
+    return find_task("LaMP_5") if task.lamp == "LaMP_1" else task
+
+
 def question_pair(task: Task, question: LampQuestion) -> LampPair:
     """An answered question as a pair; raises as `input_of` does, and FileNotUsable without an answer."""
     if question.answer is None:

@@ -69,7 +69,7 @@ def _command(people: People, model: LocalModel, data: Path, out: Path, name: str
         "--score": 0,
     }
     named = [str(part) for option in options.items() for part in option]
-    return [sys.executable, "-m", "cloud_stub", "pretrain", *named]
+    return [sys.executable, "-m", "cloud_stub", "pretrain", "--as-asked", *named]
 
 
 def make_mbase(people: People, model: LocalModel, folder: Path, recipe: BaseRecipe) -> TaskBase | None:

@@ -12,7 +12,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from app.errors import BadInput, FileNotUsable
-from app.lamp import LampPair, LampQuestion, Person, input_of, pair_of, people, question_pair, read_questions, rule_of
+from app.lamp import (
+    LampPair,
+    LampQuestion,
+    Person,
+    pair_of,
+    people,
+    question_pair,
+    read_questions,
+    rule_of,
+    task_as_asked,
+)
 from app.pipeline.dates import month_comes_first, to_iso
 from app.tasks import Task, find_task
 
@@ -60,14 +70,6 @@ class People:
 
 def _files(folder: Path, split: str) -> tuple[LampQuestion, ...]:
     return read_questions(folder / f"{split}_questions.json", folder / f"{split}_outputs.json")
-
-
-def _own_task(task: Task, question: LampQuestion) -> Task:
-    """The task with the instruction that the file's questions begin with; LaMP-2's names the tags."""
-    text = input_of(task, question)
-    if not question.prompt.rstrip().endswith(text):
-        return task
-    return dataclasses.replace(task, template=question.prompt.rstrip().removesuffix(text) + "{input}")
 
 
 def _by_time(pairs: Sequence[LampPair]) -> tuple[LampPair, ...]:
@@ -180,7 +182,7 @@ def read_people(folder: Path, task_name: str, users: int, only: Sequence[str] = 
     training = _files(folder, "train") if (folder / "train_questions.json").is_file() else ()
     strangers = [dataclasses.replace(person, user=TRAIN + person.user) for person in people(training)]
     others, left_out = _others(task, [*rest, *strangers], targets)
-    return People(_own_task(task, asked[0]), _labels(task, [*asked, *training]), targets, others, left_out)
+    return People(task_as_asked(task, asked[0]), _labels(task, [*asked, *training]), targets, others, left_out)
 
 
 def _named(persons: Sequence[Person]) -> str:

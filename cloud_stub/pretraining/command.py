@@ -57,6 +57,9 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=USUAL.seed, help="(%(default)s)")
     parser.add_argument("--max-tokens", type=_positive, default=USUAL.max_tokens, help="of an example (%(default)s)")
     parser.add_argument("--score", type=int, default=Recipe.questions, metavar="N", help="dev questions (%(default)s)")
+    parser.add_argument(
+        "--as-asked", action="store_true", help="learn under the instruction of the data's questions, not the app's own"
+    )
     parser.add_argument("--anew", action="store_true", help="do not go on with a stopped one, begin again")
     told = parser.add_argument_group("what the base tells of its data")
     told.add_argument("--title", dest="about_title", default="", metavar="TEXT", help="for people")
@@ -82,6 +85,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
         FineTuning(**{name: getattr(options, name) for name in named}),
         About(options.about_title, options.about_data, options.about_licence, options.about_attribution),
         options.score,
+        options.as_asked,
     )
 
 

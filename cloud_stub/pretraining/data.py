@@ -11,7 +11,7 @@ from pathlib import Path
 
 from app import lamp
 from app.errors import FileNotUsable
-from app.lamp import LampPair, Person
+from app.lamp import LampQuestion, Person
 from app.tasks import Task
 
 TRAINED, ASKED = "train", "dev"
@@ -24,26 +24,41 @@ MOST_HELD_OUT = 100
 
 
 @dataclasses.dataclass(frozen=True)
+class Text:
+    """What a base learns or is asked: the answer to an input, and the task whose prompt stands before it."""
+
+    task: Task
+    input: str
+    output: str
+
+
+@dataclasses.dataclass(frozen=True)
 class PublicData:
     """The texts of a pretraining."""
 
     task: Task
-    texts: tuple[LampPair, ...]
+    texts: tuple[Text, ...]
     users: int
-    held_out: tuple[LampPair, ...]
+    held_out: tuple[Text, ...]
     held_out_users: int
     left_out: int
     """Texts that belong to people who are asked, too."""
-    asked: tuple[LampPair, ...]
+    asked: tuple[Text, ...]
     """Questions with their answers, of people whom nothing was learned from, a few of each before more of any."""
 
 
-def _pairs(task: Task, person: Person) -> list[LampPair]:
+def _question(task: Task, question: LampQuestion) -> Text:
+    pair = lamp.question_pair(task, question)
+    return Text(task, pair.input, pair.output)
+
+
+def _pairs(task: Task, person: Person) -> list[Text]:
     """All that a person's file teaches; items without an input cannot be asked for, and are left out."""
     neutral = lamp.rule_of(task).neutral
     items = [item for item in person.profile if neutral is None or item.get(neutral, "").strip()]
     known = [lamp.pair_of(task, item, neutral=True) for item in items]
-    return known + [lamp.question_pair(task, question) for question in person.questions]
+    learned = [Text(lamp.task_of_items(task), pair.input, pair.output) for pair in known]
+    return learned + [_question(task, question) for question in person.questions]
 
 
 def _people(folder: Path, part: str) -> tuple[Person, ...]:
@@ -55,16 +70,16 @@ def _asked_people(folder: Path) -> tuple[Person, ...]:
     return _people(folder, ASKED) if (folder / f"{ASKED}_questions.json").is_file() else ()
 
 
-def _different(pairs: Iterable[LampPair]) -> list[LampPair]:
+def _different(pairs: Iterable[Text]) -> list[Text]:
     """Each input once: what two people wrote together is learned once."""
     return list({pair.input: pair for pair in pairs}.values())
 
 
-def _turn_by_turn(task: Task, people: Sequence[Person]) -> tuple[LampPair, ...]:
+def _turn_by_turn(task: Task, people: Sequence[Person]) -> tuple[Text, ...]:
     """The first question of everybody, then the second of those who have one, and so on."""
     longest = max((len(person.questions) for person in people), default=0)
     rounds = [[person.questions[turn] for person in people if turn < len(person.questions)] for turn in range(longest)]
-    return tuple(lamp.question_pair(task, question) for asked in rounds for question in asked)
+    return tuple(_question(task, question) for asked in rounds for question in asked)
 
 
 def _hold_out(people: Sequence[Person], seed: int) -> tuple[list[Person], list[Person]]:
@@ -77,8 +92,11 @@ def _hold_out(people: Sequence[Person], seed: int) -> tuple[list[Person], list[P
     return learned, [person for person in people if person.user in chosen]
 
 
-def gather(task: Task, folder: Path, seed: int) -> PublicData:
-    """The folder's texts; raises FileNotUsable where a file is missing or malformed, BadInput for a task not LaMP's."""
+def gather(task: Task, folder: Path, seed: int, as_asked: bool = False) -> PublicData:
+    """The folder's texts, with the task's own prompt or, `as_asked`, the instruction of the folder's questions.
+
+    Raises FileNotUsable where a file is missing or malformed, BadInput for a task not LaMP's.
+    """
     lamp.rule_of(task)
     if not folder.is_dir():
         raise FileNotUsable(
@@ -86,6 +104,8 @@ def gather(task: Task, folder: Path, seed: int) -> PublicData:
             " --data."
         )
     people, asked = _people(folder, TRAINED), _asked_people(folder)
+    if as_asked and people:
+        task = lamp.task_as_asked(task, people[0].questions[0])
     taken = [pair for person in asked for pair in _pairs(task, person)]
     inputs, outputs = {pair.input for pair in taken}, {pair.output for pair in taken if task.answer == "text"}
     learned, others = _hold_out(people, seed)

@@ -24,9 +24,8 @@ from app.device.training import FineTuning, Outcome, Progress
 from app.device.weights import model_hash, prepare
 from app.device.writing import replacing, writing
 from app.errors import BadInput
-from app.lamp import LampPair
 from app.tasks import Task
-from cloud_stub.pretraining.data import PublicData, gather
+from cloud_stub.pretraining.data import PublicData, Text, gather
 from cloud_stub.pretraining.scores import score
 
 NOT_STATED = "not stated"
@@ -79,6 +78,8 @@ class Recipe:
     about: About = About()
     questions: int = 20
     """How many of dev's questions are asked, to score by."""
+    as_asked: bool = False
+    """Learned under the instruction of the folder's questions, in place of the app's own prompt for the task."""
 
     @property
     def folder(self) -> Path:
@@ -91,9 +92,9 @@ class Recipe:
         return self.out / f".{self.name}.unfinished"
 
 
-def _render(tokeniser: Tokeniser, recipe: Recipe, pairs: Sequence[LampPair]) -> list[Example]:
+def _render(tokeniser: Tokeniser, recipe: Recipe, texts: Sequence[Text]) -> list[Example]:
     longest = recipe.settings.max_tokens
-    return [render_example(tokeniser, recipe.task, pair.input, pair.output, longest) for pair in pairs]
+    return [render_example(tokeniser, text.task, text.input, text.output, longest) for text in texts]
 
 
 def _licence(recipe: Recipe) -> str:
@@ -172,7 +173,7 @@ def make_base(recipe: Recipe, listener: Listener, should_stop: Callable[[], bool
     DiskFull and NotWritten.
     """
     _check_free(recipe)
-    data = gather(recipe.task, recipe.data, recipe.settings.seed)
+    data = gather(recipe.task, recipe.data, recipe.settings.seed, recipe.as_asked)
     listener.say(
         f"{len(data.texts)} texts of {data.users} people to learn from, {len(data.held_out)} of {data.held_out_users}"
         f" others held out, {data.left_out} left out because people who are asked have them too."
@@ -192,7 +193,7 @@ def make_base(recipe: Recipe, listener: Listener, should_stop: Callable[[], bool
         if should_stop():
             raise Stopped
 
-    scores = score(recipe.task, questions, recipe.model, folder, layout, answered)
+    scores = score(questions, recipe.model, folder, layout, answered)
     with replacing(folder / LICENCE, "The base's licence") as temporary:
         temporary.write_text(_licence(recipe), "utf-8")
     template = template_hash(tokeniser)

@@ -12,8 +12,7 @@ from app.device.engines import DEFAULT_CONTEXT, Engine, Sampling, open_engine
 from app.device.gguf_adapter import write_gguf_adapter
 from app.device.rendering import render_task
 from app.device.tokenising import Tokeniser, open_tokeniser
-from app.lamp import LampPair
-from app.tasks import Task
+from cloud_stub.pretraining.data import Text
 
 ANSWER = Sampling(max_tokens=64)
 WORST_RATING_ERROR = 4.0
@@ -66,14 +65,13 @@ def _readable(folder: Path, model: LocalModel, layout: Mapping[str, Any]) -> Ite
         yield Path(temporary)
 
 
-def _answer(engine: Engine, tokeniser: Tokeniser, task: Task, text: str, base: Path | None) -> str:
-    prompt = render_task(tokeniser, task, text, DEFAULT_CONTEXT - ANSWER.max_tokens)
+def _answer(engine: Engine, tokeniser: Tokeniser, text: Text, base: Path | None) -> str:
+    prompt = render_task(tokeniser, text.task, text.input, DEFAULT_CONTEXT - ANSWER.max_tokens)
     return "".join(piece.text for piece in engine.stream(prompt, None, ANSWER, base)).strip()
 
 
 def score(
-    task: Task,
-    questions: Sequence[LampPair],
+    questions: Sequence[Text],
     model: LocalModel,
     folder: Path,
     layout: Mapping[str, Any],
@@ -91,10 +89,10 @@ def score(
         with _readable(folder, model, layout) as base:
             for number, question in enumerate(questions, 1):
                 for way, laid in (("untrained", None), ("trained", base)):
-                    pairs[way].append((question.output, _answer(engine, tokeniser, task, question.input, laid)))
+                    pairs[way].append((question.output, _answer(engine, tokeniser, question, laid)))
                 answered(number)
     finally:
         engine.close()
-    metrics = {way: METRICS[task.metric](answers) for way, answers in pairs.items()}
+    metrics = {way: METRICS[questions[0].task.metric](answers) for way, answers in pairs.items()}
     by_name = {name: {way: metrics[way][name] for way in pairs} for name in metrics["trained"]}
     return {"questions": len(questions), **by_name}

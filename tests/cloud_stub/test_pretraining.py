@@ -161,6 +161,34 @@ def test_tweets_are_learned_from_their_neutral_texts_alone(tmp_path: Path) -> No
     assert [(pair.input, pair.output) for pair in data.texts] == [("I am glad.", "w00t"), ("It is late.", "late!!")]
 
 
+def one_person(folder: Path, prompt: str, answer: str, item: dict[str, str]) -> Path:
+    asked = {"id": "q", "user_id": "1", "input": prompt, "profile": [item]}
+    (folder / "train_questions.json").write_text(json.dumps([asked]))
+    (folder / "train_outputs.json").write_text(json.dumps({"golds": [{"id": "q", "output": answer}]}))
+    return folder
+
+
+def test_as_asked_it_learns_under_the_instruction_of_the_questions(tmp_path: Path) -> None:
+    instruction = "Which tag does this movie relate to among the following tags? tags: [sad, funny] description: "
+    one_person(tmp_path, f"{instruction}A boat sinks.", "sad", {"description": "A duck sings.", "tag": "funny"})
+    task = find_task("LaMP_2")
+    assert {text.task for text in gather(task, tmp_path, 0).texts} == {task}
+    texts = gather(task, tmp_path, 0, as_asked=True).texts
+    assert [text.task.prompt(text.input) for text in texts] == [
+        f"{instruction}A duck sings.",
+        f"{instruction}A boat sinks.",
+    ]
+
+
+def test_a_title_of_citations_is_learned_as_a_title(tmp_path: Path) -> None:
+    one_person(
+        tmp_path, "For an author who has written the paper, ...", "[1]", {"abstract": "We sail.", "title": "Sails"}
+    )
+    title, citation = gather(find_task("LaMP_1"), tmp_path, 0).texts
+    assert (title.task, title.output) == (find_task("LaMP_5"), "Sails")
+    assert (citation.task, citation.output) == (find_task("LaMP_1"), "[1]")
+
+
 def test_metrics_by_task() -> None:
     assert METRICS["rouge"]([("the red door", "the red house"), ("a", "b")]) == {
         "rouge_1": pytest.approx(1 / 3),
@@ -172,9 +200,11 @@ def test_metrics_by_task() -> None:
 
 def test_the_command_line_becomes_a_recipe(tmp_path: Path) -> None:
     given = ["--task", "LaMP_5", "--data", str(tmp_path), "--model", str(tiny_gguf(tmp_path)), "--rank", "4"]
-    made = recipe_of(parse_options([*given, "--licence", "CC0", "--score", "7"]))
+    made = recipe_of(parse_options([*given, "--licence", "CC0", "--score", "7", "--as-asked"]))
     assert (made.name, made.settings.rank, made.settings.epochs, made.questions) == ("title", 4, 2, 7)
     assert (made.about.licence, made.about.attribution) == ("CC0", "not stated")
+    assert made.as_asked
+    assert not recipe_of(parse_options(given)).as_asked
 
 
 @pytest.mark.parametrize(

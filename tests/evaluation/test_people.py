@@ -2,15 +2,20 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from app.errors import BadInput, FileNotUsable
-from app.evaluation.mbase import BaseRecipe, make_mbase
+from app.device.catalogue import find_model
+from app.errors import BadInput, FileNotUsable, NothingToTrain
+from app.evaluation import mbase
+from app.evaluation.mbase import BaseRecipe
 from app.evaluation.people import pairs_of, read_people, require_no_target
 from app.lamp import LampPair
-from tests.evaluation.support import TITLE, paper, plan_for, question, tags, titles, tweets, write_split
+from cloud_stub.pretraining.command import parse_options, recipe_of
+from cloud_stub.pretraining.data import gather
+from tests.evaluation.support import TAG, TITLE, paper, plan_for, question, tags, titles, tweets, write_split
 
 
 def test_the_longest_histories_are_the_targets_oldest_record_first(tmp_path: Path) -> None:
@@ -79,12 +84,35 @@ def test_a_base_is_not_trained_on_people_put_in_by_mistake(tmp_path: Path) -> No
     (wrong,) = read_people(titles(tmp_path / "data"), "LaMP_5", 1, ["u1"]).others[:1]
     assert wrong.user == "u0"
     mixed = dataclasses.replace(people, others=(wrong,))
-    from app.device.catalogue import find_model
-
     model = find_model(plan_for(tmp_path, tmp_path).device_model, tmp_path)
     with pytest.raises(BadInput, match="M_base must not learn"):
-        make_mbase(mixed, model, tmp_path / "out", BaseRecipe())
+        mbase.make_mbase(mixed, model, tmp_path / "out", BaseRecipe())
     assert not list((tmp_path / "out").rglob("*.json"))
+
+
+def test_a_base_learns_under_the_very_instruction_that_targets_are_asked_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tags(tmp_path / "data")
+    other = question("o", "other", f"{TAG}a boat sinks", [{"id": "9", "description": "a duck", "tag": "funny"}])
+    write_split(data, "train", "LaMP_2", [(other, "sad")])
+    people = read_people(data, "LaMP_2", 1)
+    commands: list[Sequence[str]] = []
+
+    def note(command: Sequence[str]) -> None:
+        commands.append(command)
+        raise NothingToTrain("enough")
+
+    monkeypatch.setattr(mbase, "_run", note)
+    model = find_model(plan_for(tmp_path, data).device_model, tmp_path)
+    with pytest.raises(NothingToTrain):
+        mbase.make_mbase(people, model, tmp_path / "out", BaseRecipe())
+    recipe = recipe_of(parse_options(commands[0][4:]))
+    learned = gather(recipe.task, recipe.data, 0, recipe.as_asked)
+    assert [text.task.prompt(text.input) for text in learned.texts] == [
+        people.task.prompt("a duck"),
+        people.task.prompt("a boat sinks"),
+    ]
 
 
 def test_a_question_without_an_answer_is_named(tmp_path: Path) -> None:
