@@ -53,6 +53,11 @@ RULES: Mapping[str, Rule] = {
 """By LaMP name; the pairs of fields are those of the source's Table 4."""
 
 
+def history_task(task: Task) -> Task:
+    """The task that a history's pairs are of: the questions' own, but for LaMP-1, whose pairs are titles (LaMP-5)."""
+    return find_task("LaMP_5") if task.lamp == "LaMP_1" else task
+
+
 @dataclasses.dataclass(frozen=True)
 class LampQuestion:
     """One question of a file."""
