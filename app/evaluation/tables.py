@@ -16,6 +16,7 @@ from app.evaluation.measured import Measured, Measurements
 from app.evaluation.methods import METHODS
 from app.evaluation.metrics import Metric, bert_score, metrics_of
 from app.tasks import find_task
+from app.wording import counted
 
 MAIN = "cdcda"
 ABLATIONS = (MAIN, "cdcda-rs", "cdcda-nods", "direct")
@@ -58,7 +59,7 @@ class Scores:
     """What a run came to, by setting and user."""
 
     def __init__(self, found: Measurements) -> None:
-        self.plan, self.units = found.plan, found.units
+        self.plan, self.units, self.outdated = found.plan, found.units, found.outdated
         self.task = find_task(found.plan.task)
         bert = bert_score(found.encoder, _measured_already) if found.encoder else None
         self.metrics: tuple[Metric, ...] = metrics_of(self.task, found.people["labels"], bert)
@@ -129,6 +130,11 @@ class Scores:
         ]
         if missing := sorted(every - set(users)):
             notes.append(f"Left out, because a row has no result of theirs yet: {', '.join(missing)}.")
+        if self.outdated:
+            notes.append(
+                f"Left out, because the data of their targets have changed since: {counted(self.outdated, 'result')};"
+                " let `cdcda lamp run` go on."
+            )
         if self.task.answer == "rating":
             notes.append("An answer without a number from 1 to 5 counts as the worst possible error for its gold.")
         return tuple(notes)
