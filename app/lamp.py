@@ -53,6 +53,11 @@ RULES: Mapping[str, Rule] = {
 """By LaMP name; the pairs of fields are those of the source's Table 4."""
 
 
+def history_task(task: Task) -> Task:
+    """The task that a history's pairs are of: the questions' own, but for LaMP-1, whose pairs are titles (LaMP-5)."""
+    return find_task("LaMP_5") if task.lamp == "LaMP_1" else task
+
+
 @dataclasses.dataclass(frozen=True)
 class LampQuestion:
     """One question of a file."""
@@ -259,11 +264,6 @@ def task_as_asked(task: Task, question: LampQuestion) -> Task:
     if not question.prompt.rstrip().endswith(text):
         return task
     return dataclasses.replace(task, template=question.prompt.rstrip().removesuffix(text) + "{input}")
-
-
-def task_of_items(task: Task) -> Task:
-    """The task that profile items are learned as: LaMP-1's have titles and no references, so as LaMP-5's."""
-    return find_task("LaMP_5") if task.lamp == "LaMP_1" else task
 
 
 def question_pair(task: Task, question: LampQuestion) -> LampPair:

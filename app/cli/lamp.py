@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from app.pipeline.workspace import Workspace
 
 Result = Mapping[str, Any]
+NOT_DRAWN = (
+    "No figure was drawn: it shows score against k, and no method was run with two values of it; run cdcda or eda with"
+    " --k 1,5."
+)
 
 
 def _numbers(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
@@ -79,7 +83,7 @@ def _add_limits(group: Any) -> None:
 def _add_showing(actions: Any) -> None:
     table = actions.add_parser("table", parents=[_again()], help="the source's tables from the results so far")
     table.add_argument("out", type=Path, metavar="DIR", help="the --out of a run, or a file that --scores wrote")
-    table.add_argument("--figure", type=Path, metavar="FILE", help="draw score against k as .svg or .png")
+    table.add_argument("--figure", type=Path, metavar="FILE", help="draw score against two or more k as .svg or .png")
     table.add_argument("--scores", type=Path, metavar="FILE", help="write what the tables need, without any text")
     table.add_argument("--encoder", type=Path, metavar="DIR", help="BERTScore's, like roberta-large (embedded one)")
     table.add_argument("--no-bertscore", action="store_true", help="leave BERTScore out, which takes longest")
@@ -201,7 +205,8 @@ def _table(workspace: "Workspace", options: argparse.Namespace) -> Result:
     if options.scores:
         write_measurements(found, options.scores)
     told = {"figure": options.figure if drawn else None, "scores": options.scores}
-    return {"tables": shown, **{name: str(path) if path else None for name, path in told.items()}}
+    paths = {name: str(path) if path else None for name, path in told.items()}
+    return {"tables": shown, **paths, "notes": [NOT_DRAWN] if options.figure and not drawn else []}
 
 
 def _case(workspace: "Workspace", options: argparse.Namespace) -> Result:
@@ -248,6 +253,8 @@ def show_lamp(result: Result) -> None:
         for name in ("figure", "scores"):
             if result.get(name):
                 print(f"\n{name.capitalize()}: {result[name]}")
+        for note in result.get("notes", ()):
+            print(f"\n{note}")
     elif "files" in result:
         print("\n".join(result["files"]))
     else:

@@ -4,6 +4,7 @@ The source prints no thresholds, only the share of k x history that survived; th
 pairs that a run has made and asks no model.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -39,15 +40,14 @@ def _made(out: Path) -> tuple[Scores, float, int, int, list[Synthetic]]:
     pools = Pools(cache / "pools", models_of(plan)[1], _nobody, Largest(share, k), plan.prompt, plan.thresholds)
     seeds = {unit.unit["seed"] for unit in scores.units if unit.unit["method"].startswith("cdcda")}
     users = {unit.unit["user"] for unit in scores.units if unit.unit["method"].startswith("cdcda")}
-    people = people_of(plan)
-    targets = [target for target in people.targets if target.user in users]
+    people = people_of(dataclasses.replace(plan, only=tuple(sorted(users))))
     pairs = [
         pair
-        for target in targets
+        for target in people.targets
         for seed in sorted(seeds)
         for pair in pools.pairs(Wanted(target.user, people.task, target.records, share, k, seed))
     ]
-    return scores, share, k, sum(len(target.records) for target in targets) * len(seeds), pairs
+    return scores, share, k, sum(len(target.records) for target in people.targets) * len(seeds), pairs
 
 
 def _cells(pairs: Sequence[Synthetic], entailment: float, plan: Thresholds, of: int) -> Callable[[float], str]:

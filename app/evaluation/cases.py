@@ -1,5 +1,6 @@
 """The case study: one person's questions, what they really wrote, and what every method answered."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ from app.errors import BadInput
 from app.evaluation.measured import measure_run
 from app.evaluation.methods import METHODS
 from app.evaluation.metrics import rouge, same_label
-from app.evaluation.plans import people_of, results
+from app.evaluation.people import Target
+from app.evaluation.plans import hashes_of, people_of, results, stands
 from app.evaluation.tables import Scores, Table, setting_of
 from app.tasks import Task
 
@@ -29,9 +31,13 @@ def _worth(task: Task, answer: str, gold: str) -> str:
     return "right" if same_label(answer, gold) else "wrong"
 
 
-def _answers(out: Path, scores: Scores, user: str) -> list[tuple[str, Sequence[Any]]]:
+def _answers(out: Path, scores: Scores, target: Target) -> list[tuple[str, Sequence[Any]]]:
     """Every method's title and its answers at the main setting, first seed."""
-    own = [result for result in results(out) if result["unit"]["user"] == user]
+    own = [
+        result
+        for result in results(out)
+        if result["unit"]["user"] == target.user and stands(result, hashes_of([target]))
+    ]
     found = []
     for method in METHODS:
         setting = scores.main_setting(method.name)
@@ -42,13 +48,18 @@ def _answers(out: Path, scores: Scores, user: str) -> list[tuple[str, Sequence[A
 
 
 def case(out: Path, user: str) -> tuple[Table, ...]:
-    """One table a question, from a run's folder; raises BadInput for a user without a result."""
+    """One table a question, from a run's folder; raises BadInput for a user without a result to show."""
     scores = Scores(measure_run(out, bert=False))
-    answered = _answers(out, scores, user)
-    if not answered:
-        known = sorted({measured.unit["user"] for measured in scores.units})
+    known = sorted({measured.unit["user"] for measured in scores.units})
+    if user not in known:
         raise BadInput(f"There is no result of user {user}; those who have one are {', '.join(known)}.")
-    target = next(target for target in people_of(scores.plan).targets if target.user == user)
+    (target,) = people_of(dataclasses.replace(scores.plan, only=(user,))).targets
+    answered = _answers(out, scores, target)
+    if not answered:
+        raise BadInput(
+            f"User {user} has no result from the data as they are now at the share ratio and k that are shown; let"
+            " `cdcda lamp run` go on."
+        )
     from app.pipeline.retrieval import Retriever
 
     retriever = Retriever(target.records)

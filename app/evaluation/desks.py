@@ -31,7 +31,7 @@ from app.device.training import FineTuning, Progress
 from app.device.weights import best_device, model_hash
 from app.device.writing import writing
 from app.evaluation.people import hash_of
-from app.lamp import LampPair, task_of_items
+from app.lamp import LampPair, history_task
 from app.pipeline.context import Stopped
 from app.tasks import Task, find_task
 
@@ -57,7 +57,7 @@ def learning_task(task: Task, pair: LampPair) -> Task:
     A text alone (LaMP-7) is learned as the answer to an empty turn, the nearest thing to plain continuation that a
     chat model has.
     """
-    return task_of_items(task) if pair.input else find_task("chat")
+    return history_task(task) if pair.input else find_task("chat")
 
 
 @dataclasses.dataclass(frozen=True)

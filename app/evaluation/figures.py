@@ -65,7 +65,8 @@ def draw_figure(scores: Scores, path: Path) -> bool:
         _draw_line(axes, name, line)
     axes.set_xlabel("k, pairs asked for each shared record")
     axes.set_ylabel(scores.metrics[0].title)
-    axes.set_title(f"{scores.task.lamp}, share ratio {scores.main_share:g}")
+    share = "" if scores.main_share is None else f", share ratio {scores.main_share:g}"
+    axes.set_title(f"{scores.task.lamp}{share}")
     axes.set_xticks(sorted({k for line in lines.values() for k, _ in line}))
     axes.legend()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """Scores without texts: what the tables need of every result, in one file that can be shown to anybody.
 
-    {"format": 1, "plan": ..., "people": ..., "encoder": ..., "units": [...]}
+    {"format": 1, "plan": ..., "people": ..., "encoder": ..., "units": [...], "outdated": 0}
 
 A unit holds its setting, the facts of its making, and for each metric the sum of its answers' rows. Answers, golds and
 paths of a computer are left out, so the file may lie beside a report where the data may not. Knows no model.
@@ -16,7 +16,7 @@ from app.errors import BadInput
 from app.evaluation.bertscore import BertScorer
 from app.evaluation.desks import write_json
 from app.evaluation.metrics import Metric, bert_score, count_unusable, metrics_of
-from app.evaluation.plans import RUN, Plan, load_plan, plan_from, results
+from app.evaluation.plans import RUN, Plan, load_plan, plan_from, results, stands, stored_hashes
 from app.tasks import Task, find_task
 
 FORMAT = 1
@@ -75,23 +75,26 @@ class Measurements:
     encoder: str | None
     """BERTScore's; None where it was left out."""
     units: tuple[Measured, ...]
+    outdated: int = 0
+    """Results that were left out, because the data of their targets have changed since."""
 
 
 def measure_run(out: Path, encoder: Path | None = None, bert: bool = True) -> Measurements:
-    """Measures every finished result of a run's folder.
+    """Measures every finished result of a run's folder that is not outdated.
 
     `encoder` is BERTScore's, the embedded one if None; without `bert` that metric is left out. Raises BadInput where
     the folder holds no run or no result, and ModelMissing for an encoder that cannot be loaded.
     """
     plan, people = load_plan(out)
-    found = results(out)
+    every, hashes = results(out), stored_hashes(out)
+    found = [result for result in every if stands(result, hashes)]
     if not found:
         raise BadInput(f"{out} holds no finished result yet; run `cdcda lamp run` first.")
     task, scorer = find_task(plan.task), BertScorer(encoder)
     metric = bert_score(scorer.name, scorer.f1) if bert and task.answer == "text" else None
     metrics = metrics_of(task, people["labels"], metric)
     units = tuple(measure(result, task, metrics, people["labels"]) for result in found)
-    return Measurements(plan, people, scorer.name if metric else None, units)
+    return Measurements(plan, people, scorer.name if metric else None, units, len(every) - len(found))
 
 
 def write_measurements(found: Measurements, path: Path) -> None:
@@ -110,7 +113,8 @@ def read_measurements(path: Path) -> Measurements:
                 " with `cdcda lamp table DIR --scores FILE`."
             )
         units = tuple(Measured(**unit) for unit in content["units"])
-        return Measurements(plan_from(content["plan"]), content["people"], content["encoder"], units)
+        outdated = content.get("outdated", 0)
+        return Measurements(plan_from(content["plan"]), content["people"], content["encoder"], units, outdated)
     except (OSError, ValueError, KeyError, TypeError):
         raise BadInput(
             f"{path} should be the folder of a run, which holds {RUN}, or a file that `cdcda lamp table DIR --scores"

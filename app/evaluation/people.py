@@ -8,7 +8,7 @@ leaves it out, `require_no_target` looks again at what was put together. Knows n
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from app.errors import BadInput, FileNotUsable
@@ -183,6 +183,12 @@ def read_people(folder: Path, task_name: str, users: int, only: Sequence[str] = 
     strangers = [dataclasses.replace(person, user=TRAIN + person.user) for person in people(training)]
     others, left_out = _others(task, [*rest, *strangers], targets)
     return People(task_as_asked(task, asked[0]), _labels(task, [*asked, *training]), targets, others, left_out)
+
+
+def read_targets(folder: Path, task_name: str, users: Collection[str]) -> tuple[Target, ...]:
+    """Those of these users who are in a folder; reads nothing that M_base learns from. Raises FileNotUsable."""
+    task = find_task(task_name)
+    return tuple(_target(task, person) for person in people(_files(folder, "dev")) if person.user in users)
 
 
 def _named(persons: Sequence[Person]) -> str:

@@ -1,9 +1,10 @@
 """What a run is asked for and what its folder holds: the plan, the units, and their results.
 
-    OUT/run.json                      what all units share: data, task, models, settings
+    OUT/run.json                      what all units share: data, task, models, settings; and a hash of each target
     OUT/units/USER/METHOD[-sS][-kK][-seedN].json   one result each
 
-Loads no model.
+A result holds the hash of its target's history and questions, too. Where the two differ, the data have changed since:
+the result is outdated, is left out of what is shown, and is made anew when its unit is wanted. Loads no model.
 """
 
 import dataclasses
@@ -22,7 +23,7 @@ from app.errors import BadInput
 from app.evaluation.desks import write_json
 from app.evaluation.mbase import BaseRecipe
 from app.evaluation.methods import choose_methods
-from app.evaluation.people import People, read_people
+from app.evaluation.people import People, Target, hash_of, read_people, read_targets
 from app.evaluation.pools import Largest
 from app.evaluation.wordnet import find_wordnet
 from app.pipeline.judging import Thresholds
@@ -130,6 +131,10 @@ def models_of(plan: Plan) -> tuple[LocalModel, LocalModel]:
     return find_model(plan.device_model, folder), find_model(plan.cloud_model, folder)
 
 
+def _data(plan: Plan) -> Path:
+    return Path(plan.data).expanduser()
+
+
 def _identity(plan: Plan) -> dict[str, Any]:
     device, cloud = models_of(plan)
     told = json.loads(json.dumps(dataclasses.asdict(plan)))
@@ -138,13 +143,34 @@ def _identity(plan: Plan) -> dict[str, Any]:
 
 
 def _same_plan(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    # More targets may be added to a run: each unit stands by itself, and M_base has a hash of its own.
+    # More targets may be added to a run: each unit stands by itself, and targets and M_base have hashes of their own.
     free = {"users", "only", "data", "device_model", "cloud_model", "models_dir", "cache"}
 
     def fixed(told: Mapping[str, Any]) -> Any:
         return [told["model_hashes"], {key: value for key, value in told["plan"].items() if key not in free}]
 
     return bool(fixed(there) == fixed(wanted))
+
+
+def results(out: Path) -> tuple[Mapping[str, Any], ...]:
+    """Every finished result of a run's folder, in the order of their files, outdated ones too."""
+    return tuple(json.loads(path.read_text("utf-8")) for path in sorted((out / UNITS).glob("*/*.json")))
+
+
+def hashes_of(targets: Sequence[Target]) -> dict[str, str]:
+    """What tells whether a result is of a target as it is now, by user."""
+    return {target.user: hash_of(target) for target in targets}
+
+
+def stored_hashes(out: Path) -> Mapping[str, str]:
+    """The hashes that the newest call of a run found, by user; none in a folder of an earlier version."""
+    return dict(json.loads((out / RUN).read_text("utf-8")).get("targets", {}))
+
+
+def stands(result: Mapping[str, Any], hashes: Mapping[str, str]) -> bool:
+    """Whether a result is not outdated by these hashes; where either side has none, it is not."""
+    known = hashes.get(result["unit"]["user"])
+    return known is None or result.get("target", known) == known
 
 
 def open_run(plan: Plan, people: People, out: Path) -> None:
@@ -156,7 +182,12 @@ def open_run(plan: Plan, people: People, out: Path) -> None:
         raise BadInput(
             f"The folder {out} holds results of another task, other models or settings; name another folder with --out."
         )
-    write_json(path, wanted)
+    now = hashes_of(people.targets)
+    # Targets of earlier calls may have changed as well, but need not be in this call's data.
+    if earlier := {result["unit"]["user"] for result in results(out)} - set(now):
+        now |= hashes_of(read_targets(_data(plan), plan.task, earlier))
+    before = stored_hashes(out) if path.is_file() else {}
+    write_json(path, wanted | {"targets": {**before, **now}})
 
 
 def plan_from(told: Mapping[str, Any]) -> Plan:
@@ -184,7 +215,7 @@ def load_plan(out: Path) -> tuple[Plan, Mapping[str, Any]]:
 
 def people_of(plan: Plan) -> People:
     """The people of a plan."""
-    return read_people(Path(plan.data).expanduser(), plan.task, plan.users, plan.only)
+    return read_people(_data(plan), plan.task, plan.users, plan.only)
 
 
 def check_methods(plan: Plan, units: Sequence[Unit]) -> None:
@@ -197,11 +228,11 @@ def check_methods(plan: Plan, units: Sequence[Unit]) -> None:
         require_same_tokens(open_tokeniser(cloud), open_tokeniser(device))
 
 
-def undone(out: Path, units: Sequence[Unit]) -> tuple[Unit, ...]:
-    """The units that have no result yet."""
-    return tuple(unit for unit in units if not (out / unit.file).is_file())
+def undone(out: Path, units: Sequence[Unit], people: People) -> tuple[Unit, ...]:
+    """The units that have no result yet, or an outdated one."""
+    hashes = hashes_of(people.targets)
 
+    def done(path: Path) -> bool:
+        return path.is_file() and stands(json.loads(path.read_text("utf-8")), hashes)
 
-def results(out: Path) -> tuple[Mapping[str, Any], ...]:
-    """Every finished result of a run's folder, in the order of their files."""
-    return tuple(json.loads(path.read_text("utf-8")) for path in sorted((out / UNITS).glob("*/*.json")))
+    return tuple(unit for unit in units if not done(out / unit.file))

@@ -14,7 +14,7 @@ from app.device.catalogue import LocalModel
 from app.device.weights import model_hash
 from app.errors import CloudError
 from app.evaluation.people import hash_of
-from app.lamp import LampPair
+from app.lamp import LampPair, history_task
 from app.pipeline import jobs
 from app.pipeline.judging import Thresholds, judge
 from app.pipeline.local_service import CloudAddress
@@ -109,9 +109,10 @@ class Pools:
         return tuple(item for item in pool if item.record in shared and item.number <= wanted.k)
 
     def _pool(self, wanted: Wanted) -> tuple[Synthetic, ...]:
+        task = history_task(wanted.task)
         # A label's pairs may have any label that was shared with them, so a share of labels has a pool of its own.
-        share = max(wanted.share, self._largest.share) if wanted.task.answer == "text" else wanted.share
-        made_for = dataclasses.replace(wanted, share=share, k=max(wanted.k, self._largest.k))
+        share = max(wanted.share, self._largest.share) if task.answer == "text" else wanted.share
+        made_for = dataclasses.replace(wanted, task=task, share=share, k=max(wanted.k, self._largest.k))
         key = hash_of([made_for, model_hash(self._model), self._prompt])[:20]
         workspace = open_workspace(self._folder / key)
         ids = _fill(workspace, made_for, key)

@@ -2,7 +2,7 @@
 
     CACHE/pools, bases, others, desk    pairs, M_base, answers: made once, kept under a hash of what they depend on
 
-A stopped run goes on with the units that have no file. Knows no screen.
+A stopped run goes on with the units that have no file, or one that is outdated. Knows no screen.
 """
 
 import contextlib
@@ -146,7 +146,7 @@ def run(plan: Plan, grid: Grid, out: Path, engine: Engine, listener: Callable[[i
     """
     people = people_of(plan)
     units = units_of(people, grid)
-    left = undone(out, units)
+    left = undone(out, units, people)
     check_methods(plan, left)
     open_run(plan, people, out)
     done = len(units) - len(left)

@@ -7,8 +7,8 @@ have a result in each of its rows, and says so where some are missing. Knows no 
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from app.errors import BadInput
 from app.evaluation import bootstrap
@@ -16,11 +16,13 @@ from app.evaluation.measured import Measured, Measurements
 from app.evaluation.methods import METHODS
 from app.evaluation.metrics import Metric, bert_score, metrics_of
 from app.tasks import find_task
+from app.wording import counted
 
 MAIN = "cdcda"
 ABLATIONS = (MAIN, "cdcda-rs", "cdcda-nods", "direct")
 USUAL_K = 5
 
+Value = TypeVar("Value", int, float)
 Setting = tuple[str, float | None, int | None]
 """Method, share ratio and k; None where the method does not depend on it."""
 
@@ -58,7 +60,7 @@ class Scores:
     """What a run came to, by setting and user."""
 
     def __init__(self, found: Measurements) -> None:
-        self.plan, self.units = found.plan, found.units
+        self.plan, self.units, self.outdated = found.plan, found.units, found.outdated
         self.task = find_task(found.plan.task)
         bert = bert_score(found.encoder, _measured_already) if found.encoder else None
         self.metrics: tuple[Metric, ...] = metrics_of(self.task, found.people["labels"], bert)
@@ -71,17 +73,20 @@ class Scores:
             found.setdefault(setting_of(measured.unit), {}).setdefault(measured.unit["user"], []).append(measured)
         return found
 
+    def _of_main(self, named: Iterable[tuple[str, Value | None]]) -> list[Value]:
+        """The values of CDCDA-PLM; those of every method where it has none, not having been run."""
+        there = [(method, value) for method, value in named if value is not None]
+        return [value for method, value in there if method == MAIN] or [value for _, value in there]
+
     @property
     def main_share(self) -> float | None:
-        """The largest share that CDCDA-PLM was run with."""
-        return max(
-            (share for method, share, _ in self.by_setting if method == MAIN and share is not None), default=None
-        )
+        """The largest share that CDCDA-PLM, else any method, was run with."""
+        return max(self._of_main((method, share) for method, share, _ in self.by_setting), default=None)
 
     @property
     def main_k(self) -> int | None:
-        """5, as in the source, else the largest k that was run."""
-        ks = [k for method, _, k in self.by_setting if method == MAIN and k is not None]
+        """5, as in the source, else the largest k that CDCDA-PLM, else any method, was run with."""
+        ks = self._of_main((method, k) for method, _, k in self.by_setting)
         return USUAL_K if USUAL_K in ks else max(ks, default=None)
 
     def main_setting(self, method: str) -> Setting | None:
@@ -129,6 +134,11 @@ class Scores:
         ]
         if missing := sorted(every - set(users)):
             notes.append(f"Left out, because a row has no result of theirs yet: {', '.join(missing)}.")
+        if self.outdated:
+            notes.append(
+                f"Left out, because the data of their targets have changed since: {counted(self.outdated, 'result')};"
+                " let `cdcda lamp run` go on."
+            )
         if self.task.answer == "rating":
             notes.append("An answer without a number from 1 to 5 counts as the worst possible error for its gold.")
         return tuple(notes)
@@ -181,13 +191,22 @@ def _named(scores: Scores, methods: Sequence[str]) -> list[tuple[str, Setting]]:
 
 def _at(scores: Scores) -> str:
     share, k = scores.main_share, scores.main_k
-    return "" if share is None else f" (share ratio {share:g}, k = {k})"
+    told = [] if share is None else [f"share ratio {share:g}"]
+    told += [] if k is None else [f"k = {k}"]
+    return f" ({', '.join(told)})" if told else ""
 
 
 def table_1(scores: Scores) -> Table | None:
     """Every method at the main setting."""
     named = _named(scores, [method.name for method in METHODS])
-    return _compared(scores, f"Table 1: all methods{_at(scores)}", named, scores.main_setting(MAIN)) if named else None
+    if not named:
+        return None
+    table = _compared(scores, f"Table 1: all methods{_at(scores)}", named, scores.main_setting(MAIN))
+    absent = {_title(setting[0]) for setting in scores.by_setting} - {title for title, _ in named}
+    if not absent:
+        return table
+    note = f"Not in this table, being run with other share ratios or k alone: {', '.join(sorted(absent))}."
+    return dataclasses.replace(table, notes=(*table.notes, note))
 
 
 def table_2(scores: Scores) -> Table | None:
@@ -209,7 +228,7 @@ def table_3(scores: Scores) -> Table | None:
     )
     named = [(f"{_title(setting[0])}, {setting[1]:g}", setting) for setting in settings]
     named = [*_named(scores, ["direct"]), *named]
-    title = f"Table 3: share ratio (k = {scores.main_k})"
+    title = "Table 3: share ratio" + (f" (k = {scores.main_k})" if any(setting[2] for setting in settings) else "")
     return _compared(scores, title, named, scores.main_setting(MAIN), "Method, ratio") if settings else None
 
 

@@ -57,7 +57,7 @@ def _pairs(task: Task, person: Person) -> list[Text]:
     neutral = lamp.rule_of(task).neutral
     items = [item for item in person.profile if neutral is None or item.get(neutral, "").strip()]
     known = [lamp.pair_of(task, item, neutral=True) for item in items]
-    learned = [Text(lamp.task_of_items(task), pair.input, pair.output) for pair in known]
+    learned = [Text(lamp.history_task(task), pair.input, pair.output) for pair in known]
     return learned + [_question(task, question) for question in person.questions]
 
 

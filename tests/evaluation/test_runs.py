@@ -13,9 +13,14 @@ import pytest
 
 from app.cli import main
 from app.errors import BadInput, ModelMissing
-from app.evaluation.plans import Grid, Unit, load_plan, people_of, undone, units_of
+from app.evaluation.calibrating import survival
+from app.evaluation.cases import case
+from app.evaluation.desks import write_json
+from app.evaluation.measured import measure_run, read_measurements, write_measurements
+from app.evaluation.plans import Grid, Unit, load_plan, people_of, results, undone, units_of
 from app.evaluation.runs import LocalEngine, run
-from app.pipeline.local_service import child_environment
+from app.evaluation.tables import Scores, tables
+from app.pipeline.local_service import CloudAddress, child_environment
 from tests.evaluation.support import plan_for, titles
 
 QUICK = Grid("copy,nearest,device")
@@ -49,6 +54,7 @@ def test_a_user_with_any_name_has_a_folder_of_their_own() -> None:
 
 def test_finished_units_are_not_done_again(tmp_path: Path) -> None:
     plan, out = plan_for(tmp_path, titles(tmp_path / "data"), users=2), tmp_path / "out"
+    people = people_of(plan)
     heard: list[tuple[int, int]] = []
     assert run(plan, QUICK, out, LocalEngine(), quiet) == 6
     (gone, kept) = (out / "units" / "u1" / name for name in ("nearest.json", "device.json"))
@@ -58,7 +64,7 @@ def test_finished_units_are_not_done_again(tmp_path: Path) -> None:
     assert heard == [(5, 6), (6, 6)]
     assert gone.is_file()
     assert kept.stat().st_mtime_ns == before
-    assert undone(out, units_of(people_of(plan), QUICK)) == ()
+    assert undone(out, units_of(people, QUICK), people) == ()
 
 
 def test_more_users_and_methods_join_a_run_and_other_settings_do_not(tmp_path: Path) -> None:
@@ -70,6 +76,84 @@ def test_more_users_and_methods_join_a_run_and_other_settings_do_not(tmp_path: P
     other = plan_for(tmp_path, titles(tmp_path / "data"), prompt="rewrite")
     with pytest.raises(BadInput, match="other models or settings"):
         run(other, Grid("copy"), out, LocalEngine(), quiet)
+
+
+def correct(data: Path, word: str = "Corrected") -> None:
+    """Another gold for every question."""
+    path = data / "dev_outputs.json"
+    path.write_text(path.read_text().replace('"output": "', f'"output": "{word} '))
+
+
+def golds(out: Path) -> dict[str, str]:
+    """First gold of each result, by user and method."""
+    return {f"{one['unit']['user']} {one['unit']['method']}": one["answers"][0]["gold"] for one in results(out)}
+
+
+def test_a_target_whose_data_have_changed_is_done_again(tmp_path: Path) -> None:
+    data, out = titles(tmp_path / "data"), tmp_path / "out"
+    plan = plan_for(tmp_path, data, users=2)
+    run(plan, Grid("copy,nearest"), out, LocalEngine(), quiet)
+    correct(data)
+    heard: list[tuple[int, int]] = []
+    run(plan, Grid("copy"), out, LocalEngine(), lambda done, of, unit: heard.append((done, of)))
+    assert heard == [(0, 2), (1, 2), (2, 2)]
+    assert golds(out) == {
+        "u0 copy": "Corrected Gold 0 0 rivers",
+        "u0 nearest": "Gold 0 0 rivers",
+        "u1 copy": "Corrected Gold 1 0 rivers",
+        "u1 nearest": "Gold 1 0 rivers",
+    }
+    (table,) = tables(Scores(measure_run(out, bert=False)))
+    assert [row[0] for row in table.rows] == ["copy of the input"]
+    assert table.notes[1].startswith("Left out, because the data of their targets have changed since: 2 results;")
+
+
+def test_what_no_longer_fits_the_data_is_not_measured_though_its_target_is_not_in_the_call(tmp_path: Path) -> None:
+    data, out = titles(tmp_path / "data", users=3), tmp_path / "out"
+    for only in ("u0", "u1"):
+        run(plan_for(tmp_path, data, only=(only,)), Grid("copy"), out, LocalEngine(), quiet)
+    (table,) = tables(Scores(measure_run(out, bert=False)))
+    assert "2 users" in table.notes[0]
+    correct(data)
+    run(plan_for(tmp_path, data, only=("u1",)), Grid("copy"), out, LocalEngine(), quiet)
+    found = measure_run(out, bert=False)
+    assert [one.unit["user"] for one in found.units] == ["u1"]
+    assert found.outdated == 1
+    write_measurements(found, tmp_path / "scores.json")
+    assert read_measurements(tmp_path / "scores.json").outdated == 1
+
+
+def test_results_without_the_hash_of_their_target_stand(tmp_path: Path) -> None:
+    data, out = titles(tmp_path / "data"), tmp_path / "out"
+    plan = plan_for(tmp_path, data)
+    run(plan, Grid("copy"), out, LocalEngine(), quiet)
+    told = json.loads((out / "run.json").read_text())
+    write_json(out / "run.json", {name: value for name, value in told.items() if name != "targets"})
+    (path,) = out.glob("units/*/*.json")
+    result = {name: value for name, value in json.loads(path.read_text()).items() if name != "target"}
+    write_json(path, result)
+    heard: list[tuple[int, int]] = []
+    run(plan, Grid("copy"), out, LocalEngine(), lambda done, of, unit: heard.append((done, of)))
+    assert heard == [(1, 1)]
+    assert measure_run(out, bert=False).outdated == 0
+
+
+def test_everybody_with_a_result_has_a_case_whoever_was_asked_for_last(tmp_path: Path) -> None:
+    data, out = titles(tmp_path / "data"), tmp_path / "out"
+    for users in (2, 1):
+        run(plan_for(tmp_path, data, users=users), Grid("copy"), out, LocalEngine(), quiet)
+    assert "User u1, question 10" in case(out, "u1")[0].title
+    correct(data)
+    with pytest.raises(BadInput, match="no result from the data as they are now"):
+        case(out, "u1")
+
+
+@pytest.mark.slow
+def test_survival_counts_everybody_with_pairs_whoever_was_asked_for_last(tmp_path: Path, service: CloudAddress) -> None:
+    data, out = titles(tmp_path / "data"), tmp_path / "out"
+    for only in ("u0", "u1"):
+        run(plan_for(tmp_path, data, only=(only,)), Grid("cdcda", ks=(1,)), out, LocalEngine(service), quiet)
+    assert "11 pairs of 11 records" in survival(out).notes[0]
 
 
 def test_a_method_that_cannot_be_done_stops_the_run_before_it_begins(

@@ -93,6 +93,48 @@ def test_users_without_a_result_in_a_row_are_left_out_and_named(out: Path) -> No
         tables(Scores(measure_run(out, bert=False)))
 
 
+def without(out: Path, *methods: str) -> None:
+    """Takes the results of these methods away."""
+    for path in out.glob("units/*/*.json"):
+        if json.loads(path.read_text())["unit"]["method"] in methods:
+            path.unlink()
+
+
+def test_without_cdcda_the_others_are_shown_at_their_own_share_and_k(out: Path) -> None:
+    without(out, "cdcda", "direct", "copy")
+    for user in GOLDS:
+        store(out, Unit(user, "eda", None, 5, 0), "red")
+        store(out, Unit(user, "eda", None, 1, 0), "blue")
+        store(out, Unit(user, "rkd", 1.0, None, 0), "red")
+    first, _ = tables(Scores(measure_run(out, bert=False)))
+    assert first.title == "Table 1: all methods (share ratio 1, k = 5)"
+    assert [row[0] for row in first.rows] == ["EDA-FT", "RKD-FT", "CDCDA-PLM, RS"]
+    without(out, "cdcda-rs", "eda")
+    first, third = tables(Scores(measure_run(out, bert=False)))
+    assert (first.title, third.title) == ("Table 1: all methods (share ratio 1)", "Table 3: share ratio")
+
+
+def test_the_figure_needs_no_share_and_says_where_it_is_not_drawn(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without(out, "cdcda", "cdcda-rs")
+    bare = ["--no-bertscore", "--data-dir", str(tmp_path / "home")]
+    figure = tmp_path / "k.svg"
+    for k, says in ((1, "No figure was drawn"), (5, f"Figure: {figure}")):
+        for user in GOLDS:
+            store(out, Unit(user, "eda", None, k, 0), "red")
+        assert main(["lamp", "table", str(out), "--figure", str(figure), *bare]) == 0
+        assert says in capsys.readouterr().out
+        assert figure.is_file() == (k == 5)
+
+
+def test_a_method_that_the_first_table_cannot_show_is_named(out: Path) -> None:
+    for user in GOLDS:
+        store(out, Unit(user, "eda", None, 3, 0), "red")
+    first, *_ = tables(Scores(measure_run(out, bert=False)))
+    assert first.notes[-1] == "Not in this table, being run with other share ratios or k alone: EDA-FT."
+
+
 def test_every_seed_is_in_a_score(out: Path) -> None:
     for user in GOLDS:
         store(out, Unit(user, "cdcda", 1.0, 5, 1), "nothing")
