@@ -6,13 +6,13 @@ Knows no model; BERTScore's rows come from `app.evaluation.bertscore`.
 """
 
 import dataclasses
-import functools
 import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.tasks import Task
+from cloud_stub.rouge import rouge as rouge_f1
 
 Rows = Any
 """A float64 array [answers, statistics]."""
@@ -136,17 +136,9 @@ def macro_f1(labels: Sequence[str]) -> Metric:
     return Metric("f1", "F1", True, lambda answers, golds: _confusions(answers, golds, fixed), _macro_f1)
 
 
-@functools.cache
-def _rouge() -> Any:
-    import rouge_score.rouge_scorer
-
-    return rouge_score.rouge_scorer.RougeScorer(["rouge1", "rougeL"], use_stemmer=False)
-
-
 def rouge(answer: str, gold: str) -> dict[str, float]:
-    """ROUGE-1 and ROUGE-L F1 of rouge-score, 0 to 1, without stemming, which is what LaMP's evaluation reports."""
-    found = _rouge().score(gold, answer)
-    return {name: float(score.fmeasure) for name, score in found.items()}
+    """ROUGE-1 and ROUGE-L F1, 0 to 1: rouge-score's without stemming, which is what LaMP's evaluation reports."""
+    return rouge_f1(gold, answer)
 
 
 ROUGE_1 = _averaged("rouge1", "ROUGE-1", lambda answer, gold: rouge(answer, gold)["rouge1"])

@@ -72,6 +72,12 @@ def test_rouge_by_hand() -> None:
     assert score_of(ROUGE_1, ["three two one"], ["one two three"]) == 1.0
 
 
+def test_texts_of_other_scripts_are_worth_what_they_share() -> None:
+    for text in ("Поезд в Москву опять опоздал", "今天的火车又晚点了", "Το τρένο άργησε πάλι"):
+        assert score_of(ROUGE_1, [text], [text]) == score_of(ROUGE_L, [text], [text]) == 1.0
+    assert score_of(ROUGE_1, ["поезд опоздал"], ["поезд опять опоздал"]) == pytest.approx(4 / 5)
+
+
 def test_odd_answers_are_scored_between_0_and_1() -> None:
     for gold in ODD:
         for metric in (ROUGE_1, ROUGE_L, ACCURACY):
