@@ -1,5 +1,7 @@
 """What an answer is worth: accuracy, macro F1, MAE, RMSE, ROUGE and BERTScore, as LaMP defines them.
 
+`metrics_of` are the benchmark's. A person's own numbers need not be LaMP's 1 to 5: those go by `mae_of`.
+
 A metric is split in two, so that a bootstrap can draw users again without scoring an answer again: `measure` turns
 each answer into a row of numbers that may be added up, `finish` turns a sum of rows into the score.
 Knows no model; BERTScore's rows come from `app.evaluation.bertscore`.
@@ -11,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from app.tasks import Task
+from app.tasks import Task, read_number
 from cloud_stub.rouge import rouge as rouge_f1
 
 Rows = Any
@@ -103,6 +105,30 @@ MAE = _averaged("mae", "MAE", rating_error, higher=False)
 RMSE = dataclasses.replace(
     _averaged("rmse", "RMSE", lambda answer, gold: rating_error(answer, gold) ** 2, higher=False), finish=_root_mean
 )
+
+
+def scale_of(numbers: Sequence[float]) -> tuple[float, float]:
+    """Ends of the scale that a person's numbers lie on: 1 to 5, else as far as they reach, with 0."""
+    low, high = min(numbers), max(numbers)
+    return RATINGS if RATINGS[0] <= low and high <= RATINGS[1] else (min(low, 0.0), max(high, 0.0))
+
+
+def number_error(answer: str, gold: str, scale: tuple[float, float]) -> float:
+    """Distance of the first numbers of both, but no more than from the gold one to the further end of the scale.
+
+    That is also what an answer without a number counts. Raises ValueError where the gold one has none.
+    """
+    value, wanted = read_number(answer), read_number(gold)
+    if wanted is None:
+        raise ValueError("A distance was asked for from a gold answer without a number.")
+    worst = max(abs(wanted - end) for end in scale)
+    return worst if value is None else min(abs(value - wanted), worst)
+
+
+def mae_of(numbers: Sequence[float]) -> Metric:
+    """MAE on the scale of a person's own numbers."""
+    scale = scale_of(numbers)
+    return _averaged("mae", "MAE", lambda answer, gold: number_error(answer, gold, scale), higher=False)
 
 
 def _confusions(answers: Sequence[str], golds: Sequence[str], labels: Sequence[str]) -> Rows:

@@ -17,9 +17,10 @@ from app.evaluation.metrics import (
     macro_f1,
     metrics_of,
     read_rating,
+    scale_of,
     score_of,
 )
-from app.tasks import find_task
+from app.tasks import find_task, read_number
 
 ODD = ["", " ", "one", "Привет, мир", "猫が好き", "a" * 3000, "don't — stop!", "one two three", "three two one"]
 
@@ -63,6 +64,29 @@ def test_errors_of_ratings_are_those_of_scikit_learn() -> None:
 @pytest.mark.parametrize(("text", "rating"), [("3", 3.0), ("4/5", 4.0), ("-2", None), ("0", None), ("none", None)])
 def test_a_rating_is_the_first_number_on_the_scale(text: str, rating: float | None) -> None:
     assert read_rating(text) == rating
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("8/10", 8.0),
+        ("4,5 stars", 4.5),
+        ("1,299.50 euros", 1299.5),
+        ("0,125", 0.125),
+        ("score-4", 4.0),
+        ("-3", -3.0),
+        ("four", None),
+        ("9" * 400, None),
+    ],
+)
+def test_a_persons_number_is_read_as_it_is_written(text: str, number: float | None) -> None:
+    assert read_number(text) == number
+
+
+def test_the_scale_of_numbers_is_never_a_single_point() -> None:
+    assert scale_of([3.0, 3.0]) == (1.0, 5.0)
+    assert scale_of([8.0, 8.0]) == (0.0, 8.0)
+    assert scale_of([-2.0, -1.0]) == (-2.0, 0.0)
 
 
 def test_rouge_by_hand() -> None:
