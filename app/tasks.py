@@ -5,6 +5,8 @@ Meet Personalization", appendix). A record's input is what stands at `{input}`.
 """
 
 import dataclasses
+import math
+import re
 from typing import Literal
 
 from app.errors import BadInput
@@ -101,6 +103,9 @@ TASKS: tuple[Task, ...] = (
     ),
 )
 
+_NUMBER = re.compile(r"(?:(?<!\w)[-+])?(?:([1-9]\d{0,2}(?:,\d{3})+(?!\d)(?:\.\d+)?)|\d+(?:[.,]\d+)?)")
+"""With commas between thousands (group 1), else with a point or a comma before the decimals."""
+
 LAMP_WITHOUT_DATA = "LaMP_6"
 """LaMP's e-mail subjects need the Avocado corpus, which is not public."""
 
@@ -114,3 +119,12 @@ def find_task(name: str) -> Task:
         f"There is no task {name!r}; the tasks are {', '.join(task.name for task in TASKS)}"
         f" and {', '.join(sorted(task.lamp for task in TASKS if task.lamp))}."
     )
+
+
+def read_number(text: str) -> float | None:
+    """The first number in what a person writes: 4 of "4/5", 4.5 of "4,5 stars", 1299 of "1,299"; None without any."""
+    found = _NUMBER.search(text)
+    if found is None:
+        return None
+    value = float(found[0].replace(",", "" if found[1] else "."))
+    return value if math.isfinite(value) else None

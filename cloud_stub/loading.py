@@ -10,9 +10,9 @@ from cloud_stub import nli
 from cloud_stub.augmenting import Parts
 from cloud_stub.models import ModelFile
 from cloud_stub.nli import NliScorer
+from cloud_stub.rouge import rouge_l
 from cloud_stub.scheduling import SharedScorer
 from cloud_stub.schemas import Capabilities, ModelDescription
-from cloud_stub.scoring import rouge_l
 
 
 class Models(Protocol):

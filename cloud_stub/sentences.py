@@ -19,8 +19,8 @@ from cloud_stub.nli import NliScorer
 from cloud_stub.pieces import pieces
 from cloud_stub.prompts import Prompt, one_line, seeded, sentence_prompt, variation_prompt
 from cloud_stub.proofreading import Proofreader
+from cloud_stub.rouge import rouge_l
 from cloud_stub.schemas import AugmentRequest, SharedRecord, Thresholds
-from cloud_stub.scoring import rouge_l
 from cloud_stub.writing import Draw, Drawn, Fault, LanguageModel, Sample, same, tidy
 
 ATTEMPTS = 3

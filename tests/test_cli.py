@@ -13,7 +13,7 @@ import pytest
 from app.cli import main
 from app.cli.arguments import build_parser
 from app.cli.commands import COMMANDS
-from app.cli.display import SHOW, _cut_lines
+from app.cli.display import SHOW, _cut_lines, _verdict_lines
 from app.pipeline.models import use_model
 from app.pipeline.workspace import open_workspace
 from personal_store import records
@@ -256,6 +256,8 @@ def test_what_is_too_long_to_be_learned_or_asked_whole_is_said(
         "2 examples were longer than the 512 tokens learned at once; the end of the input was left out."
     ]
     assert _cut_lines({"cut": 0, "max_tokens": 512}) == _cut_lines({}) == []
+    assert _verdict_lines({"scores": {}, "unjudged": "It could not be judged."}) == ["It could not be judged."]
+    assert _verdict_lines({"scores": {}, "unjudged": None}) == _verdict_lines({"scores": {}}) == []
 
 
 @pytest.mark.parametrize(

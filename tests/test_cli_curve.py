@@ -1,12 +1,15 @@
 """`cdcda curve`: planned, measured, shown again, and refused in a sentence."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from rich.progress import Progress, TextColumn
 
 from app.cli import main
+from app.cli.curve import OUTCOMES
 from app.cli.following import _Bar
+from app.evaluation.curve import Outcome
 from app.pipeline import jobs
 from app.pipeline.models import use_model
 from app.pipeline.workspace import Workspace
@@ -45,6 +48,7 @@ def test_the_curve_is_measured_and_shown_again(capsys: pytest.CaptureFixture[str
     printed = capsys.readouterr().out
     assert "100% of what you shared" in printed
     assert "From 0." in printed
+    assert "too few records are held out to tell that from luck" in printed
     jobs.end_workers()
 
 
@@ -65,6 +69,10 @@ def test_what_cannot_be_measured_is_one_sentence(
     said = run(capsys, data_dir, "curve", *arguments, code=code)
     assert sentence in said
     assert len(said.splitlines()) == 1
+
+
+def test_every_outcome_has_its_sentence() -> None:
+    assert set(OUTCOMES) == set(get_args(Outcome))
 
 
 def test_the_bar_follows_a_measuring(workspace: Workspace) -> None:

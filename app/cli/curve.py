@@ -19,6 +19,7 @@ OUTCOMES = {
     "helped": "better by more than the luck of which records were held out.",
     "hurt": "worse by more than the luck of which records were held out; keep fewer pairs.",
     "not apart": "no more than the luck of which records were held out, so sharing less costs you little.",
+    "too few to tell": "too few records are held out to tell that from luck.",
 }
 
 

@@ -96,10 +96,11 @@ def _loss(value: float | None) -> str:
     return "none" if value is None else f"{value:.3f}"
 
 
-def _verdict_lines(scores: Result) -> list[str]:
-    """The verdict and the three scores it comes from."""
+def _verdict_lines(result: Result) -> list[str]:
+    """The verdict and the three scores it comes from, or why there is none."""
+    scores = result["scores"]
     if not scores:
-        return []
+        return [result["unjudged"]] if result.get("unjudged") else []
     systems = (("model", "base"), ("with similar records", "retrieval"), ("adapter", "personal"))
     numbers = "; ".join(
         f"{title} {scores[name]['value']:.3f} ({scores[name]['low']:.3f} to {scores[name]['high']:.3f})"
@@ -146,7 +147,7 @@ def _show_train(result: Result) -> None:
         f" adapter {_loss(result['held_out_loss'])}; {result['tokens_per_second']:.0f} tokens/s,"
         f" at most {result['peak_memory_mb']:.0f} MB.",
         *_cut_lines(result),
-        *_verdict_lines(result["scores"]),
+        *_verdict_lines(result),
     )
 
 

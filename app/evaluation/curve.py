@@ -22,10 +22,13 @@ from app.errors import JobRefused, NothingToTrain
 from app.evaluation import bootstrap, held_out
 from app.evaluation.desks import ANSWER_TOKENS, Desk, Watch
 from app.evaluation.metrics import Metric
+from app.evaluation.people import hash_of
 from app.evaluation.pools import shared_places
+from app.evaluation.verdict import LEAST_TO_TELL
 from app.pipeline import bases, jobs
 from app.pipeline.context import JobContext
 from app.pipeline.dataset import TrainingData, TrainingText, gather
+from app.pipeline.finetune import TOO_FEW
 from app.pipeline.models import device_model
 from app.pipeline.workspace import Workspace
 from personal_store import jobs as stored_jobs
@@ -43,6 +46,7 @@ ANSWERS_A_SECOND = 0.5
 GETTING_READY = 20.0
 """Seconds to load the model twice."""
 FOLDER = "curve-{job}"
+Outcome = Literal["helped", "hurt", "not apart", "too few to tell"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +80,8 @@ class CurvePlan:
 
     data: TrainingData
     parts: tuple[Part, ...]
+    shared: str
+    """Hash of the records that left."""
     metric: str
     seconds: float
 
@@ -132,15 +138,15 @@ def plan(workspace: Workspace, settings: CurveSettings | None = None) -> CurvePl
         raise NothingToTrain(
             "There are too few records to hold some out and measure by; bring in five or more of one task."
         )
-    parts = parts_of(data, _left(workspace, data), settings.seed)
+    left = _left(workspace, data)
+    parts = parts_of(data, left, settings.seed)
     if not parts[-1].pairs:
         raise NothingToTrain(
             "Nothing that came of sharing can be measured yet; share some records under Share, and keep some of the"
             " pairs that come back."
         )
-    return CurvePlan(
-        data, parts, held_out.metric_of(data).title, _seconds(workspace, data, parts, _fine_tuning(settings))
-    )
+    seconds = _seconds(workspace, data, parts, _fine_tuning(settings))
+    return CurvePlan(data, parts, hash_of(left), held_out.metric_of(data).title, seconds)
 
 
 def start(workspace: Workspace, settings: CurveSettings | None = None) -> Job:
@@ -231,16 +237,27 @@ def _bench(context: JobContext, data: TrainingData, settings: FineTuning, watch:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _points_before(context: JobContext, made: CurvePlan) -> dict[str, Mapping[str, Any]]:
-    """Points of an earlier run of this job, by name; raises JobRefused where they are of other texts."""
+def _points_before(context: JobContext, made: CurvePlan, bench: _Bench) -> dict[str, Mapping[str, Any]]:
+    """Points of an earlier run of this job, by name; raises JobRefused where they may be of something else."""
+    task = made.data.task
+    gathered = {
+        "hash": made.data.hash,
+        "task": task.name,
+        "task_hash": hash_of([task.template, task.answer, task.metric]),
+        "held_out": len(made.data.held_out),
+        "shared": made.shared,
+        **bench.desk.story,
+    }
     with context.workspace.store() as store:
         events = stored_jobs.events(store, context.job.id)
     began = next((event for event in events if event.kind == "gathered"), None)
     if began is None:
-        count = len(made.data.held_out)
-        context.report("gathered", {"hash": made.data.hash, "task": made.data.task.name, "held_out": count})
-    elif began.data["hash"] != made.data.hash:
-        raise JobRefused("The records or pairs have changed since this measuring began; start a new one.")
+        context.report("gathered", gathered)
+    elif began.data != gathered:
+        raise JobRefused(
+            "The records, the pairs, what was shared, the task, the model or its base may have changed since this"
+            " measuring began; start a new one."
+        )
     return {event.data["name"]: event.data for event in events if event.kind == "point"}
 
 
@@ -269,8 +286,10 @@ def _result(made: CurvePlan, metric: Metric, points: Sequence[Mapping[str, Any]]
     }
 
 
-def outcome(result: Mapping[str, Any]) -> Literal["helped", "hurt", "not apart"]:
+def outcome(result: Mapping[str, Any]) -> Outcome:
     """What all that is shared did against nothing shared, when it is more than the luck of the held-out records."""
+    if result["held_out"] < LEAST_TO_TELL:
+        return TOO_FEW
     gain = result["gain"]
     if gain["low"] <= 0 <= gain["high"]:
         return "not apart"
@@ -281,14 +300,14 @@ def run(context: JobContext) -> Mapping[str, Any]:
     """Do the job; a resumed one goes on behind its last point. Raises AppErrors and Stopped."""
     settings = CurveSettings(**context.job.settings)
     made, tuning = plan(context.workspace, settings), _fine_tuning(settings)
-    points = _points_before(context, made)
     asked = len(made.data.held_out)
     steps = {"base": asked, "retrieval": asked}
     steps |= {f"{part.share:g}": _steps_of(part, made, tuning) for part in made.parts}
     reporter = _Reporter(context, sum(steps.values()))
-    reporter.skip(sum(steps[name] for name in points))
     context.report("preparing", {"message": f"Measuring on {asked} held-out records."})
     with _bench(context, made.data, tuning, reporter.watch()) as bench:
+        points = _points_before(context, made, bench)
+        reporter.skip(sum(steps[name] for name in points))
 
         def point(name: str, answers: Callable[[], Sequence[str]], **facts: Any) -> None:
             """Measure it, unless an earlier run did."""

@@ -1,18 +1,20 @@
 """What an answer is worth: accuracy, macro F1, MAE, RMSE, ROUGE and BERTScore, as LaMP defines them.
 
+`metrics_of` are the benchmark's. A person's own numbers need not be LaMP's 1 to 5: those go by `mae_of`.
+
 A metric is split in two, so that a bootstrap can draw users again without scoring an answer again: `measure` turns
 each answer into a row of numbers that may be added up, `finish` turns a sum of rows into the score.
 Knows no model; BERTScore's rows come from `app.evaluation.bertscore`.
 """
 
 import dataclasses
-import functools
 import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from app.tasks import Task
+from app.tasks import Task, read_number
+from cloud_stub.rouge import rouge as rouge_f1
 
 Rows = Any
 """A float64 array [answers, statistics]."""
@@ -105,6 +107,30 @@ RMSE = dataclasses.replace(
 )
 
 
+def scale_of(numbers: Sequence[float]) -> tuple[float, float]:
+    """Ends of the scale that a person's numbers lie on: 1 to 5, else as far as they reach, with 0."""
+    low, high = min(numbers), max(numbers)
+    return RATINGS if RATINGS[0] <= low and high <= RATINGS[1] else (min(low, 0.0), max(high, 0.0))
+
+
+def number_error(answer: str, gold: str, scale: tuple[float, float]) -> float:
+    """Distance of the first numbers of both, but no more than from the gold one to the further end of the scale.
+
+    That is also what an answer without a number counts. Raises ValueError where the gold one has none.
+    """
+    value, wanted = read_number(answer), read_number(gold)
+    if wanted is None:
+        raise ValueError("A distance was asked for from a gold answer without a number.")
+    worst = max(abs(wanted - end) for end in scale)
+    return worst if value is None else min(abs(value - wanted), worst)
+
+
+def mae_of(numbers: Sequence[float]) -> Metric:
+    """MAE on the scale of a person's own numbers."""
+    scale = scale_of(numbers)
+    return _averaged("mae", "MAE", lambda answer, gold: number_error(answer, gold, scale), higher=False)
+
+
 def _confusions(answers: Sequence[str], golds: Sequence[str], labels: Sequence[str]) -> Rows:
     """For each answer and label one true positive, false positive or false negative: [answers, 3 * labels]."""
     import numpy as np
@@ -136,17 +162,9 @@ def macro_f1(labels: Sequence[str]) -> Metric:
     return Metric("f1", "F1", True, lambda answers, golds: _confusions(answers, golds, fixed), _macro_f1)
 
 
-@functools.cache
-def _rouge() -> Any:
-    import rouge_score.rouge_scorer
-
-    return rouge_score.rouge_scorer.RougeScorer(["rouge1", "rougeL"], use_stemmer=False)
-
-
 def rouge(answer: str, gold: str) -> dict[str, float]:
-    """ROUGE-1 and ROUGE-L F1 of rouge-score, 0 to 1, without stemming, which is what LaMP's evaluation reports."""
-    found = _rouge().score(gold, answer)
-    return {name: float(score.fmeasure) for name, score in found.items()}
+    """ROUGE-1 and ROUGE-L F1, 0 to 1: rouge-score's without stemming, which is what LaMP's evaluation reports."""
+    return rouge_f1(gold, answer)
 
 
 ROUGE_1 = _averaged("rouge1", "ROUGE-1", lambda answer, gold: rouge(answer, gold)["rouge1"])

@@ -22,6 +22,7 @@ from app.errors import JobRefused
 from app.pipeline import bases
 from app.pipeline.context import JobContext, Stopped
 from app.pipeline.dataset import TrainingData, TrainingText, build_training_set, gather
+from app.pipeline.failures import explained
 from app.pipeline.jobs import TrainSettings, should_keep
 from app.pipeline.models import device_model
 from app.tasks import Task
@@ -209,7 +210,9 @@ def _enter(
     return entered
 
 
-def _result(adapter: Adapter, made_of: _Training, outcome: Outcome, scores: Mapping[str, Any]) -> dict[str, Any]:
+def _result(
+    adapter: Adapter, made_of: _Training, outcome: Outcome, scores: Mapping[str, Any], unjudged: str | None
+) -> dict[str, Any]:
     return {
         "adapter": adapter.id,
         "name": adapter.name,
@@ -227,6 +230,7 @@ def _result(adapter: Adapter, made_of: _Training, outcome: Outcome, scores: Mapp
         "held_out_loss": outcome.held_out_loss,
         "base_held_out_loss": outcome.base_held_out_loss,
         "scores": scores,
+        "unjudged": unjudged,
         "activated": adapter.active,
         "tokens_per_second": round(outcome.tokens_per_second, 1),
         "peak_memory_mb": round(outcome.peak_memory_mb, 1),
@@ -240,6 +244,15 @@ def _merge_ahead(context: JobContext, model: LocalModel, base: TaskBase | None, 
         cache = context.workspace.prepared
         under = [served(base, model, cache) / GGUF_ADAPTER] if base else []
         merged_file(model.path, [*under, folder / GGUF_ADAPTER], cache)
+
+
+def _judged(context: JobContext, judge: Judge, learned: Learned) -> tuple[Mapping[str, Any], str | None]:
+    """What the adapter is worth, and a sentence where that could not be found out: it is kept all the same."""
+    try:
+        return judge(context, learned), None
+    except Exception as error:
+        why = explained(context.workspace, context.job.id, error)
+        return {}, f"The adapter is kept, but it could not be judged, so the held-out loss decides. {why}"
 
 
 def run(context: JobContext, judge: Judge) -> Mapping[str, Any]:
@@ -262,8 +275,8 @@ def run(context: JobContext, judge: Judge) -> Mapping[str, Any]:
     context.report("saving", {})
     write_gguf_adapter(folder, layout_of(prepared), folder / GGUF_ADAPTER)
     _merge_ahead(context, model, base, folder)
-    scores = judge(context, Learned(model, base, data, folder))
+    scores, unjudged = _judged(context, judge, Learned(model, base, data, folder))
     adapter = _enter(context, made_of, outcome, scores, folder)
-    result = _result(adapter, made_of, outcome, scores)
+    result = _result(adapter, made_of, outcome, scores, unjudged)
     context.report("finished", result)
     return result

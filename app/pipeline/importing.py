@@ -21,7 +21,7 @@ from app.pipeline.notes import Notes, Pasted, read_folder, read_notes, read_past
 from app.pipeline.reading import Row, Table, read_table
 from app.pipeline.tasks import find_task as find_any_task
 from app.pipeline.workspace import Workspace
-from app.tasks import TASKS, Task, find_task
+from app.tasks import TASKS, Task, find_task, read_number
 from cloud_stub.schemas import MAX_TEXT
 from personal_store import records
 from personal_store.nouns import NewRecord
@@ -120,20 +120,28 @@ def _first_named(columns: Sequence[str], names: Sequence[str]) -> tuple[int, str
     return next(((rank, lowered[name]) for rank, name in enumerate(names) if name in lowered), None)
 
 
-def _by_names(columns: Sequence[str], wanted: _Wanted) -> tuple[Task, str, str] | None:
-    """The task whose usual column names fit best."""
-    best: tuple[int, Task, str, str] | None = None
-    for task in (wanted.task,) if wanted.task else TASKS:
-        source = (0, wanted.input) if wanted.input else _first_named(columns, task.input_columns)
-        others = [column for column in columns if source is None or column != source[1]]
-        target = (0, wanted.output) if wanted.output else _first_named(others, task.output_columns)
-        if source and target and (best is None or source[0] + target[0] < best[0]):
-            best = (source[0] + target[0], task, source[1], target[1])
-    return best[1:] if best else None
-
-
 def _texts(table: Table, column: str) -> list[str]:
     return [text for row in table.rows[:SAMPLE] if (text := row.values.get(column, "").strip())]
+
+
+def _may_hold(table: Table, column: str, task: Task) -> bool:
+    """Whether the answers of that task can stand in a column: ratings are mostly numbers."""
+    texts = _texts(table, column)
+    return task.answer != "rating" or 2 * sum(read_number(text) is not None for text in texts) >= len(texts)
+
+
+def _by_names(table: Table, wanted: _Wanted) -> tuple[Task, str, str] | None:
+    """The task whose usual column names fit best, and whose answers may stand there."""
+    best: tuple[int, Task, str, str] | None = None
+    for task in (wanted.task,) if wanted.task else TASKS:
+        source = (0, wanted.input) if wanted.input else _first_named(table.columns, task.input_columns)
+        others = [column for column in table.columns if source is None or column != source[1]]
+        target = (0, wanted.output) if wanted.output else _first_named(others, task.output_columns)
+        if not source or not target or not (wanted.task or _may_hold(table, target[1], task)):
+            continue
+        if best is None or source[0] + target[0] < best[0]:
+            best = (source[0] + target[0], task, source[1], target[1])
+    return best[1:] if best else None
 
 
 def _is_writing(texts: Sequence[str]) -> bool:
@@ -151,7 +159,7 @@ def _mean_length(texts: Sequence[str]) -> float:
 def _task_of(table: Table, source: str, target: str) -> Task:
     """The task that an output column looks like: by its name, else by its values."""
     for task in TASKS:
-        if target.lower() in task.output_columns[:1]:
+        if target.lower() in task.output_columns[:1] and _may_hold(table, target, task):
             return task
     texts = _texts(table, target)
     if set(texts) <= RATINGS:
@@ -187,7 +195,7 @@ def _names_both(wanted: _Wanted) -> bool:
 def _guess_pair(table: Table, wanted: _Wanted) -> tuple[Task, str | None, str | None]:
     if table.format == "LaMP" and table.prompt is not None:
         return _guess_profile(table, wanted)
-    if named := None if _names_both(wanted) else _by_names(table.columns, wanted):
+    if named := None if _names_both(wanted) else _by_names(table, wanted):
         return named
     source, target = _by_lengths(table, wanted)
     if source is None or target is None or source == target:

@@ -11,14 +11,13 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from app.device.writing import OF_THE_DISK, explain
 from app.errors import SHOWN
 from app.pipeline import augment
 from app.pipeline.context import JobContext, Stopped
+from app.pipeline.failures import explained
 from app.pipeline.jobs import ALIVE, refresh
 from app.pipeline.workspace import Workspace, open_workspace
 from personal_store import jobs
@@ -112,38 +111,8 @@ def _wait_for_turn(context: JobContext) -> None:
         time.sleep(TURN_SECONDS)
 
 
-def _sentence(error: BaseException) -> str | None:
-    """What to tell the person, where the error is one that has a sentence."""
-    if isinstance(error, SHOWN):
-        return str(error)
-    if isinstance(error, OSError) and error.errno in OF_THE_DISK:
-        return str(explain("A file of this job", None, error, "read or written"))
-    if isinstance(error, MemoryError):
-        return (
-            "There is not enough memory for this job; close other programs, or choose a smaller model, and resume it."
-        )
-    return None
-
-
-def _write_trace(workspace: Workspace, job_id: int, error: BaseException) -> str:
-    """Keep where it happened, without messages and values: they may hold the person's texts."""
-    path = workspace.logs / f"job-{job_id}.log"
-    lines = [
-        f"{frame.filename}:{frame.lineno} in {frame.name}\n" for frame in traceback.extract_tb(error.__traceback__)
-    ]
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with open(descriptor, "a", encoding="utf-8") as file:
-        file.writelines([f"{type(error).__name__}\n", *lines])
-    return str(path)
-
-
 def _fail(context: JobContext, error: BaseException) -> None:
-    message = _sentence(error)
-    if message is None:
-        with contextlib.suppress(OSError):
-            path = _write_trace(context.workspace, context.job.id, error)
-            message = f"Something unexpected happened ({type(error).__name__}); where is written in {path}, try again."
-    message = message or f"Something unexpected happened ({type(error).__name__}); try again."
+    message = explained(context.workspace, context.job.id, error)
     with contextlib.suppress(*SHOWN):
         context.report("error", {"message": message})
     with context.workspace.store() as store, store.change():

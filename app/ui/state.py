@@ -126,8 +126,9 @@ def _verdict(job: Job) -> views.View | None:
         return None
     better = after < before
     change = abs(before - after) / before * 100 if before else 0.0
+    unjudged = f"{result['unjudged']} " if result.get("unjudged") else ""
     text = (
-        f"On the held-out records, which it never saw, the loss went from {before:.2f} to {after:.2f}"
+        f"{unjudged}On the held-out records, which it never saw, the loss went from {before:.2f} to {after:.2f}"
         f" ({change:.0f} % {'lower' if better else 'higher'})."
     )
     if not better:

@@ -290,6 +290,7 @@ CURVE_OUTCOMES = {
     "helped": ": better by more than the luck of which records were held out.",
     "hurt": ": worse by more than the luck of which records were held out; keep fewer pairs.",
     "not apart": ": no more than the luck of which records were held out, so sharing less costs you little.",
+    "too few to tell": ": too few records are held out to tell that from luck.",
 }
 CURVE_COLUMNS = ("Part shared", "Records that left", "Pairs learned", "Score (95 % interval)")
 SHARE_WORDS = ("nothing shared", "half", "all that you shared")

@@ -13,6 +13,7 @@ from app.device.gguf_adapter import write_gguf_adapter
 from app.device.rendering import render_task
 from app.device.tokenising import Tokeniser, open_tokeniser
 from cloud_stub.pretraining.data import Text
+from cloud_stub.rouge import rouge
 
 ANSWER = Sampling(max_tokens=64)
 WORST_RATING_ERROR = 4.0
@@ -21,12 +22,9 @@ WORST_RATING_ERROR = 4.0
 
 def _rouge(answers: Sequence[tuple[str, str]]) -> dict[str, float]:
     """Mean F1 of ROUGE-1 and ROUGE-L over (reference, answer)."""
-    from rouge_score import rouge_scorer
-
-    scorer = rouge_scorer.RougeScorer(["rouge1", "rougeL"], use_stemmer=False)
-    found = [scorer.score(reference, answer) for reference, answer in answers]
+    found = [rouge(reference, answer) for reference, answer in answers]
     names = {"rouge_1": "rouge1", "rouge_l": "rougeL"}
-    return {name: sum(score[key].fmeasure for score in found) / len(found) for name, key in names.items()}
+    return {name: sum(score[key] for score in found) / len(found) for name, key in names.items()}
 
 
 def _accuracy(answers: Sequence[tuple[str, str]]) -> dict[str, float]:

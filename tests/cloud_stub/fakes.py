@@ -16,8 +16,8 @@ import uvicorn
 from cloud_stub.augmenting import Parts
 from cloud_stub.limits import Bounds
 from cloud_stub.prompts import Prompt
+from cloud_stub.rouge import rouge_l
 from cloud_stub.schemas import Capabilities, ModelDescription, SharedRecord
-from cloud_stub.scoring import rouge_l
 from cloud_stub.server import build_app
 from cloud_stub.writing import Sample
 

@@ -194,6 +194,7 @@ def test_metrics_by_task() -> None:
         "rouge_1": pytest.approx(1 / 3),
         "rouge_l": pytest.approx(1 / 3),
     }
+    assert METRICS["rouge"]([("красная дверь", "красная дверь")]) == {"rouge_1": 1.0, "rouge_l": 1.0}
     assert METRICS["accuracy"]([("Classic", "classic "), ("sci-fi", "comedy")]) == {"accuracy": 0.5}
     assert METRICS["mae"]([("5", "4"), ("1", "a lot"), ("3", "77"), ("2", "2.0")]) == {"mae": (1 + 4 + 4 + 0) / 4}
 

@@ -12,6 +12,7 @@ from app.evaluation import curve
 from app.pipeline import jobs
 from app.pipeline.context import JobContext, Stopped
 from app.pipeline.models import use_model
+from app.pipeline.tasks import make_task
 from app.pipeline.workspace import Workspace
 from personal_store import jobs as stored_jobs
 from personal_store import ledger
@@ -131,6 +132,47 @@ def test_changed_records_need_a_new_measuring(workspace: Workspace) -> None:
         store.run("UPDATE records SET output = 'another' WHERE id = ?", [first])
     with pytest.raises(JobRefused, match="start a new one"):
         curve.run(context_of(workspace, job))
+
+
+def another_model(workspace: Workspace, folder: Path) -> None:
+    use_model(workspace, str(tiny_gguf(folder / "other", seed=1)))
+
+
+def more_sent(workspace: Workspace, _: Path) -> None:
+    with workspace.store() as store:
+        ledger.append_upload(store, "http://127.0.0.1/v1/augment", stored_records(workspace)[4:6], 1, "b" * 64, "sent")
+
+
+def another_prompt(workspace: Workspace, _: Path) -> None:
+    make_task(workspace, "names", "Name this: {input}", metric="accuracy")
+
+
+def an_older_event(workspace: Workspace, _: Path) -> None:
+    with workspace.store() as store:
+        store.run("UPDATE job_events SET data = json_remove(data, '$.model', '$.shared') WHERE kind = 'gathered'")
+
+
+@pytest.mark.parametrize("change", [another_model, more_sent, another_prompt, an_older_event])
+def test_what_may_be_of_something_else_needs_a_new_measuring(
+    tmp_path: Path, change: Callable[[Workspace, Path], None]
+) -> None:
+    workspace, ids = workspace_with(tmp_path / "data", 12, "names")
+    make_task(workspace, "names", "Name this: {input}")
+    use_model(workspace, str(tiny_gguf(tmp_path / "model")))
+    add_pairs(workspace, ids[:4])
+    job = measuring(workspace)
+    for _ in range(2):
+        with pytest.raises(Stopped):
+            curve.run(context_of(workspace, job, lambda: True))
+    change(workspace, tmp_path)
+    with pytest.raises(JobRefused, match="start a new one"):
+        curve.run(context_of(workspace, job, lambda: True))
+
+
+@pytest.mark.parametrize(("records", "outcome"), [(1, "too few to tell"), (5, "too few to tell"), (6, "helped")])
+def test_fewer_than_six_held_out_records_are_too_few(records: int, outcome: str) -> None:
+    gain = {"value": 0.5, "low": 0.5, "high": 0.5}
+    assert curve.outcome({"gain": gain, "higher_is_better": True, "held_out": records}) == outcome
 
 
 def stored_records(workspace: Workspace) -> list[int]:

@@ -17,9 +17,10 @@ from app.evaluation.metrics import (
     macro_f1,
     metrics_of,
     read_rating,
+    scale_of,
     score_of,
 )
-from app.tasks import find_task
+from app.tasks import find_task, read_number
 
 ODD = ["", " ", "one", "Привет, мир", "猫が好き", "a" * 3000, "don't — stop!", "one two three", "three two one"]
 
@@ -65,11 +66,40 @@ def test_a_rating_is_the_first_number_on_the_scale(text: str, rating: float | No
     assert read_rating(text) == rating
 
 
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("8/10", 8.0),
+        ("4,5 stars", 4.5),
+        ("1,299.50 euros", 1299.5),
+        ("0,125", 0.125),
+        ("score-4", 4.0),
+        ("-3", -3.0),
+        ("four", None),
+        ("9" * 400, None),
+    ],
+)
+def test_a_persons_number_is_read_as_it_is_written(text: str, number: float | None) -> None:
+    assert read_number(text) == number
+
+
+def test_the_scale_of_numbers_is_never_a_single_point() -> None:
+    assert scale_of([3.0, 3.0]) == (1.0, 5.0)
+    assert scale_of([8.0, 8.0]) == (0.0, 8.0)
+    assert scale_of([-2.0, -1.0]) == (-2.0, 0.0)
+
+
 def test_rouge_by_hand() -> None:
     # Three of four words in common, three in order; F1 of 3/4 and 3/3.
     assert score_of(ROUGE_1, ["the cat sat"], ["the cat sat down"]) == pytest.approx(6 / 7)
     assert score_of(ROUGE_L, ["three two one"], ["one two three"]) == pytest.approx(1 / 3)
     assert score_of(ROUGE_1, ["three two one"], ["one two three"]) == 1.0
+
+
+def test_texts_of_other_scripts_are_worth_what_they_share() -> None:
+    for text in ("Поезд в Москву опять опоздал", "今天的火车又晚点了", "Το τρένο άργησε πάλι"):
+        assert score_of(ROUGE_1, [text], [text]) == score_of(ROUGE_L, [text], [text]) == 1.0
+    assert score_of(ROUGE_1, ["поезд опоздал"], ["поезд опять опоздал"]) == pytest.approx(4 / 5)
 
 
 def test_odd_answers_are_scored_between_0_and_1() -> None:

@@ -116,6 +116,26 @@ def test_without_held_out_records_there_is_no_verdict(tmp_path: Path) -> None:
     assert result["activated"]
 
 
+def test_a_judging_that_fails_costs_the_verdict_and_not_the_adapter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, _ = workspace_with(tmp_path / "data", 12)
+    job = training_job(workspace, tiny_gguf(tmp_path))
+
+    def broken(*_: object) -> None:
+        raise ValueError("a text of the person's")
+
+    monkeypatch.setattr(verdict, "judge_rows", broken)
+    result = BODIES["train"](context_of(workspace, job))
+    assert result["scores"] == {}
+    assert "could not be judged" in result["unjudged"]
+    assert "a text of" not in result["unjudged"] + (workspace.logs / f"job-{job.id}.log").read_text("utf-8")
+    assert result["activated"] == (result["held_out_loss"] < result["base_held_out_loss"])
+    with workspace.store() as store:
+        assert [adapter.id for adapter in training.adapters(store)] == [result["adapter"]]
+    assert load_manifest(workspace.adapters / f"job-{job.id}").scores == {}
+
+
 def test_a_stop_between_two_answers_enters_no_adapter_and_the_job_goes_on_to_its_verdict(tmp_path: Path) -> None:
     workspace, _ = workspace_with(tmp_path / "data", 12)
     job = training_job(workspace, tiny_gguf(tmp_path))

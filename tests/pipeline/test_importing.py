@@ -207,6 +207,22 @@ def test_columns_of_a_film_review_table_are_recognised(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("scores", "task"),
+    [
+        (["8", "9/10", "7,5"], "rating"),
+        (["good", "poor", "n/a"], "tag"),
+    ],
+)
+@pytest.mark.parametrize("named", [{}, {"input": "review", "output": "score"}])
+def test_a_column_named_score_is_a_rating_only_where_it_holds_numbers(
+    tmp_path: Path, scores: list[str], task: str, named: dict[str, str]
+) -> None:
+    rows = "".join(f'"A long review of thing number {n}.","{scores[n % 3]}"\n' for n in range(15))
+    found = preview(tmp_path, "a.csv", "review,score\n" + rows, **named)
+    assert (found.mapping.task, found.mapping.input, found.mapping.output) == (task, "review", "score")
+
+
+@pytest.mark.parametrize(
     ("written", "iso"),
     [
         ("2015-02-22", "2015-02-22"),

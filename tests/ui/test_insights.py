@@ -34,6 +34,7 @@ def a_curve(
     points: tuple[dict[str, Any], ...] = POINTS,
     running: bool = False,
     gain: tuple[float, float, float] = (0.2, 0.05, 0.3),
+    held_out: int = 12,
 ) -> int:
     with page.workspace.store() as store:
         job = jobs.create_job(store, "curve", {"task": "title", "seed": 0})
@@ -44,7 +45,8 @@ def a_curve(
             jobs.add_event(store, job.id, "point", point)
         if not running:
             found = dict(zip(("value", "low", "high"), gain, strict=True))
-            result = {"metric": "ROUGE-1", "higher_is_better": True, "points": list(points), "gain": found}
+            told = {"metric": "ROUGE-1", "higher_is_better": True, "held_out": held_out}
+            result = {**told, "points": list(points), "gain": found}
             jobs.set_state(store, job.id, "done", result=result)
     return job.id
 
@@ -98,6 +100,9 @@ def test_the_curve_says_whether_sharing_made_more_than_chance(page: Page) -> Non
         a_curve(page, gain=gain)
         drawn = tab.curve_view(page.workspace, state.latest_job(page.workspace, "curve"))
         assert drawn["description"].endswith(words)
+    a_curve(page, held_out=1)
+    drawn = tab.curve_view(page.workspace, state.latest_job(page.workspace, "curve"))
+    assert drawn["description"].endswith("too few records are held out to tell that from luck.")
 
 
 def test_a_running_measuring_is_in_the_header_and_shows_its_points(page: Page) -> None:

@@ -114,6 +114,16 @@ def test_the_verdict_stands_in_words_with_three_numbers_and_their_intervals(tmp_
     assert "left off" in shown["text"]
 
 
+def test_of_a_training_that_could_not_be_judged_the_loss_and_the_reason_are_shown(tmp_path: Path) -> None:
+    workspace = open_workspace(tmp_path)
+    with workspace.store() as store:
+        job = jobs.create_job(store, "train", {})
+        told = {"scores": {}, "unjudged": "It could not be judged.", "held_out_loss": 1.0, "base_held_out_loss": 2.0}
+        jobs.set_state(store, job.id, "done", result={**told, "activated": True})
+    shown = state.train_view(workspace)["verdict"]
+    assert shown["text"].startswith("It could not be judged. On the held-out records")
+
+
 def test_scoring_is_shown_with_how_far_it_is(tmp_path: Path) -> None:
     workspace = open_workspace(tmp_path)
     with workspace.store() as store:
