@@ -6,6 +6,12 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
+def dates_unread(count: int) -> str:
+    """What becomes of records with dates that could not be read, behind another sentence; "" where all could be."""
+    counting = verb(count, "that record counts", "those records count")
+    return f" {counted(count, 'date')} could not be read; {counting} as newest." if count else ""
+
+
 def verb(count: int, one: str, many: str) -> str:
     """The verb that goes with a count: "is" or "are", "was" or "were"."""
     return one if count == 1 else many

@@ -58,7 +58,7 @@ def rows_of(store: Store, table: str) -> Iterator[Row]:
 
 def check_empty(store: Store) -> None:
     """Raise NotEmpty unless nothing of a person is in the store."""
-    for table in ("records", "uploads", "jobs", "changes", "tasks", "generations"):
+    for table in ("records", "uploads", "jobs", "changes", "tasks", "generations", "training_sets", "adapters"):
         if store.row(f"SELECT 1 FROM {table} LIMIT 1"):
             raise NotEmpty(
                 "An archive comes back into an empty data folder and this one holds something; name a new folder with"

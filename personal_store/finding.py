@@ -2,10 +2,13 @@
 
 Knows ids, words and conditions; what a record is, `records` knows. Two ways lead to a page. Where a search finds few
 records, these are sorted. Where it finds many, their ids are put down once, which counts them too, and the list is
-walked in its own order, along an index alone, until the page is full.
+walked in its own order, along an index alone, until the page is full. Where a query has words of a script that leaves
+no spaces, the texts themselves are read: the index has such a sentence as one word.
 """
 
 import dataclasses
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from personal_store.nouns import RecordQuery
@@ -16,6 +19,12 @@ MOST_WORDS = 64
 
 FEW = 10_000
 """Found records that are sorted; for more, walking the list is quicker, wherever in it they stand."""
+
+UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3040-\u312f\u31a0-\u31bf\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U0001aff0-\U0001b16f\U00020000-\U0003ffff]"
+)
+"""Letters of scripts that leave no spaces: Thai, Lao, Burmese, Khmer, Han, Hiragana, Katakana, Bopomofo."""
 
 ORDERS = {
     "newest": "written_at DESC, id DESC",
@@ -37,15 +46,20 @@ class Found:
     """What is bound in it."""
 
 
-def search_expression(text: str) -> str:
-    """What a person typed as an FTS5 query: every word must be there, the last one may be unfinished; "" without words.
+def words_of(text: str) -> tuple[list[str], list[str]]:
+    """The words that a person typed: those that the index may have, and those that stand anywhere in a sentence."""
+    # SQLite ends a query at a NUL, and cannot be given half a surrogate pair.
+    typed = text.replace("\0", " ").encode("utf-8", "replace").decode().split()[:MOST_WORDS]
+    return [word for word in typed if not UNSPACED.search(word)], [word for word in typed if UNSPACED.search(word)]
+
+
+def search_expression(words: Sequence[str]) -> str:
+    """Words as an FTS5 query: every one must be there, the last one may be unfinished; "" without words.
 
     Each word is quoted, so nothing in it is an operator. A word without letters or digits is ignored by FTS5.
     """
-    # SQLite ends a query at a NUL, and cannot be given half a surrogate pair.
-    typed = text.replace("\0", " ").encode("utf-8", "replace").decode()
-    words = ['"' + word.replace('"', '""') + '"' for word in typed.split()[:MOST_WORDS]]
-    return " ".join(words) + "*" if words else ""
+    quoted = ['"' + word.replace('"', '""') + '"' for word in words]
+    return " ".join(quoted) + "*" if quoted else ""
 
 
 def _of_texts(query: RecordQuery) -> list[str]:
@@ -100,24 +114,31 @@ def _few(store: Store, query: RecordQuery, values: dict[str, Any], hits: int) ->
     return Found(total, f"SELECT id {found} ORDER BY {ORDERS[query.order]} {_LIMITED}", values)
 
 
-def _put_down(store: Store, query: RecordQuery, values: dict[str, Any]) -> int:
+def _holding(words: int) -> list[str]:
+    """A condition on the texts for each of so many words that may stand anywhere in them."""
+    return [f"(instr(records.input, :word{n}) OR instr(records.output, :word{n}))" for n in range(words)]
+
+
+def _put_down(store: Store, query: RecordQuery, values: dict[str, Any], words: int) -> int:
     """Put the ids of the records that match into the connection's own table `found`; how many they are."""
     store.run("CREATE TEMP TABLE IF NOT EXISTS found (id INTEGER PRIMARY KEY)")
     store.run("DELETE FROM found")
-    joins, conditions = "", ["records_fts MATCH :search"]
-    if texts := _of_texts(query):
-        joins, conditions = "CROSS JOIN records ON records.id = records_fts.rowid", [*conditions, *texts]
+    conditions = [*_of_texts(query), *_holding(words)]
+    if not values["search"]:
+        searched, id = "records", "records.id"
+    else:
+        joined = "CROSS JOIN records ON records.id = records_fts.rowid" if conditions else ""
+        searched, id = f"records_fts {joined}", "records_fts.rowid"
+        conditions.append("records_fts MATCH :search")
     if query.shared is not None:
         # For tens of thousands of records a join takes less than asking of each whether there is a row.
-        joins += " LEFT JOIN shares ON record_id = records_fts.rowid"
+        searched += f" LEFT JOIN shares ON record_id = {id}"
         conditions.append("shared IS 1" if query.shared else "shared IS NOT 1")
-    return store.run(
-        f"INSERT INTO found SELECT records_fts.rowid FROM records_fts {joins} {_where(conditions)}", values
-    )
+    return store.run(f"INSERT INTO found SELECT {id} FROM {searched} {_where(conditions)}", values)
 
 
-def _many(store: Store, query: RecordQuery, values: dict[str, Any]) -> Found:
-    total = _put_down(store, query, values)
+def _many(store: Store, query: RecordQuery, values: dict[str, Any], words: int) -> Found:
+    total = _put_down(store, query, values, words)
     if query.order == "imported":
         return Found(total, f"SELECT id FROM found ORDER BY id {_LIMITED}", values)
     index, where = ("records_by_time", []) if query.task is None else ("records_by_task", ["task = :task"])
@@ -129,12 +150,16 @@ def _many(store: Store, query: RecordQuery, values: dict[str, Any]) -> Found:
 
 def find(store: Store, query: RecordQuery) -> Found | None:
     """How many records match, and their page; None where the text holds nothing that could be found."""
-    search = search_expression(query.text)
-    if query.text.strip() and not search:
+    indexed, anywhere = words_of(query.text)
+    search = search_expression(indexed)
+    if query.text.strip() and not search and not anywhere:
         return None
     values = {"search": search, "task": query.task, "limit": query.limit, "offset": query.offset, "few": FEW}
+    if anywhere:
+        words = {f"word{n}": word for n, word in enumerate(anywhere)}
+        return _many(store, query, values | words, len(anywhere))
     if not search:
         return _all_in_order(store, query, values)
     counted = "SELECT 1 FROM records_fts WHERE records_fts MATCH :search LIMIT :few + 1"
     hits = int(store.value(f"SELECT count(*) FROM ({counted})", values))
-    return _few(store, query, values, hits) if hits <= FEW else _many(store, query, values)
+    return _few(store, query, values, hits) if hits <= FEW else _many(store, query, values, 0)

@@ -169,6 +169,19 @@ class Store:
         with _explained(self.path), immediate(self._database.conn):
             yield
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """A transaction that only reads: the store as it is now, and other processes may change it meanwhile."""
+        self.run("BEGIN")
+        try:
+            # SQLite takes the snapshot with the first statement that reads.
+            self.value("SELECT count(*) FROM sqlite_master")
+            yield
+        finally:
+            # SQLite has rolled back by itself after some errors.
+            if self._database.conn.in_transaction:
+                self.run("ROLLBACK")
+
     def close(self) -> None:
         """Close the file; the store cannot be used after."""
         self._database.close()

@@ -47,6 +47,7 @@ def test_the_way_to_the_payload(capsys: pytest.CaptureFixture[str], data_dir: Pa
         "duplicates": 0,
         "near": [],
         "rejected": [{"line": 9, "reason": "the input (abstract) is empty"}],
+        "unread_dates": 0,
     }
     found = run(capsys, data_dir, "records", "number 3")
     assert [record["output"] for record in found["records"]] == ["Day 3"]
@@ -171,6 +172,16 @@ def test_a_preview_imports_nothing_and_a_report_lists_what_was_left_out(
     run(capsys, data_dir, "import", str(history), "--report", str(tmp_path / "report.csv"))
     assert (tmp_path / "report.csv").read_text() == "line,reason\n9,the input (abstract) is empty\n"
     assert (tmp_path / "report.csv").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_import_says_how_many_dates_it_could_not_read(
+    capsys: pytest.CaptureFixture[str], data_dir: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "history.csv"
+    path.write_text("date,abstract,title\nlast week,A long note,A note\n")
+    for options in (["--preview"], []):
+        assert main(["import", str(path), *options, "--data-dir", str(data_dir)]) == 0
+        assert "1 date could not be read; that record counts as newest." in capsys.readouterr().out.replace("\n", " ")
 
 
 def test_something_personal_is_shared_with_consent_alone(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:

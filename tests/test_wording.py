@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.wording import counted, verb
+from app.wording import counted, dates_unread, verb
 
 ROOT = Path(__file__).parent.parent / "app"
 NOUNS = "records|pairs|examples|tokens|rows|lines|files|answers|adapters|samples|messages|uploads|duplicates"
@@ -36,6 +36,18 @@ def test_noun_goes_with_its_count(count: int, said: str) -> None:
 def test_noun_may_have_a_plural_of_its_own_and_a_verb() -> None:
     assert counted(2, "history", "histories") == "2 histories"
     assert [verb(count, "is", "are") for count in (0, 1, 2)] == ["are", "is", "are"]
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0, ""),
+        (1, " 1 date could not be read; that record counts as newest."),
+        (2, " 2 dates could not be read; those records count as newest."),
+    ],
+)
+def test_what_becomes_of_records_without_a_readable_date_is_said(count: int, said: str) -> None:
+    assert dates_unread(count) == said
 
 
 def test_pattern_finds_what_it_is_for() -> None:

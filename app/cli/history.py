@@ -47,7 +47,13 @@ def bring_in(workspace: Workspace, options: argparse.Namespace) -> Result:
     if options.report:
         write_private(options.report, importing.report_csv(done))
     rejected, near = ([dataclasses.asdict(row) for row in rows] for rows in (done.rejected, done.near))
-    return {"imported": done.imported, "duplicates": done.duplicates, "near": near, "rejected": rejected}
+    return {
+        "imported": done.imported,
+        "duplicates": done.duplicates,
+        "near": near,
+        "rejected": rejected,
+        "unread_dates": done.unread_dates,
+    }
 
 
 def listed(record: Record) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.cli.printing import say, table
-from app.wording import counted
+from app.wording import counted, dates_unread
 
 Result = Mapping[str, Any]
 SHOWN_ROWS = 20
@@ -14,7 +14,7 @@ def _preview(found: Result) -> None:
     mapping = found["mapping"]
     say(
         f"{found['format']}, {found['encoding']}, task {mapping['task']}: {counted(found['usable'], 'usable record')},"
-        f" {counted(len(found['rejected']), 'row')} left out."
+        f" {counted(len(found['rejected']), 'row')} left out.{dates_unread(found['unread_dates'])}"
     )
     columns = (f"input ({mapping['input']})", f"output ({mapping['output']})", f"date ({mapping['date']})")
     table("The first as they would be read", columns, ([cell or "" for cell in row] for row in found["rows"]))
@@ -32,7 +32,7 @@ def show_import(result: Result) -> None:
     say(
         f"{counted(result['imported'], 'record')} imported, {counted(result['duplicates'], 'duplicate')} and"
         f" {counted(len(result['near']), 'near duplicate')} left out,"
-        f" {counted(len(result['rejected']), 'row')} rejected."
+        f" {counted(len(result['rejected']), 'row')} rejected.{dates_unread(result['unread_dates'])}"
     )
     if left:
         table("Not imported", ("line", "reason"), ((row["line"], row["reason"]) for row in left[:SHOWN_ROWS]))

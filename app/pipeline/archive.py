@@ -17,6 +17,8 @@ from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from app.device.adapters import MANIFEST as ADAPTER_MANIFEST
+from app.device.checkpoints import CHECKPOINT
 from app.device.writing import replacing, writing
 from app.errors import FileNotUsable
 from app.pipeline.workspace import Workspace
@@ -42,41 +44,49 @@ class Archived:
     bytes: int
 
 
-class _Hashed:
-    """Writes lines into an archive's file and keeps their SHA-256."""
+def _put(file: zipfile.ZipFile, name: str, blocks: Iterable[bytes]) -> str:
+    """Write one file of an archive; the SHA-256 (hex) of what was written."""
+    sha256 = hashlib.sha256()
+    with file.open(name, "w", force_zip64=True) as stream:
+        for block in blocks:
+            stream.write(block)
+            sha256.update(block)
+    return sha256.hexdigest()
 
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self.sha256 = hashlib.sha256()
-        self.rows = 0
 
-    def line(self, row: Row) -> None:
-        data = json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-        self._file.write(data)
-        self.sha256.update(data)
-        self.rows += 1
+def _line(row: Row) -> bytes:
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def _write_tables(store: Store, file: zipfile.ZipFile) -> dict[str, Any]:
     tables = {}
-    # One transaction: the tables belong together, whatever another process does meanwhile.
-    with store.change():
+    # The tables belong together, whatever another process does meanwhile.
+    with store.snapshot():
         for table in archive.TABLES:
-            with file.open(f"tables/{table}.jsonl", "w", force_zip64=True) as stream:
-                hashed = _Hashed(stream)
-                for row in archive.rows_of(store, table):
-                    hashed.line(row)
-            tables[table] = {"rows": hashed.rows, "sha256": hashed.sha256.hexdigest()}
+            rows = int(store.value(f"SELECT count(*) FROM {table}"))
+            sha256 = _put(file, f"tables/{table}.jsonl", map(_line, archive.rows_of(store, table)))
+            tables[table] = {"rows": rows, "sha256": sha256}
     return tables
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            yield block
+
+
+def _is_of_adapter(path: Path) -> bool:
+    """Whether it is a file of an adapter, and not of a training in progress, which replaces it at any moment."""
+    return path.is_file() and not path.is_symlink() and path.name != CHECKPOINT and path.suffix != ".part"
 
 
 def _write_adapters(workspace: Workspace, file: zipfile.ZipFile) -> dict[str, str]:
     written = {}
-    for path in sorted(workspace.adapters.rglob("*")):
-        if path.is_file() and not path.is_symlink():
+    # A folder without a manifest is unfinished.
+    for folder in sorted(manifest.parent for manifest in workspace.adapters.glob(f"*/{ADAPTER_MANIFEST}")):
+        for path in sorted(filter(_is_of_adapter, folder.rglob("*"))):
             name = f"adapters/{path.relative_to(workspace.adapters).as_posix()}"
-            file.write(path, name)
-            written[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            written[name] = _put(file, name, _blocks(path))
     return written
 
 

@@ -67,6 +67,8 @@ class Preview:
     """The people in a LaMP question file."""
     problem: str | None
     """Why nothing can be imported with this mapping, as `import_file` would say it."""
+    unread_dates: int
+    """Usable rows with a date that could not be read; they count as written at their import."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +81,8 @@ class Imported:
     ids: tuple[int, ...]
     near: tuple[Rejected, ...] = ()
     """Rows that were left out because they are almost the same as another."""
+    unread_dates: int = 0
+    """Usable rows with a date that could not be read; they count as written at their import."""
 
 
 Source = Path | str | Pasted | Notes
@@ -262,21 +266,26 @@ def _reason(row: Row, mapping: ColumnMapping, labels: Sequence[str], source: str
     return None
 
 
-def _sort_rows(table: Table, mapping: ColumnMapping, task: Task, tell: Told) -> tuple[list[_Usable], list[Rejected]]:
+def _sort_rows(
+    table: Table, mapping: ColumnMapping, task: Task, tell: Told
+) -> tuple[list[_Usable], list[Rejected], int]:
+    """What can be used, what cannot, and how many dates of the former could not be read."""
     usable: list[_Usable] = []
     rejected: list[Rejected] = []
-    dates = _texts(table, mapping.date) if mapping.date else []
-    month_first = month_comes_first(dates)
+    unread_dates = 0
+    # All of them: a file in the order of time may begin with hundreds of days that say nothing.
+    month_first = month_comes_first(row.values.get(mapping.date or "", "") for row in table.rows)
     for row in told(table.rows, len(table.rows), tell):
         source = _clean(row.values.get(mapping.input or "", ""))
         target = _clean(row.values.get(mapping.output or "", ""))
         if reason := _reason(row, mapping, task.labels, source, target):
             rejected.append(Rejected(row.line, reason))
         else:
-            usable.append(
-                _Usable(row.line, source, target, to_iso(row.values.get(mapping.date or "", ""), month_first))
-            )
-    return usable, rejected
+            written = row.values.get(mapping.date or "", "")
+            date = to_iso(written, month_first)
+            unread_dates += date is None and bool(written.strip())
+            usable.append(_Usable(row.line, source, target, date))
+    return usable, rejected, unread_dates
 
 
 def _read(source: Source, user: str | None, tell: Told) -> tuple[Table, str]:
@@ -298,6 +307,7 @@ class _Read:
     mapping: ColumnMapping
     usable: list[_Usable]
     rejected: list[Rejected]
+    unread_dates: int
     problem: str | None
 
 
@@ -321,10 +331,11 @@ def _examine(
     )
     mapping = _mapping(table, wanted)
     if problem := _problem(table, mapping, name):
-        return _Read(table, name, mapping, [], [], problem)
+        return _Read(table, name, mapping, [], [], 0, problem)
     tell = teller("checking", listen)
-    usable, rejected = _sort_rows(table, mapping, known or find_task(mapping.task), tell)
-    return _Read(table, name, mapping, usable, rejected, None if usable else _nothing_usable(name, rejected))
+    usable, rejected, unread_dates = _sort_rows(table, mapping, known or find_task(mapping.task), tell)
+    problem = None if usable else _nothing_usable(name, rejected)
+    return _Read(table, name, mapping, usable, rejected, unread_dates, problem)
 
 
 def preview_file(
@@ -355,6 +366,7 @@ def preview_file(
         tuple(read.rejected),
         table.users,
         read.problem,
+        read.unread_dates,
     )
 
 
@@ -429,7 +441,9 @@ def import_file(
         tell, rows = teller("storing", listen), len(new)
         outcome = records.add_records(store, new, lambda done: tell(done, rows))
     finished(rows, listen)
-    return Imported(len(outcome.added), outcome.duplicates, tuple(read.rejected), outcome.added, tuple(near))
+    return Imported(
+        len(outcome.added), outcome.duplicates, tuple(read.rejected), outcome.added, tuple(near), read.unread_dates
+    )
 
 
 def report_csv(done: Imported) -> str:

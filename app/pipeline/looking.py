@@ -2,10 +2,13 @@
 
 A newer version of the program, or a recogniser of names that was installed since, looks at all of them again.
 Two records are almost the same when they begin or end with the same words and share nine tenths of all their words, in
-the input and in the output. Case, punctuation and spacing do not count. Knows no file and no screen.
+the input and in the output. Case, punctuation and spacing do not count, unless a text is nothing else, as an emoji is.
+Knows no file and no screen.
 """
 
+import functools
 import re
+import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Iterable
@@ -28,6 +31,7 @@ LOOKED_WITH = "looked with"
 """The preference that holds the edition of what the records were looked at with."""
 
 WORD = re.compile(r"\w+")
+"""What the stored hashes are of; it leaves marks out, such as the vowel signs of Hindi."""
 FIRST_WORDS = re.compile(r"\W*+" + r"\W++".join([r"(\w++)"] * ENDS) + r"\W")
 
 
@@ -60,12 +64,24 @@ def ends(task: str, input: str) -> tuple[int, int]:
     return _hash(f"{task} first {_first_words(input)}"), _hash(f"{task} last {_last_words(input)}")
 
 
+@functools.cache
+def _whole_word() -> re.Pattern[str]:
+    """A word with its marks."""
+    # Planes 0 and 1 hold all marks but the variation selectors of Han.
+    marks = "".join(chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code))[0] == "M")
+    return re.compile(rf"\w[\w{marks}]*")
+
+
+def _bag(text: str) -> Counter[str]:
+    return Counter(_words(text) if text.isascii() else _whole_word().findall(text.casefold()))
+
+
 def alike(one: str, other: str) -> bool:
-    """Whether two texts share nine tenths of their words."""
+    """Whether two texts share nine tenths of their words; without words they must be the same."""
     if one == other:
         return True
-    first, second = Counter(_words(one)), Counter(_words(other))
-    return (first & second).total() >= ALIKE * (first | second).total()
+    first, second = _bag(one), _bag(other)
+    return (first & second).total() >= ALIKE * max((first | second).total(), 1)
 
 
 def examined(task: str, input: str, output: str, created_at: str | None, source: str) -> NewRecord:

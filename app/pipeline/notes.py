@@ -7,11 +7,12 @@ matter's, else one that its file's name begins with).
 import dataclasses
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from app.errors import FileNotUsable
 from app.pipeline.advancing import Told, quiet, told
-from app.pipeline.reading import Row, Table, decode, read_bytes, table_of
+from app.pipeline.reading import Row, Table, cells_of, decode, delimiter_of, read_bytes, table_of
 
 SUFFIXES = (".md", ".markdown", ".txt", ".text")
 MOST_NOTES = 1_000_000
@@ -22,6 +23,9 @@ HEADING = re.compile(r"\A\s*(?:#{1,6}[ \t]+(.+?)[ \t]*#*|([^\n]+)\n(?:=+|-{3,}))
 DATED = re.compile(r"(\d{4}-\d{2}-\d{2})[ _-]*(.*)")
 BETWEEN = re.compile(r"\n[ \t]*(?:-{3,}|\*{3,}|={3,})[ \t]*\n|\n(?:[ \t]*\n){2,}")
 """What separates pasted notes: a line of dashes, or two empty lines."""
+
+LOOKED_AT = 20
+"""Rows of a pasted text that say whether it is a table."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,17 +117,15 @@ def _blocks(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _is_table(text: str) -> bool:
-    """Whether pasted text is JSON, or has a header of single words and the header's marks in each of its lines."""
+    """Whether pasted text is JSON, or has a header of single words and in each of its first rows as many fields."""
     if text.lstrip().startswith(("[", "{")):
         return True
-    lines = [line for line in text.splitlines()[:20] if line.strip()]
-    marks = [mark for mark in ("\t", ";", "|", ",") if lines[0].count(mark)]
-    if len(lines) < 2 or not marks:
-        return False
-    header = lines[0].split(marks[0])
-    return all(len(cell.split()) <= 3 for cell in header) and all(
-        '"' in text or line.count(marks[0]) == len(header) - 1 for line in lines
-    )
+    first = next(filter(str.strip, text.split("\n")))
+    read = islice(cells_of(text, delimiter_of(first)), LOOKED_AT)
+    # A row whose quotation mark is never closed says nothing.
+    header, *rows = [cells for _, cells in read if cells is not None] or [[]]
+    fitting = bool(rows) and all(len(cells) == len(header) for cells in rows)
+    return len(header) > 1 and fitting and all(len(cell.split()) <= 3 for cell in header)
 
 
 def read_pasted(pasted: Pasted, user: str | None = None) -> Table:

@@ -174,7 +174,8 @@ def _json_table(value: Any, encoding: str, name: str, user: str | None, tell: To
     return Table("JSON", encoding, _columns_of(rows), rows)
 
 
-def _delimiter(header: str, suffix: str) -> str:
+def delimiter_of(header: str, suffix: str = "") -> str:
+    """What stands between the cells of a header; the file's suffix is a hint."""
     if suffix in (".tsv", ".tab") and "\t" in header:
         return "\t"
     return max(DELIMITERS, key=lambda mark: (header.count(mark), -DELIMITERS.index(mark)))
@@ -196,7 +197,7 @@ def _is_whole(text: str, delimiter: str) -> bool:
         return False
 
 
-def _cells(text: str, delimiter: str) -> Iterator[tuple[int, list[str] | None]]:
+def cells_of(text: str, delimiter: str) -> Iterator[tuple[int, list[str] | None]]:
     """Each row that is not blank with the line it starts on; a quoted cell may hold line ends.
 
     A quotation mark that is never closed would take all that follows into its cell: of its line None comes, and the
@@ -232,8 +233,8 @@ def _delimited_row(line: int, cells: list[str] | None, columns: tuple[str, ...])
 def _delimited_table(text: str, encoding: str, suffix: str, tell: Told) -> Table:
     told_mark = SEPARATOR.match(text)
     first = next((line for line in text[told_mark.end() if told_mark else 0 :].splitlines() if line.strip()), "")
-    delimiter = told_mark[1] if told_mark else _delimiter(first, suffix)
-    cells = _cells(text, delimiter)
+    delimiter = told_mark[1] if told_mark else delimiter_of(first, suffix)
+    cells = cells_of(text, delimiter)
     if told_mark:
         next(cells)
     header = next(cells)[1] or [cell.strip(' "') for cell in first.split(delimiter)]

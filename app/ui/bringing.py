@@ -18,7 +18,7 @@ from app.ui.notices import shown
 from app.ui.parts import UNCHECKED, drawn
 from app.ui.services import Services
 from app.ui.uploads import session_of
-from app.wording import counted
+from app.wording import counted, dates_unread
 
 SAMPLE = importlib.resources.files("assets") / "sample" / "history.csv"
 FILE_TYPES = [".csv", ".tsv", ".json", ".jsonl", ".txt", ".md", ".markdown"]
@@ -68,7 +68,8 @@ def preview_view(preview: importing.Preview) -> views.View:
     problem = f" {preview.problem}" if preview.problem else ""
     return {
         "summary": f"{preview.format.upper()}, {preview.encoding}."
-        f" {counted(preview.usable, 'usable record')}{rejected}.{problem} The first {len(head)} as they will be read:",
+        f" {counted(preview.usable, 'usable record')}{rejected}."
+        f"{dates_unread(preview.unread_dates)}{problem} The first {len(head)} as they will be read:",
         "columns": ["What it is about", "What you wrote", "Date"],
         "rows": [[input[:CUT], output[:CUT], (date or "")[:10]] for input, output, date in head],
         "stamp": views.stamp(),

@@ -19,7 +19,7 @@ from app.pipeline.sensitivity import Pieces, pieces
 from app.pipeline.sharing import Found
 from app.tasks import TASKS
 from app.ui import strings
-from app.wording import counted, verb
+from app.wording import counted, dates_unread, verb
 from personal_store.nouns import Adapter, Record, Sent
 
 View = dict[str, Any]
@@ -201,7 +201,7 @@ def imported_report(done: Imported) -> View:
         parts.append(f"{len(done.rejected)} rejected")
     left_out = sorted((*done.rejected, *done.near), key=lambda line: line.line)
     return {
-        "headline": ", ".join(parts) + ".",
+        "headline": ", ".join(parts) + "." + dates_unread(done.unread_dates),
         "rejected": [dataclasses.asdict(line) for line in left_out[:LISTED]],
         "rejected_title": f"Why {counted(len(left_out), 'line')} {verb(len(left_out), 'was', 'were')} left out",
         "csv": report_csv(done) if left_out else "",

@@ -122,7 +122,7 @@ def plain_full(source: Path, path: Path) -> None:
 
 def plain_page(database: sqlite3.Connection, query: RecordQuery) -> None:
     """A page of 50, the newest first, and how many there are."""
-    words = search_expression(query.text)
+    words = search_expression(query.text.split())
     conditions = ["id IN (SELECT rowid FROM fts WHERE fts MATCH ?)" if words else "? = ''"]
     if query.task is not None:
         conditions.append(f"task = '{query.task}'")

@@ -108,6 +108,15 @@ def test_search_finds_words_in_input_and_output_and_unfinished_ones(store: Store
     assert inputs(store, RecordQuery(text="   ")) == ["A slow café", "The quick brown fox"]
 
 
+@pytest.mark.parametrize("text", ["東京", "京へ行", "楽しかった 今日", "ประเทศ", "東京 eve", "evening 今日"])
+def test_words_of_scripts_without_spaces_are_found_inside_a_sentence(store: Store, add: Add, text: str) -> None:
+    found = "今日は東京へ行きました evening อยู่ในประเทศไทย"
+    add(found, "楽しかったです")
+    add("明日は大阪に行く morning", "いいね")
+    assert inputs(store, RecordQuery(text=text)) == [found]
+    assert inputs(store, RecordQuery(text=f"{text} 大阪")) == []
+
+
 @pytest.mark.parametrize("text", ['fox"', "fox AND", "NOT fox", "output:fox", "fox*", "(fox", "-fox", "^fox", "{fox}"])
 def test_nothing_that_is_typed_is_an_operator(store: Store, add: Add, text: str) -> None:
     add("the fox and not output:fox", "empty")
@@ -142,7 +151,7 @@ def test_any_search_is_answered() -> None:
 def fits(record: Record, query: RecordQuery) -> bool:
     """Whether a record is one that the query asks for, said without SQL."""
     return (
-        query.text in record.input.split()
+        all(word in record.input for word in query.text.split())
         and query.task in (None, record.task)
         and query.shared in (None, record.shared)
         and query.sensitive in (None, bool(record.findings))
@@ -150,14 +159,14 @@ def fits(record: Record, query: RecordQuery) -> bool:
 
 
 @pytest.mark.parametrize("few", [0, 1000], ids=["many", "few"])
-@pytest.mark.parametrize("text", ["common", "no"])
+@pytest.mark.parametrize("text", ["common", "no", "猫", "猫 comm"])
 @pytest.mark.parametrize("task", [None, "title"])
 def test_both_ways_to_a_page_find_what_the_query_asks_for(
     store: Store, monkeypatch: pytest.MonkeyPatch, few: int, text: str, task: str | None
 ) -> None:
     monkeypatch.setattr(finding, "FEW", few)
     for number in range(60):
-        words = f"{'common' if number % 4 else 'no'} word {number}"
+        words = f"{'common' if number % 4 else 'no'} word {number} {'夜の猫です' if number % 6 else '犬'}"
         day = f"2024-01-{number * 7 % 28 + 1:02}" if number % 5 else None
         new = NewRecord("title" if number % 3 else "tag", words, "o", day, "f", ("name",) if number % 7 == 0 else ())
         add_records(store, [new])

@@ -2,6 +2,7 @@ import hashlib
 import json
 import random
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from app.pipeline.workspace import Workspace, open_workspace
 from personal_store import archive, generations, jobs, ledger, records, training
 from personal_store.errors import NotEmpty, StoreNotReadable
 from personal_store.nouns import NewGeneration, RecordQuery, Votes
+from personal_store.store import Row, Store
 from tests.limits import largest_file
 from tests.pipeline.support import add_pairs, workspace_with
 
@@ -53,6 +55,7 @@ def full(folder: Path) -> Workspace:
         generations.vote(store, compared.id, "after")
     (workspace.adapters / "one").mkdir()
     (workspace.adapters / "one" / "adapter.bin").write_bytes(bytes(range(256)))
+    (workspace.adapters / "one" / "manifest.json").write_text("{}")
     return workspace
 
 
@@ -95,6 +98,58 @@ def test_what_is_exported_comes_back_row_for_row(tmp_path: Path) -> None:
         assert records.find_records(store, RecordQuery(text="Straße")).total == 1
     assert editing.undo(new) == editing.undo(old)
     assert editing.add(new, "title", "later", "later").id == editing.add(old, "title", "later", "later").id
+
+
+def test_an_archive_that_is_made_while_a_training_runs_comes_back_without_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, path = full(tmp_path / "old"), tmp_path / "all.zip"
+    (old.adapters / "job-2").mkdir()
+    for unfinished in ("job-2/checkpoint.safetensors", "one/checkpoint.safetensors", "one/adapter.gguf.part"):
+        (old.adapters / unfinished).write_bytes(b"half")
+    rows_of = archive.rows_of
+
+    def meanwhile(store: Store, table: str) -> Iterator[Row]:
+        yield from rows_of(store, table)
+        (old.adapters / "one" / "adapter.bin").write_bytes(table.encode())
+        # As a job reports; it must not wait for the archive.
+        with old.store() as other:
+            jobs.add_event(other, 1, "step", {})
+
+    monkeypatch.setattr(archive, "rows_of", meanwhile)
+    done = export_archive(old, path)
+    monkeypatch.undo()
+    assert (done.files, done.rows["job_events"]) == (2, 0)
+    new = open_workspace(tmp_path / "new")
+    import_archive(new, path)
+    assert sorted(path.name for path in new.adapters.rglob("*")) == ["adapter.bin", "manifest.json", "one"]
+
+
+def test_the_hash_in_an_archive_is_of_what_was_packed_though_the_file_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, begin = full(tmp_path / "old"), zipfile.ZipFile.open
+    adapter, other = old.adapters / "one" / "adapter.bin", tmp_path / "other"
+    other.write_bytes(b"trained again")
+
+    def replaced(file: zipfile.ZipFile, name: Any, *arguments: Any, **options: Any) -> Any:
+        if "adapter.bin" in str(name) and other.exists():
+            other.replace(adapter)
+        return begin(file, name, *arguments, **options)
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", replaced)
+    export_archive(old, tmp_path / "all.zip")
+    assert not other.exists()
+    assert import_archive(open_workspace(tmp_path / "new"), tmp_path / "all.zip").files == 2
+
+
+def test_an_archive_does_not_come_back_beside_an_adapter_that_was_brought_in(tmp_path: Path) -> None:
+    export_archive(full(tmp_path / "old"), tmp_path / "all.zip")
+    new = open_workspace(tmp_path / "new")
+    with new.store() as store:
+        training.add_adapter(store, "a", "imported-x", "base", None, None, {})
+    with pytest.raises(NotEmpty):
+        import_archive(new, tmp_path / "all.zip")
 
 
 def test_an_archive_comes_back_only_into_an_empty_folder(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import BadInput, FileNotUsable
+from app.pipeline import dates
 from app.pipeline.importing import Preview, import_file, preview_file
 from app.pipeline.workspace import open_workspace
 from personal_store import records
@@ -234,6 +235,22 @@ def test_a_column_named_score_is_a_rating_only_where_it_holds_numbers(
         ("February 22, 2015", "2015-02-22"),
         ("1424616840", "2015-02-22T14:54:00+00:00"),
         ("2016", "2016"),
+        ("Jan 15, 2024, 3:45:12\u202fPM UTC", "2024-01-15T15:45:12+00:00"),
+        ("1/15/2024 12:05:12 AM", "2024-01-15T00:05:12+00:00"),
+        ("1/15/24, 3:45 PM", "2024-01-15T15:45:00+00:00"),
+        ("2024-01-15 15:45:12 UTC", "2024-01-15T15:45:12+00:00"),
+        ("2024-01-15 15:45:12 -0830", "2024-01-16T00:15:12+00:00"),
+        ("2024-1-5", "2024-01-05"),
+        ("2024-01", "2024-01-01"),
+        ("15-Jan-2024", "2024-01-15"),
+        ("Monday, January 15th, 2024 at 3.45", "2024-01-15T03:45:00+00:00"),
+        ("Mon, 20 Nov 95 19:12:08 EST", "1995-11-21T00:12:08+00:00"),
+        ("Mon Jan 15 15:45:12 2024", "2024-01-15T15:45:12+00:00"),
+        (
+            "Mon Jan 15 2024 15:45:12 GMT+0100 (Central European Standard Time)",
+            "2024-01-15T14:45:12+00:00",
+        ),
+        ("Mayor 12, 2020", None),
         ("yesterday", None),
         ("0001-01-01", None),
         ("99-99-9999", None),
@@ -242,7 +259,27 @@ def test_a_column_named_score_is_a_rating_only_where_it_holds_numbers(
 )
 def test_dates_become_iso(tmp_path: Path, written: str, iso: str | None) -> None:
     content = f'date,abstract,title\n"{written}",one two three,First\n'
-    assert preview(tmp_path, "a.csv", content).rows[0][2] == iso
+    found = preview(tmp_path, "a.csv", content)
+    assert found.rows[0][2] == iso
+    assert found.unread_dates == (iso is None and written != "")
+
+
+@given(st.text(max_size=30) | st.from_regex(dates.CLOCK) | st.from_regex(dates.NAMED) | st.from_regex(dates.NUMBERED))
+def test_any_text_is_a_date_or_none(text: str) -> None:
+    iso = dates.to_iso(text)
+    assert iso is None or iso[:2] >= "19"
+
+
+def test_whether_the_month_comes_first_is_told_by_the_last_rows_too(tmp_path: Path) -> None:
+    rows = [f"1/{1 + n // 50}/2024,the text number {n},Title {n}" for n in range(700)]
+    found = preview(tmp_path, "a.csv", "\n".join(["date,abstract,title", *rows]), rows=700)
+    assert [row[2] for row in found.rows] == [f"2024-01-{1 + n // 50:02}" for n in range(700)]
+    assert found.unread_dates == 0
+
+
+def test_dates_of_imported_rows_that_cannot_be_read_are_counted(tmp_path: Path) -> None:
+    content = "date,abstract,title\nlast week,one two,First\n,three four,Second\nsoon,,Third\n2024-01-02,five,Fourth\n"
+    assert import_file(open_workspace(tmp_path / "data"), write(tmp_path, "a.csv", content)).unread_dates == 1
 
 
 QUESTIONS = {

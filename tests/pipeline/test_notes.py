@@ -62,6 +62,35 @@ def test_a_pasted_table_is_read_as_one(text: str) -> None:
     assert (preview.mapping.input, preview.mapping.output, preview.usable) == ("abstract", "title", 1)
 
 
+@pytest.mark.parametrize(
+    ("text", "titles"),
+    [
+        (
+            'Love, actually\nHe said "stay" and we stayed.\nIt rained all night.\n\n\nSecond note\nbody',
+            ["Love, actually", "Second note"],
+        ),
+        ('Love, actually\n"Stay, he said.\n', ["Love, actually"]),
+        ("\n" * 21 + "Title\nbody", ["Title"]),
+    ],
+)
+def test_pasted_notes_are_no_table_for_a_mark_in_them(text: str, titles: list[str]) -> None:
+    assert [row.values["title"] for row in read_pasted(Pasted(text)).rows] == titles
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n" * 21 + "abstract,title\nIt flooded.,The lane",
+        " \nabstract\ttitle\nIt flooded.\tThe lane",
+        'abstract,title\nIt flooded.,The lane\n"It stood still.,The mill\nIt dried.,The ford',
+        '"abstract","title"\n"It flooded,\n\n\nfor ""days"".","The lane"',
+    ],
+)
+def test_a_pasted_table_may_have_empty_lines_and_quotation_marks(text: str) -> None:
+    table = read_pasted(Pasted(text))
+    assert (table.columns, table.rows[0].values["title"]) == (("abstract", "title"), "The lane")
+
+
 @given(st.text(max_size=300))
 def test_any_pasted_text_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(FileNotUsable):

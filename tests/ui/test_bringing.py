@@ -57,7 +57,10 @@ CASES: dict[str, tuple[Any, str, dict[str, str], str, int]] = {
         write_messy_history,
         "messy.csv",
         {"input": "What happened", "output": "My headline", "task": "headline"},
-        "9 imported, 1 already there, 1 almost the same as others, 5 rejected.",
+        (
+            "9 imported, 1 already there, 1 almost the same as others, 5 rejected."
+            " 1 date could not be read; that record counts as newest."
+        ),
         9,
     ),
 }
@@ -184,6 +187,14 @@ def test_pasted_text_is_never_written_to_a_file(page: Page) -> None:
     chosen = [part["value"] for part in shown[1:5]]
     assert page.client.predict(None, pasted, "", *chosen, api_name="/import_history")["headline"] == "2 imported."
     assert not copies()
+
+
+def test_dates_that_cannot_be_read_are_told_before_and_after_an_import(page: Page) -> None:
+    pasted = f"date,review,title\nlast week,{SENTENCE},Lamps\n2024-01-02,The tram was late and full.,Trams"
+    shown = page.client.predict(None, pasted, "", api_name="/preview_pasted")
+    assert "1 date could not be read; that record counts as newest." in shown[0]["summary"]
+    report = page.client.predict(None, pasted, "", "title", "review", "title", "date", api_name="/import_history")
+    assert report["headline"] == "2 imported. 1 date could not be read; that record counts as newest."
 
 
 def test_an_archive_that_was_not_brought_back_goes_with_its_window(window: Client, tmp_path: Path) -> None:
