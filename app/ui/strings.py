@@ -362,4 +362,7 @@ RESTORED = "Everything of the archive is here"
 RESTORED_TEXT = "{records} came back with all that belongs there, and {files} of adapters."
 WIPE, WIPE_LABEL, WIPE_WORD = "Delete everything", "Type: delete everything", "delete everything"
 WIPED = "All your data is deleted"
-WIPED_TEXT = "Records, pairs, adapters, settings and the ledger are gone; models and archives that you exported stay."
+WIPED_TEXT = (
+    "Records, pairs, adapters, settings and the ledger are gone; models, archives that you exported and the offline"
+    " switch stay."
+)

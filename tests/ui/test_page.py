@@ -379,3 +379,15 @@ def test_a_file_that_is_no_archive_is_refused_in_a_sentence(page: Page, tmp_path
     path.write_bytes(b"no archive")
     with pytest.raises(AppError, match="cannot be read"):
         page.client.predict(handle_file(str(path)), api_name="/restore")
+
+
+def test_settings_are_drawn_again_once_everything_was_deleted_or_brought_back(page: Page) -> None:
+    blocks = build_ui(page.services)
+    (switch,) = (part for part in blocks.blocks.values() if getattr(part, "label", None) == strings.OFFLINE)
+    drawing = {
+        wired._id for wired in blocks.fns.values() if switch in wired.outputs and wired.trigger_after is not None
+    }
+    named = {wired._id: wired.api_name for wired in blocks.fns.values()}
+    after = {named[wired.trigger_after] for wired in blocks.fns.values() if wired._id in drawing}
+    assert after == {"delete_everything", "restore"}
+    assert all(wired.trigger_only_on_success for wired in blocks.fns.values() if wired._id in drawing)
