@@ -40,7 +40,7 @@ def full(folder: Path) -> Workspace:
     editing.delete(workspace, ids[4:5])
     payload = build_payload(workspace)
     with workspace.store() as store:
-        ledger.append_upload(store, payload.destination, payload.record_ids, 1, payload.sha256, "sent")
+        ledger.append_upload(store, str(payload.destination), payload.record_ids, 1, payload.sha256, "sent")
         learned = training.save_training_set(store, ids[:2], (), (), 0, "h")
         job = jobs.create_job(store, "train", {})
         jobs.set_state(store, job.id, "done")

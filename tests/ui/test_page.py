@@ -113,16 +113,17 @@ def test_share_none_unticks_everything(page: Page) -> None:
     assert page.client.predict("", api_name="/share_none")["shared"] == 0
 
 
-def test_preview_shows_the_very_bytes_that_the_hash_is_of(page: Page) -> None:
+def test_preview_shows_the_very_bytes_and_the_place_that_the_hash_is_of(page: Page) -> None:
     import hashlib
 
     ids = some_records(page.workspace)
     page.client.predict(list(ids[:3]), True, api_name="/share_records")
-    shown, sha256 = page.client.predict(5, "", api_name="/preview_payload")[:2]
+    shown, approval = page.client.predict(5, "", api_name="/preview_payload")[:2]
     told = {fact["label"]: fact["value"] for fact in shown["facts"]}
     assert set(told) == {"Goes to", "Records", "Size", "Task", "Asks for", "Estimate", "SHA-256 of the body"}
     assert told["Asks for"].startswith("5 new pairs for each record, asked for in the form that suits")
-    assert hashlib.sha256(shown["exact"].encode()).hexdigest() == sha256 == shown["sha256"]
+    assert hashlib.sha256(shown["exact"].encode()).hexdigest() == shown["sha256"] == told["SHA-256 of the body"]
+    assert hashlib.sha256(f"{told['Goes to']}\n{shown['sha256']}\n".encode()).hexdigest() == approval
     assert len(shown["exact"].encode()) == shown["bytes"]
 
 
