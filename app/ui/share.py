@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from app.device.catalogue import EMBEDDED, find_entry
-from app.errors import BadInput, NeedsConsent
+from app.errors import BadInput, CloudError, NeedsConsent
 from app.pipeline import cloud, estimating, jobs, models, network, payload, sharing
 from app.pipeline.local_service import CloudAddress
 from app.ui import state, strings, views
@@ -62,9 +62,19 @@ def payload_view(built: payload.Payload, cost: str) -> views.View:
 
 
 def weak_view(services: Services) -> views.View:
-    """A note when the service on this computer has only the built-in model."""
-    if not services.cloud.local or models.cloud_model(services.workspace).name != EMBEDDED:
+    """A note when the service on this computer writes with the built-in model alone, as it says itself."""
+    if not services.cloud.local:
         return {}
+    try:
+        writes = cloud.capabilities(services.workspace, services.cloud).models
+    except CloudError:
+        return {}
+    if not all(model.embedded for model in writes):
+        return {}
+    next_time = next((row for row in models.model_rows(services.workspace) if row.cloud), None)
+    if next_time is not None and next_time.name != EMBEDDED:
+        title = next_time.entry.title if next_time.entry else next_time.name
+        return views.notice(strings.WEAK_TITLE, strings.WEAK_UNTIL_RESTART.format(title=title), "warn")
     best = find_entry(BETTER_MODEL)
     text = strings.WEAK_TEXT.format(title=best.title, size=views.bytes_text(best.bytes or 0), licence=best.licence)
     return views.notice(strings.WEAK_TITLE, text, "warn", tab="settings")

@@ -122,6 +122,10 @@ WEAK_TEXT = (
     "Its new pairs are weak: many will be rejected. {title} ({size}, {licence}) follows instructions better and also"
     " runs on this computer. Fetch it in Settings, then start the app again."
 )
+WEAK_UNTIL_RESTART = (
+    "Its new pairs are weak: many will be rejected. {title} is on this computer too; start the app again, and the"
+    " service uses it."
+)
 
 # Review
 REVIEW_LEAD = (

@@ -8,15 +8,17 @@ import pytest
 from app.errors import ApprovalMismatch
 from app.pipeline import jobs, sharing
 from app.pipeline.generation import Writer
+from app.pipeline.local_service import CloudAddress
 from app.pipeline.network import set_offline
 from app.pipeline.workspace import open_workspace
 from app.ui import settings, strings
 from app.ui.header import header_view
 from app.ui.left import newest_view
 from app.ui.services import Services
-from app.ui.share import Actions
+from app.ui.share import Actions, weak_view
 from personal_store import ledger
 from tests.pipeline.recording_service import RecordingService, recording_service
+from tests.tiny import tiny_gguf
 from tests.ui.conftest import NOWHERE, some_records
 
 
@@ -108,3 +110,15 @@ def test_what_left_names_the_server_that_records_went_on_to(services: Services) 
             ledger.append_upload(store, destination, [1], 10, "a" * 64, "sent")
     places = [row["where"].split(" · ")[0] for row in newest_view(services.workspace)["rows"]]
     assert places == [gateway, strings.THIS_COMPUTER]
+
+
+def test_the_note_on_a_weak_service_is_of_the_one_that_runs(services: Services, gateway: RecordingService) -> None:
+    assert weak_view(services) == {}
+    services.cloud = CloudAddress(gateway.url, "token", local=True)
+    assert weak_view(services) == {}
+    gateway.embedded = True
+    assert "Fetch it in Settings" in weak_view(services)["text"]
+    fetched = tiny_gguf(services.workspace.models)
+    assert f"{fetched.stem} is on this computer too; start the app again" in weak_view(services)["text"]
+    gateway.embedded = False
+    assert weak_view(services) == {}
