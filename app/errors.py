@@ -6,7 +6,7 @@
         NeedsConsent        a record with something personal in it is shared only after the person agreed
         NothingShared       the action needs shared records and there are none
         NothingToTrain      the training set would be empty
-        ApprovalMismatch    the approved SHA-256 is not the payload's
+        ApprovalMismatch    what would be sent, or where to, is not what was approved
         CloudError          the augmentation service is down, refuses, or answers what it must not
         ModelMissing        a model is not on this computer
         ModelDamaged        a model file is cut short or is not what its name says
@@ -51,7 +51,7 @@ class NothingToTrain(AppError):
 
 
 class ApprovalMismatch(AppError):
-    """The approved SHA-256 is not the payload's."""
+    """What would be sent, or where to, is not what was approved."""
 
 
 class CloudError(AppError):

@@ -1,7 +1,7 @@
 """Deleting without a trace: records, and everything. Every function takes an open Store first."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from personal_store.errors import NotFound
@@ -141,18 +141,23 @@ def forget_changes(store: Store) -> bool:
     return erase(store)
 
 
-def forget_everything(store: Store) -> bool:
-    """Empty every table, the ledger and the preferences too, and leave no trace of them in the files.
+def forget_everything(store: Store, kept: Iterable[str] = ()) -> bool:
+    """Empty every table, the ledger too, and leave no trace of them in the files.
 
-    True as `erase` is. The file stays, empty, so that other programs that have it open go on with it.
+    Of the preferences those whose names are `kept` stay. True as `erase` is. The file stays, empty, so that other
+    programs that have it open go on with it.
     """
     tables = store.column("SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%STRICT%'")
     ledger_lock = store.value("SELECT sql FROM sqlite_master WHERE name = 'uploads_never_go'")
     with store.change():
         store.run("PRAGMA defer_foreign_keys = ON")
         store.run("DROP TRIGGER uploads_never_go")
+        names = json.dumps(list(kept))
+        staying = store.rows("SELECT * FROM preferences WHERE name IN (SELECT value FROM json_each(?))", [names])
         for table in tables:
             store.run(f"DELETE FROM {table}")
+        for row in staying:
+            store.insert("preferences", row)
         store.run(ledger_lock)
         store.run("DELETE FROM sqlite_sequence")
         store.run("INSERT INTO records_fts (records_fts) VALUES ('delete-all')")

@@ -58,8 +58,8 @@ def journey(address: str) -> None:
     client.predict(SHARED / 120, "newest", 0, "", api_name="/propose")
     rows = client.predict("", "", "newest", "shared", 1, api_name="/page_of_records")["rows"]
     client.predict([row["id"] for row in rows[SHARED:]], False, api_name="/share_records")
-    _, sha256 = client.predict(PAIRS_EACH, "", api_name="/preview_payload")
-    client.predict(sha256, PAIRS_EACH, "", api_name="/approve")
+    _, approval = client.predict(PAIRS_EACH, "", api_name="/preview_payload")
+    client.predict(approval, PAIRS_EACH, "", api_name="/approve")
     _waits(client)
     client.predict(*client.predict("paper", api_name="/preset"), 0, "paper", api_name="/train")
     _waits(client)

@@ -46,8 +46,8 @@ def history(folder: Path) -> Path:
 
 def approve(person: Person, service: RecordingService, code: int = 0) -> str:
     """Preview and send, as a person would; what the command said."""
-    sha256 = person.types("payload", "--k", "1")["sha256"]
-    return str(person.types("augment", "--k", "1", "--approve", sha256, code=code))
+    approval = person.types("payload", "--k", "1")["approval"]
+    return str(person.types("augment", "--k", "1", "--approve", approval, code=code))
 
 
 def files(*folders: Path) -> list[Path]:
@@ -146,8 +146,8 @@ def through_the_page(client: Client, service: RecordingService, folder: Path, da
     for job_id in (1, 2):
         if job_id == 2:
             service.answer = lambda request, skip: encoded({"type": "nonsense"})
-        sha256 = client.predict(1, "", api_name="/preview_payload")[1]
-        client.predict(sha256, 1, "", api_name="/approve")
+        approval = client.predict(1, "", api_name="/preview_payload")[1]
+        client.predict(approval, 1, "", api_name="/approve")
         said.append(wait_until_ended(client, data_dir, job_id))
     client.predict(ids[4], api_name="/forget_record")
     return said

@@ -340,7 +340,7 @@ def test_another_hash_is_refused_and_nothing_is_sent(capsys: pytest.CaptureFixtu
     workspace, ids = workspace_with(data_dir, 2)
     run(capsys, data_dir, "share", "--ids", f"{ids[0]},{ids[1]}")
     error = run(capsys, data_dir, "augment", "--approve", "0" * 64, code=1)
-    assert "approve the hash shown there" in error
+    assert "approve what is shown there" in error
     assert run(capsys, data_dir, "ledger")["uploads"] == []
     assert run(capsys, data_dir, "jobs") == {"jobs": []}
     assert workspace.data_dir == data_dir

@@ -74,7 +74,7 @@ def small_history(folder: Path, count: int) -> Path:
 
 
 def approve(person: Person, k: int) -> str:
-    return str(person.types("payload", "--k", str(k))["sha256"])
+    return str(person.types("payload", "--k", str(k))["approval"])
 
 
 def assert_private(person: Person, canaries: list[str]) -> None:
@@ -95,10 +95,10 @@ def journey(person: Person, history: Path, shared: int, k: int, epochs: int) -> 
     others = [record["input"] for record in records if record["id"] not in ids]
     assert not any(text in json.dumps(payload["body"], ensure_ascii=False) for text in others)
 
-    augmented = person.types("augment", "--k", str(k), "--approve", payload["sha256"])
+    augmented = person.types("augment", "--k", str(k), "--approve", payload["approval"])
     (upload,) = person.types("ledger")["uploads"]
     assert (upload["sha256"], upload["bytes"], upload["record_ids"]) == (payload["sha256"], payload["bytes"], ids)
-    assert "approve" in person.types("augment", "--k", str(k), "--approve", payload["sha256"], code=1)
+    assert "approve" in person.types("augment", "--k", str(k), "--approve", payload["approval"], code=1)
 
     pairs = person.types("review", "--list")["pairs"]
     assert len(pairs) == augmented["pairs"]

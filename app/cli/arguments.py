@@ -169,12 +169,14 @@ def _add_sharing(
     payload = commands.add_parser(
         "payload", parents=[*common, _cloud(), _request()], help="see exactly what would be sent"
     )
-    payload.add_argument("--save", metavar="FILE", help="write the exact bytes; their SHA-256 is the one to approve")
+    payload.add_argument("--save", metavar="FILE", help="write the exact bytes")
     payload.add_argument("--prices", type=_prices, metavar="READ,WRITTEN", help="of a million tokens; kept")
     augment = commands.add_parser(
         "augment", parents=[*common, _cloud(), _request()], help="send it and get synthetic pairs"
     )
-    augment.add_argument("--approve", metavar="SHA256", required=True, help="the hash that `cdcda payload` showed")
+    augment.add_argument(
+        "--approve", metavar="HASH", required=True, help="of the bytes and where they go, as `cdcda payload` showed it"
+    )
     ledger = commands.add_parser("ledger", parents=common, help="everything that ever left")
     ledger.add_argument("--export", metavar="FILE", help="write it as JSON Lines, hashes included")
     commands.add_parser("network", parents=common, help="everything that ever uses the network")

@@ -17,7 +17,7 @@ from app.cli.serving import serve
 from app.errors import BadInput, JobRefused
 from app.pipeline import cloud, estimating, network, sharing
 from app.pipeline.local_service import TOKEN_VARIABLE, CloudAddress, named_address
-from app.pipeline.payload import LOCAL_DESTINATION, Payload, build_payload, destination_of
+from app.pipeline.payload import Payload, build_payload
 from app.pipeline.ways_out import WAYS_OUT
 from app.pipeline.workspace import Workspace, open_workspace
 from app.tasks import TASKS, find_task
@@ -60,8 +60,7 @@ def _share(workspace: Workspace, options: argparse.Namespace) -> Result:
 
 
 def _build_payload(workspace: Workspace, options: argparse.Namespace) -> Payload:
-    address = _address(options)
-    destination = destination_of(address.url) if address else LOCAL_DESTINATION
+    destination = cloud.find_destination(workspace, _address(options))
     return build_payload(
         workspace, destination, k=options.k, seed=options.seed, prompt=options.prompt, task=options.task
     )
@@ -75,11 +74,13 @@ def _payload(workspace: Workspace, options: argparse.Namespace) -> Result:
     if options.save:
         history.write_private(options.save, payload.body.decode())
     return {
-        "destination": payload.destination,
-        "goes_on_to": cloud.goes_on_to(workspace, _address(options)),
+        "destination": payload.destination.url,
+        "passes_on_to": payload.destination.passes_on_to,
+        "goes_to": str(payload.destination),
         "asked": payload.asked,
         "bytes": len(payload.body),
         "sha256": payload.sha256,
+        "approval": payload.approval,
         "body": payload.request,
         "task": payload.task,
         "other_tasks": dict(payload.other_tasks),

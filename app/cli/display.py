@@ -35,16 +35,15 @@ def _show_share(result: Result) -> None:
 def _show_payload(result: Result) -> None:
     _say(json.dumps(result["body"], indent=2, ensure_ascii=False))
     _say(
-        f"to {result['destination']}, {result['bytes']:,} bytes, {counted(len(result['body']['records']), 'record')}"
-        f" of the task {result['task']}"
+        f"{result['bytes']:,} bytes, {counted(len(result['body']['records']), 'record')} of the task {result['task']},"
+        f" to {result['goes_to']}"
     )
-    if result["goes_on_to"]:
-        _say(f"As it says, {result['goes_on_to']}.")
     _say(f"Asks for {result['asked']}.", result["estimate"]["words"])
     if result["other_tasks"]:
         others = ", ".join(f"{count} {name}" for name, count in result["other_tasks"].items())
         _say(f"Shared as well, and not in this payload: {others}; name another task with --task.")
-    _say(f"Send it with: cdcda augment --approve {result['sha256']}")
+    _say(f"SHA-256 of the body: {result['sha256']}")
+    _say(f"Send just this, and just there, with: cdcda augment --approve {result['approval']}")
 
 
 def _show_augment(result: Result) -> None:

@@ -171,7 +171,7 @@ def _finished_job(
         payload = build_payload(
             workspace, LOCAL_DESTINATION, k=wanted.k, seed=wanted.seed, prompt=prompt, task=wanted.task.name
         )
-        job = jobs.start_augment(workspace, payload, payload.sha256, service)
+        job = jobs.start_augment(workspace, payload, payload.approval, service)
     for _ in jobs.follow(workspace, job.id):
         pass
     job = jobs.get(workspace, job.id)

@@ -21,8 +21,9 @@ from app.device.adapters import MANIFEST as ADAPTER_MANIFEST
 from app.device.checkpoints import CHECKPOINT
 from app.device.writing import replacing, writing
 from app.errors import FileNotUsable
+from app.pipeline import network
 from app.pipeline.workspace import Workspace
-from personal_store import archive
+from personal_store import archive, preferences
 from personal_store.store import Row, Store
 
 FORMAT = "cdcda-archive"
@@ -181,16 +182,19 @@ def _take_adapters(workspace: Workspace, file: zipfile.ZipFile, members: Iterabl
 
 
 def _take_in(workspace: Workspace, store: Store, file: zipfile.ZipFile, name: str) -> tuple[dict[str, int], int]:
-    """The rows of each table and the number of files that came in."""
+    """The rows of each table and the number of files that came in; the offline switch stays on where it is on."""
     manifest = _manifest(file, name)
     _check_whole(file, manifest, name)
     with _all_or_nothing(workspace.adapters), store.change():
         archive.check_empty(store)
+        offline = preferences.get(store, network.PREFERENCE, False)
         rows = {}
         for table in manifest["tables"]:
             # Closed here: an error keeps what it came through alive, and with it the open file.
             with contextlib.closing(_rows(file, table)) as read:
                 rows[table] = archive.put_rows(store, table, read)
+        if offline:
+            preferences.put(store, network.PREFERENCE, True)
         _take_adapters(workspace, file, manifest["files"], name)
     return rows, len(manifest["files"])
 

@@ -12,7 +12,7 @@ from app.pipeline.cloud import CloudLine, send_approved
 from app.pipeline.context import JobContext
 from app.pipeline.judging import Thresholds, count, judge_pair, load_thresholds
 from app.pipeline.local_service import CloudAddress, named_address, start_local_service
-from app.pipeline.payload import Payload, PayloadSettings, rebuild_payload
+from app.pipeline.payload import Destination, Payload, PayloadSettings, approval_of, rebuild_payload
 from app.pipeline.review import reviewed_pairs
 from app.pipeline.sensitivity import restore
 from cloud_stub.schemas import FailureLine, PairLine, RecordLine
@@ -35,11 +35,16 @@ def _service(context: JobContext) -> Iterator[CloudAddress]:
         yield service.address
 
 
+def _destination(context: JobContext) -> Destination:
+    """Where the person approved that the records go; jobs of earlier versions were for services that keep them."""
+    return Destination(context.job.settings["destination"], context.job.settings.get("passes_on_to"))
+
+
 def _payload(context: JobContext) -> Payload:
     settings = context.job.settings
     return rebuild_payload(
         context.workspace,
-        settings["destination"],
+        _destination(context),
         settings["record_ids"],
         PayloadSettings(settings["k"], settings["seed"], settings["prompt"], Thresholds(**settings["thresholds"])),
         settings["uploads"],
@@ -85,7 +90,8 @@ def _receive(context: JobContext, payload: Payload, address: CloudAddress, skip:
     def waiting(sentence: str) -> None:
         context.report("preparing", {"message": sentence})
 
-    lines = send_approved(context.workspace, payload, context.job.settings["sha256"], address, skip, waiting)
+    approved = approval_of(_destination(context), context.job.settings["sha256"])
+    lines = send_approved(context.workspace, payload, approved, address, skip, waiting)
     with contextlib.closing(lines):
         while True:
             with context.interruptible():

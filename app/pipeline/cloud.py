@@ -13,11 +13,19 @@ from typing import IO
 import pydantic
 import requests
 
-from app.errors import CloudError, Offline
+from app.errors import ApprovalMismatch, CloudError, Offline
 from app.pipeline import network
 from app.pipeline.cleaning import clean
 from app.pipeline.local_service import CloudAddress
-from app.pipeline.payload import Payload, destination_of, require_approved, require_destination
+from app.pipeline.payload import (
+    LOCAL_DESTINATION,
+    NOT_SAID,
+    Destination,
+    Payload,
+    destination_of,
+    require_approved,
+    require_destination,
+)
 from app.pipeline.workspace import Workspace
 from cloud_stub.base_schemas import BaseDescription, Bases
 from cloud_stub.schemas import (
@@ -66,7 +74,7 @@ class _Body(io.BytesIO):
         payload = self._payload
         with self._workspace.store() as store:
             ledger.append_upload(
-                store, payload.destination, payload.record_ids, len(payload.body), payload.sha256, outcome
+                store, str(payload.destination), payload.record_ids, len(payload.body), payload.sha256, outcome
             )
         self.written_down = True
 
@@ -153,15 +161,25 @@ def _stream(payload: Payload, answer: requests.Response) -> Iterator[CloudLine]:
     raise CloudError(f"{SERVICE} broke off before it was done; resume the job to go on where it stopped.")
 
 
-def _require_stays(workspace: Workspace, address: CloudAddress) -> None:
-    """Raise Offline where the offline switch is on and a service here would pass on what it gets."""
-    if address.local or not network.is_offline(workspace) or not network.is_this_computer(address.url):
+def _require_onward(workspace: Workspace, payload: Payload, address: CloudAddress) -> None:
+    """Ask a service that the person named once more where records go on to, before it gets them.
+
+    Raises ApprovalMismatch where that is not what was approved, and Offline where the offline switch is on and a
+    service here would pass them on to another computer.
+    """
+    approved, offline = payload.destination.passes_on_to, network.is_offline(workspace)
+    if address.local or (approved == NOT_SAID and not offline):
         return
-    host = capabilities(workspace, address).passes_on_to
-    if host is not None and not network.is_this_computer(f"http://{host}"):
+    found = destination_of(address.url, _onward(capabilities(workspace, address)))
+    if offline and not found.is_here:
         raise Offline(
-            f"The offline switch is on, and the service at {address.url} passes on to {host} what it gets; turn the"
-            " switch off in the settings to go on."
+            f"The offline switch is on, and the service at {address.url} passes on to {found.passes_on_to} what it"
+            " gets; turn the switch off in the settings to go on."
+        )
+    if approved not in (NOT_SAID, found.passes_on_to):
+        raise ApprovalMismatch(
+            f"The payload was approved for {payload.destination}, but it would go to {found}; nothing was sent:"
+            " preview and approve it again."
         )
 
 
@@ -171,11 +189,11 @@ def _attempt(
     headers = {"Content-Type": "application/json", "Accept": "application/x-ndjson"}
     if skip:
         headers[SKIP_HEADER] = ",".join(sorted(skip))
-    _require_stays(workspace, address)
+    _require_onward(workspace, payload, address)
     with network.connection(
         workspace,
         "POST",
-        destination_of(address.url),
+        destination_of(address.url).url,
         what=SERVICE,
         failure=CloudError,
         token=address.token,
@@ -204,7 +222,9 @@ def _refusal(answer: requests.Response) -> CloudError:
     # Dates, which the header may hold too, come from no service of ours.
     whole = said.isascii() and said.isdigit() and len(said) < 10
     seconds = max(1, int(said)) if whole and int(said) <= LONGEST_WAIT else None
-    return _Busy(f"{SERVICE} is busy and refused the request for now; resume the job in a while.", seconds)
+    return _Busy(
+        f"{SERVICE} is busy and refused the request for now; try again, or resume the job, in a while.", seconds
+    )
 
 
 def _sent_once(
@@ -223,19 +243,20 @@ def _sent_once(
 def send_approved(
     workspace: Workspace,
     payload: Payload,
-    approved_sha256: str,
+    approved: str,
     address: CloudAddress,
     skip: Collection[str] = frozenset(),
     waiting: Callable[[str], None] = lambda sentence: None,
 ) -> Generator[CloudLine, None, None]:
-    """Send the payload and yield what comes back; `skip` names the references that need not be done again.
+    """Send the payload to where it was approved for and yield what comes back.
 
+    `skip` names the references that need not be done again.
     A service that is busy and says when to come back is asked again then, TIMES_BACK times at most; `waiting` is told.
-    Raises ApprovalMismatch before a connection is opened, Offline, and CloudError. Each attempt is one line of the
+    Raises ApprovalMismatch before anything is sent, Offline, and CloudError. Each attempt is one line of the
     ledger: "sent" from the first byte on, else why nothing left.
     """
-    require_approved(payload, approved_sha256)
-    require_destination(payload.destination, address)
+    require_approved(payload, approved)
+    require_destination(payload.destination.url, address)
     for time_back in range(TIMES_BACK + 1):
         try:
             yield from _sent_once(workspace, payload, address, skip)
@@ -254,7 +275,7 @@ def _ask(workspace: Workspace, address: CloudAddress, path: str, token: str | No
         workspace, "GET", url, what=SERVICE, failure=CloudError, token=token, seconds=seconds
     ) as answer:
         if answer.status_code != 200:
-            raise _problem(answer)
+            raise _refusal(answer)
         return _short(answer)
 
 
@@ -267,15 +288,22 @@ def capabilities(workspace: Workspace, address: CloudAddress) -> Capabilities:
         raise CloudError(f"{SERVICE} is not of protocol 1; use one of the same version as this program.") from None
 
 
-def goes_on_to(workspace: Workspace, address: CloudAddress | None) -> str | None:
-    """Where a service says that it passes records on to, in words; None for the one that this program starts."""
+def _onward(can: Capabilities) -> str | None:
+    """The server that a service says it passes records on to, made safe to show on one line."""
+    return None if can.passes_on_to is None else " ".join(clean(can.passes_on_to).split())
+
+
+def find_destination(workspace: Workspace, address: CloudAddress | None) -> Destination:
+    """Where records would go now; a service that the person named is asked where it passes them on to.
+
+    Without an address it is the service that the program starts itself, which passes nothing on.
+    """
     if address is None or address.local:
-        return None
+        return LOCAL_DESTINATION
     try:
-        host = capabilities(workspace, address).passes_on_to
+        return destination_of(address.url, _onward(capabilities(workspace, address)))
     except (CloudError, Offline):
-        return "the service did not say whether it passes records on"
-    return "records stay with the service" if host is None else f"the service passes records on to {clean(host)}"
+        return destination_of(address.url, NOT_SAID)
 
 
 def bases(workspace: Workspace, address: CloudAddress) -> tuple[BaseDescription, ...]:

@@ -3,8 +3,7 @@
 import dataclasses
 
 from app.errors import BadInput
-from app.pipeline.network import is_this_computer
-from app.pipeline.payload import Payload
+from app.pipeline.payload import LOCAL_DESTINATION, Payload
 from app.pipeline.workspace import Workspace
 from personal_store import preferences
 
@@ -24,7 +23,7 @@ class Estimate:
     written: int
     """Tokens of all answers: as long as the records, k times."""
     cost: float | None
-    """In the currency of the prices; 0 on this computer, None where no price is known."""
+    """In the currency of the prices; 0 for the service that the program starts, None where no price is known."""
 
 
 def set_prices(workspace: Workspace, read: float, written: float) -> None:
@@ -48,7 +47,7 @@ def estimate(workspace: Workspace, payload: Payload) -> Estimate:
     each = -(-texts // CHARACTERS_A_TOKEN)
     k = payload.settings.k
     read, written = k * (each + PROMPT_TOKENS * len(payload.record_ids)), k * each
-    known = (0.0, 0.0) if is_this_computer(payload.destination) else prices(workspace)
+    known = (0.0, 0.0) if payload.destination == LOCAL_DESTINATION else prices(workspace)
     cost = None if known is None else (read * known[0] + written * known[1]) / 1e6
     return Estimate(read, written, cost)
 

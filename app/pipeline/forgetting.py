@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 
 from app.errors import JobRefused
-from app.pipeline import jobs
+from app.pipeline import jobs, network
 from app.pipeline.workspace import Workspace
 from personal_store import forgetting, records, training
 from personal_store.nouns import Forgotten
@@ -46,16 +46,17 @@ def retrain_task(workspace: Workspace) -> str | None:
 
 
 def delete_everything(workspace: Workspace) -> bool:
-    """Delete every record, pair, adapter, job, setting and the ledger; fetched models and exports stay.
+    """Delete every record, pair, adapter, job, setting and the ledger.
 
-    True as `forget` says it. Raises JobRefused while a job is at work.
+    Fetched models, exports and the offline switch stay. True as `forget` says it; raises JobRefused while a job is at
+    work.
     """
     if any(job.state in jobs.ALIVE for job in jobs.listing(workspace)):
         raise JobRefused(
             "A job is at work on your data; stop it first (`cdcda jobs --stop ID`), then delete everything."
         )
     with workspace.store() as store:
-        erased = forgetting.forget_everything(store)
+        erased = forgetting.forget_everything(store, kept=[network.PREFERENCE])
     for folder in (workspace.adapters, workspace.prepared, workspace.logs):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -174,18 +174,17 @@ def _create(workspace: Workspace, kind: JobKind, settings: Mapping[str, Any], ad
     return job
 
 
-def start_augment(
-    workspace: Workspace, payload: Payload, approved_sha256: str, address: CloudAddress | None = None
-) -> Job:
+def start_augment(workspace: Workspace, payload: Payload, approved: str, address: CloudAddress | None = None) -> Job:
     """Send an approved payload in a job; without an address the job starts a service of its own on this computer.
 
     Raises ApprovalMismatch before anything is started.
     """
-    require_approved(payload, approved_sha256)
-    require_destination(payload.destination, address)
+    require_approved(payload, approved)
+    require_destination(payload.destination.url, address)
     settings = {
         "task": payload.task,
-        "destination": payload.destination,
+        "destination": payload.destination.url,
+        "passes_on_to": payload.destination.passes_on_to,
         "local": address is None or address.local,
         "sha256": payload.sha256,
         "record_ids": list(payload.record_ids),

@@ -1,7 +1,8 @@
 """What leaves: the exact bytes that a person previews and approves. Opens no connection.
 
-The same shared records, settings and number of earlier uploads give the same bytes, so an approval by SHA-256 holds
-until the next upload. A record travels under a reference that means nothing without the secret of this store.
+The same shared records, settings and number of earlier uploads give the same bytes, so an approval holds until the next
+upload. It is one of the bytes and of where they go, together. A record travels under a reference that means nothing
+without the secret of this store.
 """
 
 import collections
@@ -30,8 +31,6 @@ from personal_store.errors import NotFound
 from personal_store.nouns import Record
 from personal_store.store import Store
 
-LOCAL_DESTINATION = "http://127.0.0.1/v1/augment"
-"""The service that the program starts itself; its port is chosen when it starts."""
 AnswerKind = Literal["text", "label", "rating"]
 PROMPTS: Mapping[PromptForm, str] = {
     "auto": "in the form that suits the service's model",
@@ -42,6 +41,47 @@ PROMPTS: Mapping[PromptForm, str] = {
 """How the model is asked in each form."""
 TEMPERATURE = 0.7
 """As in the source."""
+NOT_SAID = ""
+"""For the server that a service passes records on to, where it did not say whether there is one."""
+
+
+def _is_here(url: str) -> bool:
+    try:
+        return is_this_computer(url)
+    except BadInput:
+        return False
+
+
+@dataclasses.dataclass(frozen=True)
+class Destination:
+    """Where records go. As text it is what a person is shown and approves, and what the ledger keeps."""
+
+    url: str
+    """The address that takes them."""
+    passes_on_to: str | None = None
+    """The server that the service there says it passes them on to; None: to none."""
+
+    def __str__(self) -> str:
+        """The address, and where it goes on from there."""
+        if self.passes_on_to is None:
+            return self.url
+        if self.passes_on_to == NOT_SAID:
+            return f"{self.url}, which did not say whether it passes records on"
+        return f"{self.url}, which passes records on to {self.passes_on_to}"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether records stay on this computer, by what is known of it."""
+        return _is_here(self.url) and (not self.passes_on_to or _is_here(f"http://{self.passes_on_to}"))
+
+
+LOCAL_DESTINATION = Destination("http://127.0.0.1/v1/augment")
+"""The service that the program starts itself; its port is chosen when it starts."""
+
+
+def approval_of(destination: Destination, sha256: str) -> str:
+    """What a person approves: SHA-256 (hex) of where the bytes go and of the bytes' own SHA-256, a line each."""
+    return hashlib.sha256(f"{destination}\n{sha256}\n".encode()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,9 +100,10 @@ class PayloadSettings:
 class Payload:
     """Bytes that may leave once they are approved."""
 
-    destination: str
+    destination: Destination
     body: bytes
     sha256: str
+    """SHA-256 (hex) of the body."""
     task: str
     record_ids: tuple[int, ...]
     references: Mapping[str, int]
@@ -74,6 +115,11 @@ class Payload:
     settings: PayloadSettings
     other_tasks: Mapping[str, int]
     """Shared records of other tasks, which are not in this payload."""
+
+    @property
+    def approval(self) -> str:
+        """The hash that a person approves: of the bytes and of where they go."""
+        return approval_of(self.destination, self.sha256)
 
     @property
     def request(self) -> dict[str, Any]:
@@ -92,18 +138,18 @@ class Payload:
         )
 
 
-def destination_of(url: str) -> str:
-    """The address that a service at this base address takes records at."""
-    return url.rstrip("/") + "/v1/augment"
+def destination_of(url: str, passes_on_to: str | None = None) -> Destination:
+    """Where a service at this base address takes records."""
+    return Destination(url.rstrip("/") + "/v1/augment", passes_on_to)
 
 
 def require_destination(destination: str, address: CloudAddress | None) -> None:
-    """Raise ApprovalMismatch unless the address is the one that was approved.
+    """Raise ApprovalMismatch unless the address is the one that was approved; where it passes on to is not asked.
 
     For a service that this program starts (None, or `local`) any address of this computer is the same destination.
     """
     local = address is None or (address.local and is_this_computer(address.url))
-    expected = LOCAL_DESTINATION if address is None else destination_of(address.url)
+    expected = (LOCAL_DESTINATION if address is None else destination_of(address.url)).url
     if destination != expected and not (local and is_this_computer(destination)):
         raise ApprovalMismatch(
             f"The payload was approved for {destination}, but the service is {expected}; preview and approve it again."
@@ -147,7 +193,7 @@ def _make(
     workspace: Workspace,
     store: Store,
     chosen: Sequence[Record],
-    destination: str,
+    destination: Destination,
     settings: PayloadSettings,
     uploads: int,
     other_tasks: Mapping[str, int],
@@ -187,7 +233,7 @@ def _choose_task(workspace: Workspace, shared: Sequence[Record], task: str | Non
 
 def build_payload(
     workspace: Workspace,
-    destination: str = LOCAL_DESTINATION,
+    destination: Destination = LOCAL_DESTINATION,
     *,
     k: int = 5,
     seed: int = 0,
@@ -217,7 +263,7 @@ def build_payload(
 
 def rebuild_payload(
     workspace: Workspace,
-    destination: str,
+    destination: Destination,
     record_ids: Sequence[int],
     settings: PayloadSettings,
     uploads: int,
@@ -240,10 +286,11 @@ def rebuild_payload(
     return payload
 
 
-def require_approved(payload: Payload, approved_sha256: str) -> None:
-    """Raise ApprovalMismatch unless that hash is the payload's."""
-    if not hmac.compare_digest(approved_sha256.strip().lower().encode(), payload.sha256.encode()):
+def require_approved(payload: Payload, approved: str) -> None:
+    """Raise ApprovalMismatch unless that hash is the approval of these bytes and of where they go."""
+    if not hmac.compare_digest(approved.strip().lower().encode(), payload.approval.encode()):
         raise ApprovalMismatch(
-            f"The approved hash {approved_sha256[:12]!r} is not that of what would be sent ({payload.sha256[:12]}...);"
-            " look at it again with `cdcda payload` and approve the hash shown there."
+            f"What was approved ({approved[:12]!r}) is not what would be sent now to {payload.destination}"
+            f" ({payload.approval[:12]}...); nothing was sent: preview it again, or look at it with `cdcda payload`,"
+            " and approve what is shown there."
         )

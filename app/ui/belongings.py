@@ -3,6 +3,7 @@
 import datetime
 
 import gradio as gr
+from gradio.events import Dependency
 
 from app.errors import BadInput
 from app.pipeline import archive, forgetting
@@ -38,8 +39,8 @@ class Actions:
         return views.notice(strings.WIPED, strings.WIPED_TEXT, "warn")
 
 
-def build_belongings(workspace: Workspace) -> None:
-    """Lay out and wire the part; must stand inside the Settings tab."""
+def build_belongings(workspace: Workspace) -> Dependency:
+    """Lay out and wire the part; must stand inside the Settings tab. What deletes everything, which more follows."""
     actions = Actions(workspace)
     gr.Markdown(strings.DATA_TITLE)
     with gr.Row():
@@ -51,4 +52,4 @@ def build_belongings(workspace: Workspace) -> None:
     said = drawn("notice", elem_id="data-said")
     export.click(shown(actions.export), None, said, api_name="export")
     final.click(shown(actions.make_final), None, said, api_name="make_final")
-    wipe.click(shown(actions.delete_everything), word, said, api_name="delete_everything")
+    return wipe.click(shown(actions.delete_everything), word, said, api_name="delete_everything")

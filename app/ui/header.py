@@ -5,6 +5,7 @@ import urllib.parse
 from app.device.catalogue import CATALOGUE
 from app.errors import SHOWN
 from app.pipeline import jobs, models, network
+from app.pipeline.payload import NOT_SAID, Destination
 from app.pipeline.workspace import Workspace
 from app.ui import arriving, state, strings, views
 from app.ui.services import Services
@@ -13,13 +14,24 @@ from personal_store import training
 from personal_store.nouns import Job
 
 
+def _onward_words(onward: str | None) -> str:
+    if onward is None:
+        return strings.CLOUD_KEEPS
+    return strings.CLOUD_ONWARD.format(host=onward) if onward else strings.CLOUD_NOT_ASKED
+
+
 def _cloud_fact(services: Services) -> views.View:
-    if services.cloud.local or network.is_this_computer(services.cloud.url):
+    url = services.cloud.url
+    if services.cloud.local:
         return views.fact(strings.CLOUD, strings.THIS_COMPUTER, strings.CLOUD_LOCAL)
-    host = urllib.parse.urlsplit(services.cloud.url).hostname or services.cloud.url
-    if network.is_offline(services.workspace):
-        return views.fact(strings.CLOUD, f"Offline ({host})", strings.OFFLINE, "warn")
-    return views.fact(strings.CLOUD, host, strings.CLOUD_REMOTE, "warn")
+    onward = services.passes_on_to.get(url, NOT_SAID)
+    host = urllib.parse.urlsplit(url).hostname or url
+    place = f"{host}, then {onward}" if onward else host
+    here = Destination(url, onward).is_here
+    if network.is_offline(services.workspace) and not here:
+        return views.fact(strings.CLOUD, f"Offline ({place})", strings.OFFLINE, "warn")
+    tone = "plain" if here and onward != NOT_SAID else "warn"
+    return views.fact(strings.CLOUD, place, f"{strings.CLOUD_NAMED} {_onward_words(onward)}", tone)
 
 
 def _model_fact(workspace: Workspace) -> views.View:

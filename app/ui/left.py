@@ -3,8 +3,7 @@
 import dataclasses
 import json
 
-from app.errors import BadInput
-from app.pipeline import network
+from app.pipeline.payload import LOCAL_DESTINATION
 from app.pipeline.workspace import Workspace
 from app.ui import strings, views
 from app.wording import counted
@@ -38,23 +37,16 @@ def ledger_view(workspace: Workspace) -> views.View:
     }
 
 
-def _where(destination: str) -> str:
-    try:
-        return strings.THIS_COMPUTER if network.is_this_computer(destination) else destination
-    except BadInput:
-        # A ledger that was brought back may hold anything.
-        return destination
-
-
 def _line(line: Upload) -> views.View:
     """One line of the ledger in few words."""
     sent = line.outcome == "sent"
+    where = strings.THIS_COMPUTER if line.destination == str(LOCAL_DESTINATION) else line.destination
     return {
         "id": line.id,
         "what": f"{counted(len(line.record_ids), 'record')}, {views.bytes_text(line.bytes)}",
         "outcome": line.outcome,
         "tone": "good" if sent else "warn",
-        "where": f"{_where(line.destination)} · {line.sent_at[:16].replace('T', ' ')} UTC",
+        "where": f"{where} · {line.sent_at[:16].replace('T', ' ')} UTC",
         "sha256": line.sha256[:12],
     }
 

@@ -1,6 +1,7 @@
 """The part of the Settings tab that brings an archive back, where Export wrote one."""
 
 import gradio as gr
+from gradio.events import Dependency
 
 from app.errors import BadInput
 from app.pipeline import archive
@@ -15,8 +16,8 @@ PART = "archive"
 """Under which this part of a window holds the copy of what was chosen here."""
 
 
-def build_restoring(services: Services) -> None:
-    """Lay out and wire it; must stand inside a gr.Tab."""
+def build_restoring(services: Services) -> Dependency:
+    """Lay out and wire it; must stand inside a gr.Tab. What brings an archive back, which more follows."""
 
     def hold(request: gr.Request, path: str | None) -> None:
         services.uploads.hold(session_of(request), PART, [path] if path else [])
@@ -37,4 +38,4 @@ def build_restoring(services: Services) -> None:
         button = gr.Button(strings.RESTORE)
         said = drawn("notice", elem_id="restore-said")
     file.change(hold, file, None, show_progress="hidden", api_visibility="private")
-    button.click(shown(restore), file, [file, said], api_name="restore")
+    return button.click(shown(restore), file, [file, said], api_name="restore")

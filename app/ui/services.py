@@ -20,6 +20,8 @@ class Services:
     writer: Writer
     own_cloud: CloudAddress | None = None
     """The service that the app started itself; None when it was given an address."""
+    passes_on_to: dict[str, str | None] = dataclasses.field(default_factory=dict)
+    """By address, what services that the person named last said of where they pass records on to."""
     downloads: Downloads = dataclasses.field(init=False)
     uploads: Uploads = dataclasses.field(init=False)
     imports: Imports = dataclasses.field(init=False)

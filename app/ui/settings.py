@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 
 from app.errors import BadInput
 from app.pipeline import estimating, network
@@ -67,6 +68,8 @@ class _Layout:
     offline: gr.Checkbox
     prices: list[gr.components.Component]
     """Of a million tokens read, and written."""
+    replaced: list[Dependency]
+    """What puts other settings, or none, in the place of all that there are."""
     models: ModelsPart
     bases: BasesPart
     ways: gr.HTML
@@ -132,14 +135,14 @@ def _lay_out(services: Services) -> _Layout:
             cloud, save_button, offline = _lay_out_cloud()
             prices = _lay_out_prices()
             build_doctor(services)
-            build_belongings(services.workspace)
-            build_restoring(services)
+            replaced = [build_belongings(services.workspace), build_restoring(services)]
         with gr.Column(min_width=320):
             models, bases = build_models(services), build_bases(services)
     gr.Markdown(strings.WAYS_TITLE)
     ways = drawn("waysOut", elem_id="ways")
     gr.Markdown(strings.LEDGER_TITLE)
-    return _Layout(places, cloud, save_button, offline, prices, models, bases, ways, drawn("ledger", elem_id="ledger"))
+    ledger = drawn("ledger", elem_id="ledger")
+    return _Layout(places, cloud, save_button, offline, prices, replaced, models, bases, ways, ledger)
 
 
 def build_settings(services: Services) -> SettingsTab:
@@ -150,6 +153,7 @@ def build_settings(services: Services) -> SettingsTab:
     for place, price in enumerate(at.prices):
         price.blur(shown(actions.set_prices), at.prices, None, api_name=("price_read", "price_written")[place])
     loaded: list[gr.components.Component] = [at.places, at.cloud[0], at.offline, *at.prices, at.ways, at.ledger]
+    loaded += [*at.models.loaded, *at.bases.loaded]
 
     def load() -> tuple[Any, ...]:
         return *actions.load(), *at.models.load(), *at.bases.load()
@@ -157,6 +161,6 @@ def build_settings(services: Services) -> SettingsTab:
     def poll() -> tuple[Any, ...]:
         return at.models.poll(), at.bases.poll()
 
-    return SettingsTab(
-        [*loaded, *at.models.loaded, *at.bases.loaded], shown(load), [at.models.listing, at.bases.listing], poll
-    )
+    for change in at.replaced:
+        change.success(shown(load), None, loaded, show_progress="hidden", api_visibility="private")
+    return SettingsTab(loaded, shown(load), [at.models.listing, at.bases.listing], poll)

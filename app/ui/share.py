@@ -8,8 +8,9 @@ from typing import Any
 import gradio as gr
 
 from app.device.catalogue import EMBEDDED, find_entry
-from app.errors import BadInput, NeedsConsent
+from app.errors import BadInput, CloudError, NeedsConsent
 from app.pipeline import cloud, estimating, jobs, models, network, payload, sharing
+from app.pipeline.local_service import CloudAddress
 from app.ui import state, strings, views
 from app.ui.arriving import augment_view
 from app.ui.bringing import task_choices
@@ -39,11 +40,11 @@ class ShareTab:
     """Draws `polled` from the whole state."""
 
 
-def payload_view(built: payload.Payload, cost: str, onward: str | None = None) -> views.View:
+def payload_view(built: payload.Payload, cost: str) -> views.View:
     """Where to, how much, which hash, and every byte of it."""
     others = ", ".join(f"{count} of {views.task_title(task)}" for task, count in built.other_tasks.items())
     facts = [
-        views.fact("Goes to", built.destination + (f"; {onward}" if onward else "")),
+        views.fact("Goes to", str(built.destination)),
         views.fact("Records", str(len(built.record_ids))),
         views.fact("Size", f"{len(built.body):,} bytes"),
         views.fact("Task", views.task_title(built.task) + (f" (not in this one: {others})" if others else "")),
@@ -61,9 +62,19 @@ def payload_view(built: payload.Payload, cost: str, onward: str | None = None) -
 
 
 def weak_view(services: Services) -> views.View:
-    """A note when the service on this computer has only the built-in model."""
-    if not services.cloud.local or models.cloud_model(services.workspace).name != EMBEDDED:
+    """A note when the service on this computer writes with the built-in model alone, as it says itself."""
+    if not services.cloud.local:
         return {}
+    try:
+        writes = cloud.capabilities(services.workspace, services.cloud).models
+    except CloudError:
+        return {}
+    if not all(model.embedded for model in writes):
+        return {}
+    next_time = next((row for row in models.model_rows(services.workspace) if row.cloud), None)
+    if next_time is not None and next_time.name != EMBEDDED:
+        title = next_time.entry.title if next_time.entry else next_time.name
+        return views.notice(strings.WEAK_TITLE, strings.WEAK_UNTIL_RESTART.format(title=title), "warn")
     best = find_entry(BETTER_MODEL)
     text = strings.WEAK_TEXT.format(title=best.title, size=views.bytes_text(best.bytes or 0), licence=best.licence)
     return views.notice(strings.WEAK_TITLE, text, "warn", tab="settings")
@@ -170,21 +181,23 @@ class Actions:
             return {"now": record_id in now.shared, "ask": views.found_things(found)}
         return {"now": record_id in now.shared, "shared": len(now.shared), "total": now.total}
 
-    def _build(self, pairs_each: float, task: str) -> payload.Payload:
-        destination = payload.destination_of(self._services.cloud.url)
+    def _build(self, address: CloudAddress, pairs_each: float, task: str) -> payload.Payload:
+        destination = cloud.find_destination(self._workspace, address)
+        if not address.local:
+            self._services.passes_on_to[address.url] = destination.passes_on_to
         return payload.build_payload(self._workspace, destination, k=int(pairs_each), task=task or None)
 
     def preview(self, pairs_each: float, task: str) -> tuple[Any, ...]:
-        """Exactly what would leave, and the hash to approve."""
-        built = self._build(pairs_each, task)
+        """Exactly what would leave and where to, and the hash to approve, which is of both."""
+        built = self._build(self._services.cloud, pairs_each, task)
         cost = estimating.in_words(estimating.estimate(self._workspace, built))
-        onward = cloud.goes_on_to(self._workspace, self._services.cloud)
-        return payload_view(built, cost, onward), built.sha256, gr.Button(visible=True)
+        return payload_view(built, cost), built.approval, gr.Button(visible=True)
 
-    def approve(self, sha256: str, pairs_each: float, task: str) -> tuple[Any, ...]:
-        """Send the payload with precisely this hash; refused when the choice has changed since."""
-        network.require_allowed(self._workspace, self._services.cloud.url)
-        jobs.start_augment(self._workspace, self._build(pairs_each, task), sha256, self._services.cloud)
+    def approve(self, approved: str, pairs_each: float, task: str) -> tuple[Any, ...]:
+        """Send precisely what has this hash; refused when the choice, or where it goes, has changed since."""
+        address = self._services.cloud
+        network.require_allowed(self._workspace, address.url)
+        jobs.start_augment(self._workspace, self._build(address, pairs_each, task), approved, address)
         return {}, "", gr.Button(visible=False), *self.poll()
 
     def stop(self) -> tuple[Any, ...]:
@@ -237,7 +250,7 @@ def _lay_out_request(actions: Actions) -> list[gr.components.Component]:
 def _lay_out_preview() -> list[gr.components.Component]:
     return [
         drawn("payload", elem_id="payload"),
-        gr.Textbox(visible="hidden", label="SHA-256"),
+        gr.Textbox(visible="hidden", label="Approval"),
         gr.Button(strings.APPROVE, variant="primary", visible=False, elem_id="approve-button"),
     ]
 

@@ -6,7 +6,10 @@ APP = "CDCDA"
 CLOUD, MODEL, ADAPTER, NOW = "Cloud", "Model", "Adapter", "Now"
 THIS_COMPUTER = "This computer"
 CLOUD_LOCAL = "The augmentation service runs on this computer; nothing leaves it."
-CLOUD_REMOTE = "Records that you approve are sent to this address, and nothing else is."
+CLOUD_NAMED = "Records that you approve are sent to this address, and nothing else is."
+CLOUD_KEEPS = "It says that it passes them on to no other."
+CLOUD_ONWARD = "It says that it passes them on to {host}."
+CLOUD_NOT_ASKED = "Whether it passes them on is not known; it is asked when you preview what leaves."
 NO_ADAPTER = "None"
 STARTING = "starting"
 IDLE = "Nothing is running"
@@ -118,6 +121,10 @@ WEAK_TITLE = "The service on this computer uses the small built-in model"
 WEAK_TEXT = (
     "Its new pairs are weak: many will be rejected. {title} ({size}, {licence}) follows instructions better and also"
     " runs on this computer. Fetch it in Settings, then start the app again."
+)
+WEAK_UNTIL_RESTART = (
+    "Its new pairs are weak: many will be rejected. {title} is on this computer too; start the app again, and the"
+    " service uses it."
 )
 
 # Review
@@ -363,4 +370,7 @@ RESTORED = "Everything of the archive is here"
 RESTORED_TEXT = "{records} came back with all that belongs there, and {files} of adapters."
 WIPE, WIPE_LABEL, WIPE_WORD = "Delete everything", "Type: delete everything", "delete everything"
 WIPED = "All your data is deleted"
-WIPED_TEXT = "Records, pairs, adapters, settings and the ledger are gone; models and archives that you exported stay."
+WIPED_TEXT = (
+    "Records, pairs, adapters, settings and the ledger are gone; models, archives that you exported and the offline"
+    " switch stay."
+)

@@ -53,6 +53,8 @@ class RecordingService:
         self.url = ""
         self.passes_on_to: str | None = None
         self.says_what_it_can = True
+        self.embedded = False
+        """Whether it says that its model is the small one of the install."""
 
     @property
     def hashes(self) -> list[str]:
@@ -85,7 +87,7 @@ def _handler(service: RecordingService) -> type[http.server.BaseHTTPRequestHandl
                         self.wfile.flush()
 
         def do_GET(self) -> None:
-            models = [{"name": "fake", "embedded": False, "prompt": "paper"}]
+            models = [{"name": "fake", "embedded": service.embedded, "prompt": "paper"}]
             can = {"models": models, "scorer": "none", "passes_on_to": service.passes_on_to}
             self.send_response(200 if service.says_what_it_can else 404)
             self.end_headers()

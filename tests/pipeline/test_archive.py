@@ -12,6 +12,7 @@ from app.errors import DiskFull, FileNotUsable, JobRefused, NotWritten
 from app.pipeline import editing
 from app.pipeline.archive import export_archive, import_archive
 from app.pipeline.forgetting import delete_everything, retrain_task
+from app.pipeline.network import is_offline, set_offline
 from app.pipeline.payload import build_payload
 from app.pipeline.sharing import share_ids
 from app.pipeline.tasks import make_task
@@ -41,7 +42,7 @@ def full(folder: Path) -> Workspace:
     editing.delete(workspace, ids[4:5])
     payload = build_payload(workspace)
     with workspace.store() as store:
-        ledger.append_upload(store, payload.destination, payload.record_ids, 1, payload.sha256, "sent")
+        ledger.append_upload(store, str(payload.destination), payload.record_ids, 1, payload.sha256, "sent")
         learned = training.save_training_set(store, ids[:2], (), (), 0, "h")
         job = jobs.create_job(store, "train", {})
         jobs.set_state(store, job.id, "done")
@@ -316,6 +317,28 @@ def test_everything_is_deleted_but_not_under_a_job(tmp_path: Path) -> None:
     assert list(workspace.adapters.iterdir()) == []
     left = b"".join(path.read_bytes() for path in workspace.data_dir.rglob("*") if path.is_file())
     assert b"Input number" not in left
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_deleting_everything_leaves_the_offline_switch_as_it_is(tmp_path: Path, offline: bool) -> None:
+    workspace = full(tmp_path)
+    set_offline(workspace, offline)
+    delete_everything(workspace)
+    assert is_offline(workspace) is offline
+    rows = dump(workspace)
+    assert [row["name"] for row in rows.pop("preferences")] == ["offline"]
+    assert not any(rows.values())
+
+
+@pytest.mark.parametrize(("before", "archived"), [(True, False), (False, True), (True, None), (False, False)])
+def test_an_archive_never_turns_the_offline_switch_off(tmp_path: Path, before: bool, archived: bool | None) -> None:
+    old, new = full(tmp_path / "old"), open_workspace(tmp_path / "new")
+    if archived is not None:
+        set_offline(old, archived)
+    export_archive(old, tmp_path / "all.zip")
+    set_offline(new, before)
+    import_archive(new, tmp_path / "all.zip")
+    assert is_offline(new) is bool(before or archived)
 
 
 def test_forgetting_what_the_active_adapter_learned_from_offers_to_train_again(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from app.errors import ApprovalMismatch, BadInput, CloudError, Offline
 from app.pipeline import cloud
-from app.pipeline.cloud import CloudLine, goes_on_to, send_approved
+from app.pipeline.cloud import CloudLine, find_destination, send_approved
 from app.pipeline.local_service import CloudAddress
 from app.pipeline.network import is_this_computer, require_allowed, set_offline
-from app.pipeline.payload import Payload, build_payload, destination_of
+from app.pipeline.payload import LOCAL_DESTINATION, NOT_SAID, Payload, build_payload, destination_of
 from app.pipeline.sharing import share_ids
 from app.pipeline.workspace import Workspace
 from cloud_stub.schemas import FailureLine, PairLine
@@ -36,12 +36,12 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def payload_for(workspace: Workspace, service: RecordingService, k: int = 2) -> Payload:
-    return build_payload(workspace, destination_of(service.url), k=k)
+    return build_payload(workspace, find_destination(workspace, service.address), k=k)
 
 
 def send(workspace: Workspace, service: RecordingService, **options: Any) -> list[CloudLine]:
     payload = payload_for(workspace, service)
-    return list(send_approved(workspace, payload, payload.sha256, service.address, **options))
+    return list(send_approved(workspace, payload, payload.approval, service.address, **options))
 
 
 def outcomes(workspace: Workspace) -> list[str]:
@@ -53,7 +53,7 @@ def test_exactly_the_approved_bytes_arrive_and_the_ledger_says_so(
     workspace: Workspace, service: RecordingService
 ) -> None:
     payload = payload_for(workspace, service)
-    lines = list(send_approved(workspace, payload, payload.sha256, service.address))
+    lines = list(send_approved(workspace, payload, payload.approval, service.address))
     assert service.bodies == [payload.body]
     assert service.tokens == ["Bearer token"]
     assert sum(isinstance(line, PairLine) for line in lines) == 4
@@ -75,13 +75,13 @@ def test_another_hash_sends_nothing(workspace: Workspace, service: RecordingServ
 
 
 def test_an_approval_for_one_service_is_none_for_another(workspace: Workspace, service: RecordingService) -> None:
-    payload = build_payload(workspace, "https://elsewhere.example/v1/augment")
+    payload = build_payload(workspace, destination_of("https://elsewhere.example"))
     with pytest.raises(ApprovalMismatch, match="approved for https://elsewhere"):
-        list(send_approved(workspace, payload, payload.sha256, service.address))
+        list(send_approved(workspace, payload, payload.approval, service.address))
     local = build_payload(workspace)
     far = CloudAddress("https://elsewhere.example", "token", local=True)
     with pytest.raises(ApprovalMismatch):
-        list(send_approved(workspace, local, local.sha256, far))
+        list(send_approved(workspace, local, local.approval, far))
     assert (service.bodies, outcomes(workspace)) == ([], [])
 
 
@@ -91,7 +91,7 @@ def test_a_service_that_is_down_leaves_a_line_that_nothing_left(workspace: Works
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
     payload = build_payload(workspace, destination_of(url))
     with pytest.raises(CloudError, match="cannot be reached"):
-        list(send_approved(workspace, payload, payload.sha256, CloudAddress(url, "token")))
+        list(send_approved(workspace, payload, payload.approval, CloudAddress(url, "token")))
     (outcome,) = outcomes(workspace)
     assert outcome.startswith("not sent: The augmentation service cannot be reached")
 
@@ -101,7 +101,7 @@ def test_the_offline_switch_keeps_everything_on_this_computer(workspace: Workspa
     url = "https://elsewhere.example"
     payload = build_payload(workspace, destination_of(url))
     with pytest.raises(Offline, match=r"elsewhere\.example"):
-        list(send_approved(workspace, payload, payload.sha256, CloudAddress(url, "token")))
+        list(send_approved(workspace, payload, payload.approval, CloudAddress(url, "token")))
     assert outcomes(workspace)[0].startswith("not sent: The offline switch")
     require_allowed(workspace, "http://127.0.0.1:1")
     set_offline(workspace, False)
@@ -131,13 +131,43 @@ def test_the_offline_switch_is_closed_to_a_service_here_that_passes_records_on(
 
 
 def test_a_service_is_asked_where_records_go_on_to(workspace: Workspace, service: RecordingService) -> None:
-    assert goes_on_to(workspace, None) is None
-    assert goes_on_to(workspace, dataclasses.replace(service.address, local=True)) is None
-    assert goes_on_to(workspace, service.address) == "records stay with the service"
-    service.passes_on_to = "api.example\x1b[31m"
-    assert goes_on_to(workspace, service.address) == "the service passes records on to api.example[31m"
+    assert find_destination(workspace, None) == LOCAL_DESTINATION
+    assert find_destination(workspace, dataclasses.replace(service.address, local=True)) == LOCAL_DESTINATION
+    address = f"{service.url}/v1/augment"
+    assert str(find_destination(workspace, service.address)) == address
+    service.passes_on_to = "api.example\x1b[31m\nand nobody"
+    said = str(find_destination(workspace, service.address))
+    assert said == f"{address}, which passes records on to api.example[31m and nobody"
     service.says_what_it_can = False
-    assert goes_on_to(workspace, service.address) == "the service did not say whether it passes records on"
+    said = str(find_destination(workspace, service.address))
+    assert said == f"{address}, which did not say whether it passes records on"
+
+
+def test_records_go_on_to_no_other_server_than_the_one_approved(
+    workspace: Workspace, service: RecordingService
+) -> None:
+    payload = payload_for(workspace, service)
+    service.passes_on_to = "api.example"
+    with pytest.raises(ApprovalMismatch, match=r"would go to http.*, which passes records on to api\.example; nothing"):
+        list(send_approved(workspace, payload, payload.approval, service.address))
+    assert service.bodies == []
+    assert outcomes(workspace)[0].startswith("not sent: The payload was approved for")
+    send(workspace, service)
+    with workspace.store() as store:
+        assert (
+            ledger.uploads(store)[-1].destination == f"{service.url}/v1/augment, which passes records on to api.example"
+        )
+        assert ledger.broken_line(store) is None
+
+
+def test_who_approved_without_knowing_where_records_go_on_to_is_not_asked_again(
+    workspace: Workspace, service: RecordingService
+) -> None:
+    service.says_what_it_can = False
+    payload = payload_for(workspace, service)
+    assert payload.destination.passes_on_to == NOT_SAID
+    list(send_approved(workspace, payload, payload.approval, service.address))
+    assert service.hashes == [payload.sha256]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +195,7 @@ def test_an_address_that_is_none_is_bad_input(url: str) -> None:
 def test_resuming_sends_the_same_bytes_and_names_what_is_done(workspace: Workspace, service: RecordingService) -> None:
     payload = payload_for(workspace, service)
     done = next(iter(payload.references))
-    lines = list(send_approved(workspace, payload, payload.sha256, service.address, {done}))
+    lines = list(send_approved(workspace, payload, payload.approval, service.address, {done}))
     assert service.bodies == [payload.body]
     assert service.skips == [[done]]
     assert done not in {line.reference for line in lines if isinstance(line, PairLine)}
@@ -208,7 +238,7 @@ def test_a_busy_service_that_names_no_sensible_time_is_not_asked_again(
     workspace: Workspace, service: RecordingService, said: str
 ) -> None:
     service.busy, service.headers = [429], {"Retry-After": said}
-    with pytest.raises(CloudError, match="resume the job in a while"):
+    with pytest.raises(CloudError, match="resume the job, in a while"):
         send(workspace, service)
     assert len(service.bodies) == 1
 

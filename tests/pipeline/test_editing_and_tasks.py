@@ -7,7 +7,7 @@ from app.pipeline import editing
 from app.pipeline.dataset import gather
 from app.pipeline.estimating import estimate, in_words, set_prices
 from app.pipeline.importing import import_file
-from app.pipeline.payload import build_payload
+from app.pipeline.payload import build_payload, destination_of
 from app.pipeline.sharing import share_ids
 from app.pipeline.tasks import all_tasks, delete_task, find_task, make_task
 from app.pipeline.workspace import open_workspace
@@ -107,13 +107,17 @@ def test_the_estimate_counts_each_record_k_times_and_uses_the_persons_prices(tmp
     workspace, ids = workspace_with(tmp_path, 2)
     share_ids(workspace, ids)
     local = build_payload(workspace, k=3)
-    elsewhere = build_payload(workspace, "https://service.example/v1/augment", k=3)
+    elsewhere = build_payload(workspace, destination_of("https://service.example"), k=3)
+    gateway = build_payload(workspace, destination_of("http://127.0.0.1:8765", "api.example"), k=3)
     assert estimate(workspace, local).cost == 0
     assert "costs nothing" in in_words(estimate(workspace, local))
     assert estimate(workspace, elsewhere).cost is None
+    assert estimate(workspace, gateway).cost is None
     set_prices(workspace, 1.0, 2.0)
     found = estimate(workspace, elsewhere)
     assert found.cost == pytest.approx((found.read + 2 * found.written) / 1e6)
+    assert estimate(workspace, gateway).cost == found.cost
+    assert estimate(workspace, local).cost == 0
     assert found.read == found.written + 3 * 2 * 60
     with pytest.raises(BadInput):
         set_prices(workspace, -1, 0)

@@ -98,7 +98,7 @@ def finished(workspace: Workspace, job_id: int) -> int:
 
 def test_an_augment_job_stores_the_pairs_and_counts_them(tmp_path: Path, service: RecordingService) -> None:
     workspace, payload = approved(tmp_path, service)
-    job = jobs.start_augment(workspace, payload, payload.sha256, service.address)
+    job = jobs.start_augment(workspace, payload, payload.approval, service.address)
     kinds = [event.kind for event in jobs.follow(workspace, job.id, poll=0.05)]
     assert kinds == ["started", *["pair", "pair", "record"] * 3, "summary"]
     done = jobs.get(workspace, job.id)
@@ -119,7 +119,7 @@ def test_an_augment_job_stores_the_pairs_and_counts_them(tmp_path: Path, service
 def test_a_job_says_that_the_service_is_busy_and_goes_on(tmp_path: Path, service: RecordingService) -> None:
     workspace, payload = approved(tmp_path, service)
     service.busy, service.headers = [503], {"Retry-After": "1"}
-    job = jobs.start_augment(workspace, payload, payload.sha256, service.address)
+    job = jobs.start_augment(workspace, payload, payload.approval, service.address)
     reported = list(jobs.follow(workspace, job.id, poll=0.05))
     assert [event.data["message"] for event in reported if event.kind == "preparing"] == [
         "The augmentation service is busy; asking again in 1 seconds (1 of 5)"
@@ -139,7 +139,7 @@ def test_a_killed_job_is_interrupted_and_resumes_with_the_same_bytes(
     tmp_path: Path, service: RecordingService, gate: Gate
 ) -> None:
     workspace, payload = approved(tmp_path, service)
-    job = jobs.start_augment(workspace, payload, payload.sha256, service.address)
+    job = jobs.start_augment(workspace, payload, payload.approval, service.address)
     wait(lambda: finished(workspace, job.id) == 1, "the first record")
     process_id = jobs.get(workspace, job.id).process_id
     assert process_id
@@ -159,7 +159,7 @@ def test_a_killed_job_is_interrupted_and_resumes_with_the_same_bytes(
 
 def test_a_job_whose_records_changed_does_not_resume(tmp_path: Path, service: RecordingService, gate: Gate) -> None:
     workspace, payload = approved(tmp_path, service)
-    job = jobs.start_augment(workspace, payload, payload.sha256, service.address)
+    job = jobs.start_augment(workspace, payload, payload.approval, service.address)
     wait(gate.waiting.is_set, "the service")
     jobs.stop_job(workspace, job.id)
     assert wait_ended(workspace, job.id).state == "stopped"
@@ -171,11 +171,41 @@ def test_a_job_whose_records_changed_does_not_resume(tmp_path: Path, service: Re
     assert "preview and approve" in (failed.error or "")
 
 
+def test_a_job_whose_service_passes_records_on_since_does_not_resume(
+    tmp_path: Path, service: RecordingService, gate: Gate
+) -> None:
+    workspace, payload = approved(tmp_path, service)
+    job = jobs.start_augment(workspace, payload, payload.approval, service.address)
+    wait(gate.waiting.is_set, "the service")
+    jobs.stop_job(workspace, job.id)
+    assert wait_ended(workspace, job.id).state == "stopped"
+    service.passes_on_to = "api.example"
+    jobs.resume_job(workspace, job.id, service.address)
+    failed = wait_ended(workspace, job.id)
+    assert (failed.state, len(service.bodies)) == ("failed", 1)
+    assert "passes records on to api.example; nothing was sent: preview and approve" in (failed.error or "")
+
+
+def test_a_job_that_did_not_keep_where_records_go_on_to_still_resumes(
+    tmp_path: Path, service: RecordingService, gate: Gate
+) -> None:
+    workspace, payload = approved(tmp_path, service)
+    job = jobs.start_augment(workspace, payload, payload.approval, service.address)
+    wait(gate.waiting.is_set, "the service")
+    jobs.stop_job(workspace, job.id)
+    assert wait_ended(workspace, job.id).state == "stopped"
+    with workspace.store() as store:
+        store.run("UPDATE jobs SET settings = json_remove(settings, '$.passes_on_to')")
+    gate.open.set()
+    jobs.resume_job(workspace, job.id, service.address)
+    assert wait_ended(workspace, job.id).state == "done"
+
+
 def test_stopping_ends_a_wait_for_the_service_and_keeps_what_came(
     tmp_path: Path, service: RecordingService, gate: Gate
 ) -> None:
     workspace, payload = approved(tmp_path, service)
-    job = jobs.start_augment(workspace, payload, payload.sha256, service.address)
+    job = jobs.start_augment(workspace, payload, payload.approval, service.address)
     wait(lambda: finished(workspace, job.id) == 1, "the first record")
     began = time.monotonic()
     assert jobs.stop_job(workspace, job.id).state == "stopping"
@@ -188,10 +218,10 @@ def test_stopping_ends_a_wait_for_the_service_and_keeps_what_came(
 
 def test_one_job_computes_at_a_time(tmp_path: Path, service: RecordingService, gate: Gate) -> None:
     workspace, payload = approved(tmp_path, service)
-    first = jobs.start_augment(workspace, payload, payload.sha256, service.address)
+    first = jobs.start_augment(workspace, payload, payload.approval, service.address)
     wait(gate.waiting.is_set, "the service")
     again = build_payload(workspace, payload.destination, k=2)
-    second = jobs.start_augment(workspace, again, again.sha256, service.address)
+    second = jobs.start_augment(workspace, again, again.approval, service.address)
     wait(lambda: bool(jobs.events(workspace, second.id)), "the second job's word")
     (event,) = jobs.events(workspace, second.id)
     assert (event.kind, event.data) == ("waiting", {"for_job": first.id})
@@ -203,11 +233,11 @@ def test_one_job_computes_at_a_time(tmp_path: Path, service: RecordingService, g
 def test_a_failing_service_fails_the_job_with_its_sentence(tmp_path: Path, service: RecordingService) -> None:
     workspace, payload = approved(tmp_path, service)
     service.status = 503
-    job = jobs.start_augment(workspace, payload, payload.sha256, service.address)
+    job = jobs.start_augment(workspace, payload, payload.approval, service.address)
     failed = wait_ended(workspace, job.id)
     assert failed.state == "failed"
     assert failed.error == (
-        "The augmentation service is busy and refused the request for now; resume the job in a while."
+        "The augmentation service is busy and refused the request for now; try again, or resume the job, in a while."
     )
 
 
@@ -228,7 +258,7 @@ def test_samples_that_came_to_nothing_are_counted(
         )
 
     service.answer = answer
-    job = jobs.start_augment(workspace, payload, payload.sha256, service.address)
+    job = jobs.start_augment(workspace, payload, payload.approval, service.address)
     result = wait_ended(workspace, job.id).result
     assert result
     assert result["pairs"] + result["failed"] == 2
@@ -247,7 +277,7 @@ def test_a_job_ends_when_the_process_that_started_it_dies(
         "from app.pipeline.workspace import open_workspace\n"
         "workspace, url = open_workspace(sys.argv[1]), sys.argv[2]\n"
         "payload = build_payload(workspace, destination_of(url), k=2)\n"
-        "jobs.start_augment(workspace, payload, payload.sha256, CloudAddress(url, 'token'))\n"
+        "jobs.start_augment(workspace, payload, payload.approval, CloudAddress(url, 'token'))\n"
         "time.sleep(600)\n"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(workspace.data_dir), service.url]) as parent:

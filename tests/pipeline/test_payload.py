@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from app.errors import ApprovalMismatch, BadInput, NothingShared
 from app.pipeline.payload import (
     LOCAL_DESTINATION,
+    NOT_SAID,
     PROMPTS,
     build_payload,
+    destination_of,
     rebuild_payload,
     require_approved,
 )
@@ -58,7 +60,7 @@ def test_an_approval_holds_until_the_next_upload_and_references_then_change(tmp_
     first = build_payload(workspace)
     assert build_payload(workspace) == first
     with workspace.store() as store:
-        ledger.append_upload(store, first.destination, ids, 1, "0" * 64, "sent")
+        ledger.append_upload(store, str(first.destination), ids, 1, "0" * 64, "sent")
     second = build_payload(workspace)
     assert not set(first.references) & set(second.references)
 
@@ -117,12 +119,36 @@ def test_only_the_approved_hash_is_accepted(tmp_path: Path) -> None:
     workspace, ids = workspace_with(tmp_path, 2)
     share_ids(workspace, ids)
     payload = build_payload(workspace)
-    require_approved(payload, payload.sha256.upper())
-    for wrong in ("", "0" * 64, payload.sha256[:-1], "é"):
+    require_approved(payload, payload.approval.upper())
+    for wrong in ("", "0" * 64, payload.approval[:-1], payload.sha256, "é"):
         with pytest.raises(ApprovalMismatch):
             require_approved(payload, wrong)
     share_none(workspace)
     share_ratio(workspace, 0.0)
+
+
+def test_an_approval_is_for_one_place_alone(tmp_path: Path) -> None:
+    workspace, ids = workspace_with(tmp_path, 2)
+    share_ids(workspace, ids)
+    places = (
+        LOCAL_DESTINATION,
+        *(destination_of("http://127.0.0.1:9", host) for host in (None, NOT_SAID, "a.example")),
+    )
+    payloads = [build_payload(workspace, place) for place in places]
+    assert len({payload.sha256 for payload in payloads}) == 1
+    for payload in payloads:
+        for other in payloads:
+            if other is not payload:
+                with pytest.raises(ApprovalMismatch, match="nothing was sent"):
+                    require_approved(other, payload.approval)
+
+
+def test_an_approval_can_be_reckoned_by_hand(tmp_path: Path) -> None:
+    workspace, ids = workspace_with(tmp_path, 2)
+    share_ids(workspace, ids)
+    payload = build_payload(workspace)
+    lines = f"http://127.0.0.1/v1/augment\n{hashlib.sha256(payload.body).hexdigest()}\n"
+    assert payload.approval == hashlib.sha256(lines.encode()).hexdigest()
 
 
 def test_what_was_approved_is_rebuilt_byte_for_byte_or_not_at_all(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def echo(request: dict[str, Any], skip: list[str]) -> Iterator[bytes]:
 def augmented(workspace: Workspace, url: str, address: Any) -> None:
     """Send what is shared, approved, and wait until the job has ended."""
     payload = build_payload(workspace, destination_of(url), k=2)
-    job = jobs.start_augment(workspace, payload, payload.sha256, address)
+    job = jobs.start_augment(workspace, payload, payload.approval, address)
     for _ in jobs.follow(workspace, job.id, poll=0.05):
         pass
     jobs.end_workers()

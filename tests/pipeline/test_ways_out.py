@@ -58,7 +58,7 @@ def quiet(*_: object) -> None:
 
 def augments(workspace: Workspace, folder: Path) -> None:
     payload = build_payload(workspace, destination_of(FAR.url))
-    list(cloud.send_approved(workspace, payload, payload.sha256, FAR))
+    list(cloud.send_approved(workspace, payload, payload.approval, FAR))
 
 
 CLOSED: dict[str, Callable[[Workspace, Path], object]] = {

@@ -164,15 +164,15 @@ class Sharing(RuleBasedStateMachine):
             payload = build_payload(self.workspace, destination, k=1)
         except NothingShared:
             return
-        sha256 = payload.sha256
+        approval = payload.approval
         if stale:
-            sha256 = "0" * 64
+            approval = "0" * 64
             with pytest.raises(ApprovalMismatch):
-                list(send_approved(self.workspace, payload, sha256, self.service.address))
+                list(send_approved(self.workspace, payload, approval, self.service.address))
             return
         self.approved.append(payload.body)
         self._check_body(payload.body)
-        list(send_approved(self.workspace, payload, sha256, self.service.address))
+        list(send_approved(self.workspace, payload, approval, self.service.address))
 
     @precondition(lambda self: self.texts)
     @rule(task=st.sampled_from(["title", None]))
@@ -203,7 +203,7 @@ class Sharing(RuleBasedStateMachine):
         rebuilt = build(payload.sha256)
         assert rebuilt.body == payload.body
         self.approved.append(payload.body)
-        list(send_approved(self.workspace, rebuilt, payload.sha256, self.service.address))
+        list(send_approved(self.workspace, rebuilt, payload.approval, self.service.address))
         if not again:
             self.pending = None
 

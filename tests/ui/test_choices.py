@@ -71,8 +71,8 @@ def test_records_of_a_new_task_are_shared_and_sent(
     assert newcomer("share_records", letters, True)["shared"] == letters
     with serving(loaded(FakeModel())) as service:
         page.services.cloud = CloudAddress(service.url, TOKEN, local=True)
-        _, sha256, *_ = newcomer("preview_payload", 1, TASK)
-        newcomer("approve", sha256, 1, TASK)
+        _, approval, *_ = newcomer("preview_payload", 1, TASK)
+        newcomer("approve", approval, 1, TASK)
         Person(page).waits()
     assert len(newcomer("list_pairs", "all")["cards"]) == 3
 

@@ -78,9 +78,9 @@ def share_two(person: Person) -> list[int]:
 
 def augment(person: Person, ids: list[int]) -> list[Any]:
     """What leaves is looked at, approved and sent; the cards of the pairs that came back."""
-    shown, sha256 = person.does("preview_payload", 2, "")
+    shown, approval = person.does("preview_payload", 2, "")
     assert shown["facts"][1] == {**shown["facts"][1], "label": "Records", "value": "2"}
-    person.does("approve", sha256, 2, "")
+    person.does("approve", approval, 2, "")
     person.waits()
     cards: list[Any] = person.does("list_pairs", "all")["cards"]
     assert len(cards) == 2 * len(ids)

@@ -113,16 +113,17 @@ def test_share_none_unticks_everything(page: Page) -> None:
     assert page.client.predict("", api_name="/share_none")["shared"] == 0
 
 
-def test_preview_shows_the_very_bytes_that_the_hash_is_of(page: Page) -> None:
+def test_preview_shows_the_very_bytes_and_the_place_that_the_hash_is_of(page: Page) -> None:
     import hashlib
 
     ids = some_records(page.workspace)
     page.client.predict(list(ids[:3]), True, api_name="/share_records")
-    shown, sha256 = page.client.predict(5, "", api_name="/preview_payload")[:2]
+    shown, approval = page.client.predict(5, "", api_name="/preview_payload")[:2]
     told = {fact["label"]: fact["value"] for fact in shown["facts"]}
     assert set(told) == {"Goes to", "Records", "Size", "Task", "Asks for", "Estimate", "SHA-256 of the body"}
     assert told["Asks for"].startswith("5 new pairs for each record, asked for in the form that suits")
-    assert hashlib.sha256(shown["exact"].encode()).hexdigest() == sha256 == shown["sha256"]
+    assert hashlib.sha256(shown["exact"].encode()).hexdigest() == shown["sha256"] == told["SHA-256 of the body"]
+    assert hashlib.sha256(f"{told['Goes to']}\n{shown['sha256']}\n".encode()).hexdigest() == approval
     assert len(shown["exact"].encode()) == shown["bytes"]
 
 
@@ -379,3 +380,15 @@ def test_a_file_that_is_no_archive_is_refused_in_a_sentence(page: Page, tmp_path
     path.write_bytes(b"no archive")
     with pytest.raises(AppError, match="cannot be read"):
         page.client.predict(handle_file(str(path)), api_name="/restore")
+
+
+def test_settings_are_drawn_again_once_everything_was_deleted_or_brought_back(page: Page) -> None:
+    blocks = build_ui(page.services)
+    (switch,) = (part for part in blocks.blocks.values() if getattr(part, "label", None) == strings.OFFLINE)
+    drawing = {
+        wired._id for wired in blocks.fns.values() if switch in wired.outputs and wired.trigger_after is not None
+    }
+    named = {wired._id: wired.api_name for wired in blocks.fns.values()}
+    after = {named[wired.trigger_after] for wired in blocks.fns.values() if wired._id in drawing}
+    assert after == {"delete_everything", "restore"}
+    assert all(wired.trigger_only_on_success for wired in blocks.fns.values() if wired._id in drawing)
