@@ -17,7 +17,7 @@ from app.errors import CloudError, Offline
 from app.pipeline import network
 from app.pipeline.cleaning import clean
 from app.pipeline.local_service import CloudAddress
-from app.pipeline.payload import Payload, destination_of, require_approved, require_destination
+from app.pipeline.payload import Payload, destination_of, rebuild_payload, require_approved, require_destination
 from app.pipeline.workspace import Workspace
 from cloud_stub.base_schemas import BaseDescription, Bases
 from cloud_stub.schemas import (
@@ -165,6 +165,12 @@ def _require_stays(workspace: Workspace, address: CloudAddress) -> None:
         )
 
 
+def _require_unchanged(workspace: Workspace, payload: Payload) -> None:
+    """Raise ApprovalMismatch where a record was changed, unticked or forgotten since the payload was made."""
+    sent = (payload.destination, payload.record_ids, payload.settings, payload.uploads, payload.sha256)
+    rebuild_payload(workspace, *sent)
+
+
 def _attempt(
     workspace: Workspace, payload: Payload, address: CloudAddress, skip: Collection[str], body: IO[bytes]
 ) -> Iterator[CloudLine]:
@@ -172,6 +178,7 @@ def _attempt(
     if skip:
         headers[SKIP_HEADER] = ",".join(sorted(skip))
     _require_stays(workspace, address)
+    _require_unchanged(workspace, payload)
     with network.connection(
         workspace,
         "POST",
@@ -231,8 +238,9 @@ def send_approved(
     """Send the payload and yield what comes back; `skip` names the references that need not be done again.
 
     A service that is busy and says when to come back is asked again then, TIMES_BACK times at most; `waiting` is told.
-    Raises ApprovalMismatch before a connection is opened, Offline, and CloudError. Each attempt is one line of the
-    ledger: "sent" from the first byte on, else why nothing left.
+    Raises ApprovalMismatch before a connection is opened, at any attempt where the records are no longer as they were
+    approved, Offline, and CloudError. Each attempt is one line of the ledger: "sent" from the first byte on, else why
+    nothing left.
     """
     require_approved(payload, approved_sha256)
     require_destination(payload.destination, address)
