@@ -1,6 +1,6 @@
 """Adding, editing and deleting by hand, each of which can be undone. Every function takes an open Store first.
 
-Undoing never shares anything: a record that comes back is not shared, whatever it was before.
+Undoing never shares anything: a record or a text that comes back is not shared, whatever it was before.
 """
 
 import json
@@ -96,9 +96,11 @@ def _bring_back(store: Store, id: int, before: Mapping[str, Sequence[Row]]) -> N
 def _undo_one(store: Store, kind: ChangeKind, id: int, before: Any) -> None:
     match kind:
         case "added":
+            mark_stale(store, id)
             store.run("DELETE FROM records WHERE id = ?", [id])
         case "edited":
             update_record(store, id, **before)
+            store.run("UPDATE shares SET shared = 0, shared_by = NULL WHERE record_id = ? AND shared = 1", [id])
         case "deleted":
             _bring_back(store, id, before)
 
@@ -106,7 +108,8 @@ def _undo_one(store: Store, kind: ChangeKind, id: int, before: Any) -> None:
 def undo_change(store: Store) -> Change | None:
     """Take the last change back; the change, or None when there is none left. Raises AlreadyStored.
 
-    Adapters that were stale because of it are no longer, unless something else that they learned from is gone.
+    Adapters that learned from an added record are stale; those that were stale because of a deletion are no longer,
+    unless something else that they learned from is gone.
     """
     with store.change():
         change = store.row("SELECT * FROM changes ORDER BY id DESC LIMIT 1")

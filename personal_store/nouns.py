@@ -78,6 +78,8 @@ class Examined:
     """What was found in a record."""
 
     record_id: int
+    content_hash: str
+    """Of the texts that were looked at."""
     findings: tuple[str, ...]
     ends: tuple[int, int]
 

@@ -188,11 +188,13 @@ def update_record(
 def set_shared(store: Store, ids: Iterable[int], shared: bool, by: SharedBy, shared_as: SharedAs | None = None) -> int:
     """Share records or stop sharing them, in one statement; how many rows changed.
 
-    What a hand has set, the slider leaves as it is. Ids without a record are ignored.
+    What a hand has set, the slider leaves as it is, and it shares nothing in which something personal was found or in
+    which nobody has looked. Ids without a record are ignored.
     """
     return store.run(
         "INSERT INTO shares (record_id, shared, shared_by, shared_as) SELECT records.id, :shared, :by, :as"
-        " FROM json_each(:ids) JOIN records ON records.id = value WHERE true ON CONFLICT (record_id) DO UPDATE"
+        " FROM json_each(:ids) JOIN records ON records.id = value"
+        " WHERE (:by = 'hand' OR NOT :shared OR findings = '') ON CONFLICT (record_id) DO UPDATE"
         " SET shared = :shared, shared_by = :by, shared_as = :as WHERE (:by = 'hand' OR shared_by IS NOT 'hand')"
         " AND (shared <> :shared OR shared_by IS NOT :by OR shared_as IS NOT :as)",
         {"shared": shared, "by": by, "as": shared_as, "ids": ids_json(sorted(ids))},
@@ -213,11 +215,15 @@ def forget_findings(store: Store) -> None:
 
 
 def note_findings(store: Store, found: Sequence[Examined]) -> None:
-    """Keep what was found; a shared record with findings that the person has not agreed to is shared no more."""
+    """Keep what was found; a shared record with findings that the person has not agreed to is shared no more.
+
+    A record that was changed or looked at meanwhile keeps what it has.
+    """
     with store.change():
         store.run_many(
-            "UPDATE records SET findings = ?, head = ?, tail = ? WHERE id = ?",
-            [("\n".join(item.findings), *item.ends, item.record_id) for item in found],
+            "UPDATE records SET findings = ?, head = ?, tail = ?"
+            " WHERE id = ? AND content_hash = ? AND findings IS NULL",
+            [("\n".join(item.findings), *item.ends, item.record_id, item.content_hash) for item in found],
         )
         store.run(
             "UPDATE shares SET shared = 0, shared_by = NULL WHERE shared = 1 AND shared_as IS NULL AND record_id IN"

@@ -23,6 +23,7 @@ from app.pipeline.payload import (
     Destination,
     Payload,
     destination_of,
+    rebuild_payload,
     require_approved,
     require_destination,
 )
@@ -183,6 +184,12 @@ def _require_onward(workspace: Workspace, payload: Payload, address: CloudAddres
         )
 
 
+def _require_unchanged(workspace: Workspace, payload: Payload) -> None:
+    """Raise ApprovalMismatch where a record was changed, unticked or forgotten since the payload was made."""
+    sent = (payload.destination, payload.record_ids, payload.settings, payload.uploads, payload.sha256)
+    rebuild_payload(workspace, *sent)
+
+
 def _attempt(
     workspace: Workspace, payload: Payload, address: CloudAddress, skip: Collection[str], body: IO[bytes]
 ) -> Iterator[CloudLine]:
@@ -190,6 +197,7 @@ def _attempt(
     if skip:
         headers[SKIP_HEADER] = ",".join(sorted(skip))
     _require_onward(workspace, payload, address)
+    _require_unchanged(workspace, payload)
     with network.connection(
         workspace,
         "POST",
@@ -252,8 +260,9 @@ def send_approved(
 
     `skip` names the references that need not be done again.
     A service that is busy and says when to come back is asked again then, TIMES_BACK times at most; `waiting` is told.
-    Raises ApprovalMismatch before anything is sent, Offline, and CloudError. Each attempt is one line of the
-    ledger: "sent" from the first byte on, else why nothing left.
+    Raises ApprovalMismatch before anything is sent, at any attempt where the records are no longer as they were
+    approved, Offline, and CloudError. Each attempt is one line of the ledger: "sent" from the first byte on, else why
+    nothing left.
     """
     require_approved(payload, approved)
     require_destination(payload.destination.url, address)

@@ -6,11 +6,11 @@ from app.errors import BadInput
 from app.pipeline.cleaning import clean
 from app.pipeline.dates import to_iso
 from app.pipeline.looking import examined, look
-from app.pipeline.tasks import find_task
+from app.pipeline.tasks import all_tasks, find_task
 from app.pipeline.workspace import Workspace
 from app.tasks import Task
 from cloud_stub.schemas import MAX_TEXT
-from personal_store import changes
+from personal_store import changes, records
 from personal_store.errors import AlreadyStored
 from personal_store.nouns import Change, Record
 
@@ -27,6 +27,15 @@ def _text(what: str, text: str) -> str:
 def _check_label(task: Task, output: str) -> None:
     if task.labels and output not in task.labels:
         raise BadInput(f"The task {task.name} answers with one of {', '.join(task.labels)}; choose one of these.")
+
+
+def _check_tasks(workspace: Workspace, back: Sequence[Record]) -> None:
+    """Raise BadInput where a record that comes back is of a task that was deleted since."""
+    if gone := {record.task for record in back}.difference(task.name for task in all_tasks(workspace)):
+        raise BadInput(
+            f"This cannot be undone because there is no task {', '.join(map(repr, sorted(gone)))} any more; make it"
+            " again, then undo."
+        )
 
 
 def add(workspace: Workspace, task: str, input: str, output: str, date: str | None = None) -> Record:
@@ -89,8 +98,13 @@ def delete(workspace: Workspace, ids: Sequence[int]) -> tuple[int, ...]:
 
 
 def undo(workspace: Workspace) -> Change | None:
-    """Take the last addition, edit or deletion back; None when there is none left. Shares nothing."""
+    """Take the last addition, edit or deletion back; None when there is none left. Shares nothing.
+
+    Raises AlreadyStored, and BadInput where a record's task was deleted meanwhile; then nothing is changed.
+    """
     with workspace.store() as store, store.change():
         change = changes.undo_change(store)
+        if change is not None and change.kind != "added":
+            _check_tasks(workspace, records.get_records(store, change.record_ids))
         look(store)
         return change

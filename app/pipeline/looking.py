@@ -86,7 +86,7 @@ def alike(one: str, other: str) -> bool:
 
 def examined(task: str, input: str, output: str, created_at: str | None, source: str) -> NewRecord:
     """A new record with what was found in it."""
-    return NewRecord(task, input, output, created_at, source, findings(f"{input}\n{output}"), ends(task, input))
+    return NewRecord(task, input, output, created_at, source, findings(input, output), ends(task, input))
 
 
 def keep_up(store: Store) -> None:
@@ -105,7 +105,7 @@ def look(store: Store) -> None:
         records.note_findings(
             store,
             [
-                Examined(item.id, findings(f"{item.input}\n{item.output}"), ends(item.task, item.input))
+                Examined(item.id, item.content_hash, findings(item.input, item.output), ends(item.task, item.input))
                 for item in waiting
             ],
         )

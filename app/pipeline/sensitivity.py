@@ -9,15 +9,14 @@ import functools
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from app.pipeline import names
 from app.pipeline.prefilter import possible_kinds
 
 BETWEEN = r"[ \u00a0\u2009-]"
 """What may stand between the groups of a number."""
-APART = " \u00a0\u2009-"
-"""The same as characters."""
 
 PATTERNS: dict[str, re.Pattern[str]] = {
     "key or token": re.compile(
@@ -47,9 +46,10 @@ PATTERNS: dict[str, re.Pattern[str]] = {
         re.IGNORECASE,
     ),
     "account number": re.compile(
-        rf"\b[A-Z]{{2}}\d{{2}}(?:{BETWEEN}?[A-Z0-9]{{4}}){{2,7}}(?:{BETWEEN}?[A-Z0-9]{{1,4}})?\b", re.IGNORECASE
+        # Both cases by name: IGNORECASE would let letters of Turkish, which have no place in such a number, pass for I.
+        rf"\b[A-Za-z]{{2}}\d{{2}}(?:{BETWEEN}?[A-Za-z0-9]{{4}}){{2,7}}(?:{BETWEEN}?[A-Za-z0-9]{{1,4}})?\b"
     ),
-    "card number": re.compile(rf"(?<![\d-])[2-6]\d{{3,}}(?:[.]?{BETWEEN}?\d{{2,}}){{1,6}}(?![\d-])"),
+    "card number": re.compile(rf"(?<!\d)[2-6]\d{{3,}}(?:(?:[.]{BETWEEN}?|{BETWEEN})\d{{2,}}){{0,6}}(?!\d)"),
     "social security number": re.compile(r"(?<!\d)\d{3}-\d{2}-\d{4}(?!\d)"),
     "phone number": re.compile(
         # With the country, with a zero in front, as in North America.
@@ -90,6 +90,15 @@ DATE = re.compile(
 )
 """A day, or a span of years: written like a phone number, and none."""
 
+SEVERAL = re.compile(r"(?:[ \u00a0\u2009()./+-]*\d){16,}+")
+"""More digits on end than one phone number can have (ITU-T E.164)."""
+
+REST = re.compile(r"[+(]?\w(?:[\s\S]*\w)?")
+"""What is left of a stretch of which a part belongs to something else."""
+
+SEARCH = 2
+"""Goes up when the same patterns find more than before, so that all records are looked at again."""
+
 
 def luhn_holds(number: str) -> bool:
     """The check digit of card numbers (ISO/IEC 7812-1)."""
@@ -106,17 +115,13 @@ def iban_holds(account: str) -> bool:
 
 
 def phone_holds(number: str) -> bool:
-    """Whether it has as many digits as phone numbers do (ITU-T E.164), and is no date."""
-    return 7 <= sum(map(str.isdigit, number)) <= 15 and not DATE.fullmatch(number.strip())
+    """Whether it has as many digits as phone numbers have, and is no date."""
+    return sum(map(str.isdigit, number)) >= 7 and not DATE.fullmatch(number.strip())
 
 
-CHECKS: dict[str, Callable[[str], bool]] = {
-    "card number": luhn_holds,
-    "account number": iban_holds,
-    "phone number": phone_holds,
-}
+CHECKSUMS: dict[str, Callable[[str], bool]] = {"card number": luhn_holds, "account number": iban_holds}
 
-
+Span = tuple[int, int]
 Pieces = tuple[tuple[str, str], ...]
 """A text in its order: each piece, and what kind of thing it is; empty for what was not found."""
 
@@ -131,60 +136,101 @@ class Finding:
     text: str
 
 
-def _held(kind: str, match: re.Match[str]) -> tuple[int, int] | None:
-    """The stretch for which the checksum holds: a match may have swallowed a word or a number beside it."""
-    start, end = match.span(match.lastindex or 0)
-    holds = CHECKS.get(kind)
-    if holds is None:
-        return start, end
-    text = match.string
-    starts = [start, *(place + 1 for place in range(start, end) if text[place] in APART)]
-    ends = [end, *(place for place in range(end - 1, start, -1) if text[place] in APART)]
-    for begin, finish in itertools.product(starts, ends):
-        if finish > begin and holds(text[begin:finish]):
-            return begin, finish
-    return None
+def _with_checksum(kind: str, text: str) -> Iterator[Span]:
+    """From each place where the pattern begins, the longest stretch for which the checksum holds.
+
+    A match may have swallowed a word or another number behind it, and another number may begin inside it.
+    """
+    place = 0
+    while match := PATTERNS[kind].search(text, place):
+        start, end = match.span()
+        gaps = [gap for gap in range(start + 1, end) if not text[gap].isalnum()]
+        held = (finish for finish in (end, *reversed(gaps)) if CHECKSUMS[kind](text[start:finish]))
+        if finish := next(held, None):
+            yield start, finish
+        place = start + 1
 
 
-def _spans(text: str) -> Iterator[tuple[str, tuple[int, int]]]:
+def _phone_numbers(text: str) -> Iterator[Span]:
+    """Phone numbers; several that stand on end are one stretch, because nobody knows where each of them ends."""
+    place = 0
+    while match := PATTERNS["phone number"].search(text, place):
+        start, end = match.span(match.lastindex or 0)
+        place = start + 1
+        if phone_holds(text[start:end]):
+            if several := SEVERAL.match(text, start):
+                place = end = several.end()
+            yield start, end
+
+
+def _of_kind(kind: str, text: str) -> Iterator[Span]:
+    if kind in CHECKSUMS:
+        return _with_checksum(kind, text)
+    if kind == "phone number":
+        return _phone_numbers(text)
+    return (match.span(match.lastindex or 0) for match in PATTERNS[kind].finditer(text))
+
+
+def _spans(text: str) -> Iterator[tuple[str, Span]]:
     """What the patterns find, and last what the recogniser of names does, where there is one."""
     for kind in possible_kinds(text):
-        for match in PATTERNS[kind].finditer(text):
-            if span := _held(kind, match):
-                yield kind, span
+        yield from ((kind, span) for span in _of_kind(kind, text))
     if recognise := names.recogniser():
         yield from (("name", span) for span in recognise(text))
+
+
+def _unclaimed(text: str, span: Span, found: Sequence[Finding]) -> list[Span]:
+    """What of a stretch belongs to nothing that was found before."""
+    start, end = span
+    overlapping = sorted((other.start, other.end) for other in found if start < other.end and other.start < end)
+    if not overlapping:
+        return [span]
+    rests = zip(
+        (start, *(after for _, after in overlapping)), (*(before for before, _ in overlapping), end), strict=True
+    )
+    return [rest.span() for begin, finish in rests if (rest := REST.search(text, begin, finish))]
 
 
 def find(text: str) -> tuple[Finding, ...]:
     """Everything found in the text, in its order; nothing is found twice."""
     found: list[Finding] = []
-    for kind, (start, end) in _spans(text):
-        if not any(start < other.end and other.start < end for other in found):
-            found.append(Finding(kind, start, end, text[start:end]))
+    for kind, span in _spans(text):
+        found += [Finding(kind, start, end, text[start:end]) for start, end in _unclaimed(text, span, found)]
     return tuple(sorted(found, key=lambda finding: finding.start))
 
 
 @functools.cache
 def edition() -> str:
-    """Changes with what can be found: with the patterns, and with whether a recogniser of names is installed."""
+    """Changes with what can be found: the patterns, how they are put to use, whether names can be recognised."""
     patterns = "\n".join(pattern.pattern for pattern in PATTERNS.values())
-    return hashlib.sha256(f"{names.installed()}\n{patterns}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{SEARCH}\n{names.installed()}\n{patterns}".encode()).hexdigest()[:16]
 
 
-def pieces(text: str) -> Pieces:
-    """The text cut where something was found: nothing is lost, and joined the pieces are the text again."""
+def _cut(text: str, place: int, found: Sequence[Finding]) -> Pieces:
+    """The pieces of a text that begins at that place of what was searched."""
     cut: list[tuple[str, str]] = []
     done = 0
-    for finding in find(text):
-        cut += [(text[done : finding.start], ""), (finding.text, finding.kind)]
-        done = finding.end
+    for finding in found:
+        start, end = max(finding.start - place, 0), min(finding.end - place, len(text))
+        if start < end:
+            cut += [(text[done:start], ""), (text[start:end], finding.kind)]
+            done = end
     return tuple(piece for piece in (*cut, (text[done:], "")) if piece[0])
 
 
-def findings(text: str) -> tuple[str, ...]:
-    """The kinds of personal or secret things that the text seems to hold."""
-    return tuple(dict.fromkeys(finding.kind for finding in find(text)))
+def pieces(*texts: str) -> tuple[Pieces, ...]:
+    """Each text cut where something was found: nothing is lost, and joined its pieces are the text again.
+
+    The texts are searched as one, a line break between them: an input may end with what its output gives away.
+    """
+    found = find("\n".join(texts))
+    places = itertools.accumulate((len(text) + 1 for text in texts), initial=0)
+    return tuple(_cut(text, place, found) for text, place in zip(texts, places, strict=False))
+
+
+def findings(*texts: str) -> tuple[str, ...]:
+    """The kinds of personal or secret things that the texts, searched as one, seem to hold."""
+    return tuple(dict.fromkeys(finding.kind for finding in find("\n".join(texts))))
 
 
 def redact(*texts: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
@@ -193,17 +239,16 @@ def redact(*texts: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
     The same thing has the same placeholder in all of them.
     """
     placeholders: dict[tuple[str, str], str] = {}
-    counts: dict[str, int] = {}
-    written = []
-    for text in texts:
-        for finding in reversed(find(text)):
-            key = (finding.kind, finding.text)
-            if key not in placeholders:
-                counts[finding.kind] = counts.get(finding.kind, 0) + 1
-                placeholders[key] = f"[{finding.kind} {counts[finding.kind]}]"
-            text = text[: finding.start] + placeholders[key] + text[finding.end :]
-        written.append(text)
-    return tuple(written), {name: text for (_, text), name in placeholders.items()}
+    counts: Counter[str] = Counter()
+
+    def hidden(text: str, kind: str) -> str:
+        if kind and (text, kind) not in placeholders:
+            counts[kind] += 1
+            placeholders[text, kind] = f"[{kind} {counts[kind]}]"
+        return placeholders.get((text, kind), text)
+
+    written = tuple("".join(hidden(*piece) for piece in cut) for cut in pieces(*texts))
+    return written, {name: text for (text, _), name in placeholders.items()}
 
 
 def restore(text: str, meanings: Mapping[str, str]) -> str:

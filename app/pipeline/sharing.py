@@ -146,7 +146,7 @@ def share_ratio(workspace: Workspace, ratio: float, strategy: Strategy = "random
         look(store)
         boxes = records.boxes(store)
         chosen = set(propose(boxes, ratio, strategy, seed, _texts_of(store), held_out_ids(store)))
-        # A hand that ticks a box meanwhile is not overruled: the store looks once more who set it.
+        # What happens meanwhile counts: the store looks once more who set a box and what was found in its record.
         with store.change():
             records.set_shared(store, boxes.shared - chosen, False, "slider")
             records.set_shared(store, chosen - boxes.by_hand, True, "slider")
@@ -161,7 +161,7 @@ def found_in(workspace: Workspace, ids: Sequence[int]) -> tuple[Found, ...]:
 
 
 def _found(chosen: Sequence[Record]) -> tuple[Found, ...]:
-    return tuple(Found(item.id, pieces(item.input), pieces(item.output)) for item in chosen if item.findings)
+    return tuple(Found(item.id, *pieces(item.input, item.output)) for item in chosen if item.findings)
 
 
 def _refuse(found: Sequence[Found]) -> NeedsConsent:

@@ -104,7 +104,8 @@ class Actions:
         if change is None:
             return {"message": strings.NOTHING_TO_TAKE_BACK}
         taken = f"Taken back: {counted(len(change.record_ids), 'record')} {change.kind}."
-        return {"message": f"{taken} Nothing is shared by undoing."}
+        said = f"{taken} Nothing is shared by undoing."
+        return {"message": said, "train": forgetting.retrain_task(self._workspace)}
 
     def change_records(self, asked: dict[str, Any]) -> dict[str, Any]:
         """What the list's buttons ask for: an action, the ids that it is for, and texts."""

@@ -102,9 +102,10 @@ def found_things(found: Found) -> View:
 def record_row(record: Record, sent: Sent | None = None, *, marked: bool = False) -> View:
     """One record in a list; with `marked` its texts also come in pieces where something personal was found."""
     looked = marked and bool(record.findings)
+    source, target = map(_pieces, pieces(record.input, record.output)) if looked else (None, None)
     return {
-        "input_pieces": _pieces(pieces(record.input)) if looked else None,
-        "output_pieces": _pieces(pieces(record.output)) if looked else None,
+        "input_pieces": source,
+        "output_pieces": target,
         "id": record.id,
         "task": task_title(record.task),
         "date": (record.created_at or "")[:10],

@@ -100,7 +100,7 @@ def full_rows(source: Path) -> Iterator[tuple[object, ...]]:
             for key in keys:
                 seen.setdefault(key, []).append((text, title))
             hash = hashlib.sha256(json.dumps(["title", text, title]).encode()).hexdigest()
-            found = "\n".join(findings(f"{text}\n{title}"))
+            found = "\n".join(findings(text, title))
             yield "title", text, title, to_iso(day), "now", "file", hash, found, *keys
 
 

@@ -15,6 +15,7 @@ from personal_store.pairs import find_pairs
 from personal_store.records import add_records, all_records, find_records, get_records, set_shared
 from personal_store.store import Store, open_store
 from personal_store.tasks import delete_task, own_tasks, put_task
+from personal_store.training import add_adapter, get_adapter, save_training_set
 from tests.personal_store.test_forgetting import raw
 
 Add = Callable[..., Record]
@@ -49,6 +50,35 @@ def test_what_comes_back_has_its_pairs_and_decisions_and_is_not_shared(
     assert (find_pairs(store), decisions(store)) == kept
     assert not get_records(store, [record.id])[0].shared
     assert find_records(store, RecordQuery(text="some words")).total == 1
+
+
+def test_an_earlier_text_that_comes_back_is_not_shared(store: Store, add: Add) -> None:
+    ticked, unticked = add("first"), add("second")
+    edit_records(store, [ticked.id], output="what may be known")
+    edit_records(store, [unticked.id], output="other")
+    set_shared(store, [ticked.id], True, "hand")
+    set_shared(store, [unticked.id], False, "hand")
+    undo_change(store)
+    undo_change(store)
+    back = get_records(store, [ticked.id, unticked.id])
+    assert [(record.output, record.shared, record.shared_by) for record in back] == [
+        (ticked.output, False, None),
+        (unticked.output, False, "hand"),
+    ]
+
+
+def test_an_adapter_that_learned_from_an_addition_is_stale_when_that_is_undone(
+    store: Store, add: Add, add_synthetic: AddSynthetic
+) -> None:
+    add("first")
+    added = add_record(store, HAND)
+    sets: tuple[tuple[list[int], list[int]], ...] = (([added.id], []), ([], [add_synthetic(added.id)]))
+    adapters = [
+        add_adapter(store, "a", f"job-{n}", "b", save_training_set(store, *ids, [], 0, "h").id, None, {})
+        for n, ids in enumerate(sets)
+    ]
+    undo_change(store)
+    assert [get_adapter(store, adapter.id).stale for adapter in adapters] == [True, True]
 
 
 def test_a_change_that_cannot_be_made_whole_is_not_made(store: Store, add: Add) -> None:

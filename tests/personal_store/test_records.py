@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from personal_store import finding
 from personal_store.errors import AlreadyStored, NotFound
-from personal_store.nouns import NewRecord, Record, RecordCounts, RecordQuery, SharedBy
+from personal_store.nouns import Examined, NewRecord, Record, RecordCounts, RecordQuery, SharedBy
 from personal_store.records import (
     add_records,
     all_records,
@@ -19,7 +19,9 @@ from personal_store.records import (
     count_records,
     find_records,
     get_records,
+    note_findings,
     set_shared,
+    shared_ids,
     shared_records,
     update_record,
 )
@@ -31,7 +33,7 @@ Add = Callable[..., Record]
 @contextmanager
 def store_of(count: int) -> Iterator[Store]:
     with tempfile.TemporaryDirectory() as folder, open_store(Path(folder) / "store.db") as store:
-        add_records(store, [NewRecord("chat", f"input {number}", "output", None, "f") for number in range(count)])
+        add_records(store, [NewRecord("chat", f"input {number}", "output", None, "f", ()) for number in range(count)])
         yield store
 
 
@@ -226,6 +228,25 @@ def test_sharing_many_records_is_one_change() -> None:
         assert set_shared(store, [], False, "hand") == 0
         assert set_shared(store, [99_999], False, "hand") == 0
         assert count_records(store).shared == 3_000
+
+
+def test_the_slider_shares_nothing_that_looks_personal_or_was_not_looked_at(store: Store) -> None:
+    kinds: tuple[tuple[str, ...] | None, ...] = ((), ("name",), None)
+    ids = add_records(store, [NewRecord("chat", f"{kind}", "o", None, "f", kind) for kind in kinds]).added
+    assert set_shared(store, ids, True, "slider") == 1
+    assert shared_ids(store) == ids[:1]
+    set_shared(store, ids, True, "hand")
+    assert shared_ids(store) == ids
+
+
+def test_what_was_found_in_a_text_is_not_kept_of_another(store: Store, add: Add) -> None:
+    changed, looked_at = add("first"), add("second")
+    update_record(store, changed.id, input="jo@example.org")
+    found = [Examined(record.id, record.content_hash, (), (1, 2)) for record in (changed, looked_at)]
+    note_findings(store, found)
+    assert [record.findings for record in get_records(store, [changed.id, looked_at.id])] == [None, ()]
+    note_findings(store, [Examined(looked_at.id, looked_at.content_hash, ("name",), (1, 2))])
+    assert get_records(store, [looked_at.id])[0].findings == ()
 
 
 STEPS = st.lists(

@@ -11,6 +11,8 @@ import pytest
 from app.errors import ApprovalMismatch, BadInput, CloudError, Offline
 from app.pipeline import cloud
 from app.pipeline.cloud import CloudLine, find_destination, send_approved
+from app.pipeline.editing import edit
+from app.pipeline.forgetting import forget
 from app.pipeline.local_service import CloudAddress
 from app.pipeline.network import is_this_computer, require_allowed, set_offline
 from app.pipeline.payload import LOCAL_DESTINATION, NOT_SAID, Payload, build_payload, destination_of
@@ -221,6 +223,30 @@ def test_a_busy_service_is_asked_again_when_it_says(
     assert sum(isinstance(line, PairLine) for line in lines) == 4
     assert said == ["The augmentation service is busy; asking again in 1 seconds (1 of 5)"]
     assert outcomes(workspace) == ["sent", "sent"]
+
+
+@pytest.mark.parametrize("what", ["forgotten", "unticked", "edited"])
+def test_a_busy_service_is_not_sent_again_what_the_person_took_back(
+    workspace: Workspace, service: RecordingService, what: str
+) -> None:
+    service.busy, service.headers = [503] * 9, {"Retry-After": "1"}
+    payload = payload_for(workspace, service)
+    first = payload.record_ids[0]
+
+    def waiting(sentence: str) -> None:
+        if what == "forgotten":
+            forget(workspace, first)
+        elif what == "unticked":
+            share_ids(workspace, [first], False)
+        else:
+            edit(workspace, first, output="Another title")
+
+    with pytest.raises(ApprovalMismatch, match="have changed since they were approved"):
+        list(send_approved(workspace, payload, payload.approval, service.address, waiting=waiting))
+    assert service.bodies == [payload.body]
+    sent, refused = outcomes(workspace)
+    assert sent == "sent"
+    assert refused.startswith("not sent: The shared records have changed")
 
 
 def test_a_service_that_stays_busy_is_given_up_after_some_times(

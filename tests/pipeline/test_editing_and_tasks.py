@@ -76,6 +76,27 @@ def test_a_task_of_ones_own_goes_the_whole_way(tmp_path: Path) -> None:
     assert "mood" not in {task.name for task in all_tasks(workspace)}
 
 
+@pytest.mark.parametrize("how", ["deleted", "given another task"])
+def test_a_record_comes_back_only_to_a_task_that_is_there(tmp_path: Path, how: str) -> None:
+    workspace = open_workspace(tmp_path)
+    make_task(workspace, "haiku", "{input}")
+    record = editing.add(workspace, "haiku", "frog", "The old pond")
+    if how == "deleted":
+        editing.delete(workspace, [record.id])
+    else:
+        editing.set_task(workspace, [record.id], "chat")
+    delete_task(workspace, "haiku")
+    with pytest.raises(BadInput, match="there is no task 'haiku' any more; make it again"):
+        editing.undo(workspace)
+    with workspace.store() as store:
+        assert "haiku" not in count_records(store).by_task
+    make_task(workspace, "haiku", "{input}")
+    editing.undo(workspace)
+    with workspace.store() as store:
+        assert count_records(store).by_task == {"haiku": 1}
+    editing.undo(workspace)
+
+
 @pytest.mark.parametrize(
     ("name", "template", "answer", "labels"),
     [

@@ -1,14 +1,15 @@
 """What looks personal or secret, kind by kind, as people and programs write it; and what only looks like it."""
 
 import itertools
+import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.pipeline import sensitivity
-from app.pipeline.sensitivity import PATTERNS, find, findings, redact, restore
+from app.pipeline.sensitivity import PATTERNS, find, findings, iban_holds, luhn_holds, redact, restore
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"
 LOCK = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIEowIBAAKCAQEA75\n-----END RSA PRIVATE KEY-----"
@@ -92,6 +93,73 @@ def test_what_only_looks_like_it_is_left_alone(text: str) -> None:
     assert find(text) == ()
 
 
+def with_check_digit(digits: str) -> str:
+    """A card's number."""
+    return next(digits + last for last in "0123456789" if luhn_holds(digits + last))
+
+
+def with_check_digits(country: str, digits: str) -> str:
+    """An account's number."""
+    return next(account for check in range(2, 99) if iban_holds(account := f"{country}{check:02}{digits}"))
+
+
+def digits(least: int, most: int) -> st.SearchStrategy[str]:
+    return st.text("0123456789", min_size=least, max_size=most)
+
+
+PHONES = st.one_of(
+    st.builds("{} {}".format, st.sampled_from(["030", "0171", "+49 171", "(020) 7946"]), digits(7, 7)),
+    st.builds("06 {} {} {} {}".format, *[digits(2, 2)] * 4),
+    st.builds("555-{}-{}".format, digits(3, 3), digits(4, 4)),
+)
+CARDS = st.builds(with_check_digit, st.builds("4{}".format, digits(11, 17))).flatmap(
+    lambda card: st.sampled_from([card, f"{card[:4]} {card[4:8]} {card[8:]}", f"{card[:4]}-{card[4:10]}-{card[10:]}"])
+)
+ACCOUNTS = st.builds(with_check_digits, st.sampled_from(["DE", "NO", "es"]), digits(11, 24)).flatmap(
+    lambda account: st.sampled_from([account, " ".join(account[at : at + 4] for at in range(0, len(account), 4))])
+)
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.one_of(PHONES, CARDS, ACCOUNTS), min_size=2, max_size=3),
+    st.sampled_from([" ", " / ", "/", ", ", " and "]),
+    st.sampled_from(["", "Tel: ", "My numbers: "]),
+)
+def test_nothing_of_any_number_is_left_where_several_stand_together(
+    numbers: list[str], between: str, lead: str
+) -> None:
+    text = lead + between.join(numbers)
+    (hidden,), meanings = redact(text)
+    assert not re.search(r"\d", re.sub(r"\[[a-z ]+ \d+\]", "", hidden))
+    assert restore(hidden, meanings) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("Tel: 030 1234567 / 0171 1234567", "Tel: [phone number 1]"),
+        ("Phone 555-123-4567 / 987-6543.", "Phone [phone number 1]."),
+        ("020 7946 0958 or 020 7946 0959", "[phone number 1] or [phone number 2]"),
+        ("4111111111111111 4242424242424242", "[card number 1] [card number 2]"),
+        ("5321 5321 5321 5321 4111 1111 1111 1111", "5321 5321 5321 5321 [card number 1]"),
+        (
+            "ES91 2100 0418 4502 0005 1332 ES79 2100 0813 6101 2345 6789",
+            "[account number 1] [account number 2]",
+        ),
+        ("Tel 4111 1111 1111 1111 / 0171 1234567", "Tel [card number 1] / [phone number 1]"),
+    ],
+)
+def test_numbers_that_stand_together_are_each_hidden(text: str, hidden: str) -> None:
+    assert redact(text)[0] == (hidden,)
+
+
+@pytest.mark.parametrize("letter", "ıİſ\u212a")
+def test_letters_that_only_resemble_those_of_an_account_are_read_past(letter: str) -> None:
+    assert find(f"AK47 kullan{letter}m{letter} yasaktır") == ()
+    assert find(f"A{letter}47 kullanimi yasaktir") == ()
+
+
 @given(st.lists(st.sampled_from((*EVERY, *NAMED, *HARMLESS)), max_size=4))
 def test_the_quick_looks_miss_nothing_that_the_patterns_find(parts: list[str]) -> None:
     text = "\n".join(parts)
@@ -102,12 +170,18 @@ def test_the_quick_looks_miss_nothing_that_the_patterns_find(parts: list[str]) -
 
 
 @pytest.mark.parametrize(
-    "part", ["a.", "A,", "1 ", "4111 ", "DE89 3704 ", "( at ", "5 Aa Bb ", "Aa1", "12 rue ", "call "]
+    "part", ["a.", "A,", "1 ", "4111 ", "DE89 3704 ", "( at ", "5 Aa Bb ", "Aa1", "12 rue ", "call ", "4" * 70 + "- "]
 )
 def test_a_long_text_that_is_hard_to_read_is_read_in_time(part: str) -> None:
     began = time.process_time()
     find((part * 20_000)[:20_000] + "@")
     assert time.process_time() - began < 3
+
+
+def test_another_way_of_searching_is_another_edition(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = sensitivity.edition()
+    monkeypatch.setattr(sensitivity, "SEARCH", 0)
+    assert sensitivity.edition.__wrapped__() != before
 
 
 def test_several_things_in_one_text_are_each_found_once_and_in_order() -> None:

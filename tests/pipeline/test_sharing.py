@@ -2,6 +2,7 @@ import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import BadInput, NeedsConsent
-from app.pipeline import names
-from app.pipeline.editing import edit
+from app.pipeline import looking, names, sharing
+from app.pipeline.editing import add, edit
 from app.pipeline.payload import build_payload
 from app.pipeline.sensitivity import findings, redact, restore
 from app.pipeline.sharing import STRATEGIES, Strategy, found_in, propose, share_ids, share_none, share_ratio, shared_now
@@ -111,6 +112,53 @@ def test_a_confirmation_of_something_else_than_is_found_shares_nothing(tmp_path:
     assert shared_now(workspace).shared == ()
     share_ids(workspace, [first], consent="confirmed", shown=found_in(workspace, [first]))
     assert shared_now(workspace).shared == (first,)
+
+
+def test_what_an_input_and_its_output_give_away_together_is_named_and_redacted(tmp_path: Path) -> None:
+    workspace = open_workspace(tmp_path)
+    ids = [
+        add(workspace, "chat", "And what is it?\nThe wifi password is", "Sunshine42").id,
+        add(workspace, "chat", "PIN:", "4711, as ever").id,
+    ]
+    first, second = found_in(workspace, ids)
+    assert first.input == (("And what is it?\nThe wifi ", ""), ("password is", "key or token"))
+    assert first.output == (("Sunshine42", "key or token"),)
+    assert second.things == (("key or token", "PIN:"), ("key or token", "4711"))
+    with pytest.raises(NeedsConsent, match="Sunshine42"):
+        share_ids(workspace, ids)
+    share_ids(workspace, ids, consent="redacted")
+    payload = build_payload(workspace)
+    assert b"Sunshine42" not in payload.body
+    assert b"4711" not in payload.body
+    assert {"Sunshine42", "4711"} < {text for told in payload.meanings.values() for text in told.values()}
+
+
+def test_the_slider_does_not_share_what_became_personal_while_it_chose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, ids = workspace_with(tmp_path, 3)
+
+    def slow(*arguments: Any) -> tuple[int, ...]:
+        edit(workspace, ids[0], output="write to jo@example.org")
+        return propose(*arguments)
+
+    monkeypatch.setattr(sharing, "propose", slow)
+    assert share_ratio(workspace, 1.0).shared == ids[1:]
+
+
+def test_an_edit_while_records_are_looked_at_keeps_what_was_found_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, ids = workspace_with(tmp_path, 3)
+    monkeypatch.setattr(looking, "edition", lambda: "newer")
+
+    def slow(*texts: str) -> tuple[str, ...]:
+        monkeypatch.setattr(looking, "findings", findings)
+        edit(workspace, ids[0], output="write to jo@example.org")
+        return findings(*texts)
+
+    monkeypatch.setattr(looking, "findings", slow)
+    assert [found.record_id for found in found_in(workspace, ids)] == [ids[0]]
 
 
 def test_records_are_looked_at_again_where_more_can_be_found_than_before(

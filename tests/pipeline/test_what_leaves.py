@@ -154,7 +154,10 @@ class Sharing(RuleBasedStateMachine):
         assert {id for id, record in now.items() if record.shared} <= before
         for id, record in now.items():
             if self.texts.get(id) != record.input:
+                assert not record.shared
                 self.agreed.pop(id, None)
+                if self.hand.get(id):
+                    self.hand.pop(id)
         self.texts = {id: record.input for id, record in now.items()}
 
     @rule(stale=st.booleans())

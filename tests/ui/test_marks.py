@@ -31,8 +31,9 @@ def shared_rows(page: Page) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("text", ["", "harmless", "jo@example.org", "é jo@example.org, 😀 +44 20 7946 0958.", HOSTILE])
 def test_the_pieces_of_a_text_are_the_text(text: str) -> None:
-    assert "".join(piece for piece, _ in pieces(text)) == text
-    assert all(piece for piece, _ in pieces(text))
+    alone, first, second = *pieces(text), *pieces(text, f"{text} again")
+    assert ["".join(piece for piece, _ in cut) for cut in (alone, first, second)] == [text, text, f"{text} again"]
+    assert all(piece for piece, _ in (*alone, *first, *second))
 
 
 def test_share_list_marks_what_was_found_where_it_stands(page: Page) -> None:
