@@ -1,5 +1,6 @@
 """Naming, exporting, deleting and importing adapters on the page."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,20 @@ def test_an_adapter_goes_out_is_deleted_and_comes_back(page: Page, adapter_id: i
     assert back.id == adapter_id + 1
     with pytest.raises(AppError, match="is here already"):
         page.client.predict(files, api_name="/import_adapter")
+
+
+def test_copies_of_a_folder_go_once_it_was_imported_or_refused(page: Page, adapter_id: int) -> None:
+    def copies() -> list[Path]:
+        return [path for path in Path(os.environ["GRADIO_TEMP_DIR"]).rglob("adapter_*") if path.is_file()]
+
+    exported = Path(adapters.export(page.workspace, adapter_id, "peft").path)
+    files = [handle_file(str(path)) for path in sorted(exported.iterdir())]
+    with pytest.raises(AppError, match="is here already"):
+        page.client.predict(files, api_name="/import_adapter")
+    assert copies() == []
+    adapters.delete(page.workspace, adapter_id)
+    page.client.predict(files, api_name="/import_adapter")
+    assert copies() == []
 
 
 def test_without_an_adapter_it_is_said_that_none_is_chosen(page: Page) -> None:
