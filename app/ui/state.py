@@ -5,11 +5,12 @@ from typing import Any
 
 import gradio as gr
 
-from app.pipeline import insights, jobs
+from app.errors import SHOWN
+from app.pipeline import insights, jobs, switching
 from app.pipeline.workspace import Workspace
 from app.ui import strings, views
 from app.wording import counted
-from personal_store.nouns import ENDED, Job, JobEvent, JobKind
+from personal_store.nouns import ENDED, Adapter, Job, JobEvent, JobKind
 
 RESUMABLE = frozenset({"stopped", "interrupted", "failed"})
 TONES = {"failed": "bad", "interrupted": "warn", "stopped": "warn"}
@@ -28,6 +29,14 @@ def latest_job(workspace: Workspace, kind: JobKind) -> Job | None:
     """The newest job of that kind."""
     found = jobs.listing(workspace, kind)
     return max(found, key=lambda job: job.id, default=None)
+
+
+def adapter_on(workspace: Workspace) -> Adapter | None:
+    """The adapter that writes now; None also while the model is missing, which the header says."""
+    try:
+        return switching.active(workspace)
+    except SHOWN:
+        return None
 
 
 def is_active(job: Job | None) -> bool:

@@ -251,6 +251,11 @@ NO_ADAPTER_YET = (
     "Train one first; then the same model answers here without and with it. Chat works already.",
 )
 SLOW_TITLE = "{job} is under way"
+NO_ADAPTER_FOR_THIS_MODEL = (
+    "There is no adapter for this model yet",
+    "Yours were trained on another model and are off. Train one on this model, or choose theirs again in Settings.",
+)
+NO_MODEL = "The model is missing"
 SLOW_TEXT = "Writing and chat go on as always, only slower until it is done."
 CHAT_TAB, TASK_TAB = "Chat", "Tasks"
 MESSAGE, MESSAGE_HINT, SEND, CLEAR = "Message", "Write a message", "Send", "New conversation"

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from app.ui.write import note_view
 from personal_store import generations, jobs, records
 from personal_store.nouns import NewRecord, RecordQuery, Votes
 from tests.pipeline.support import usable_adapter
+from tests.tiny import tiny_gguf
 from tests.ui.conftest import Page, some_records
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -215,6 +217,16 @@ def test_the_note_says_that_there_is_no_adapter_and_where_to_get_one(page: Page)
     assert note_view(page.services)["go"][0] == "personalise"
     usable_adapter(page.workspace)
     assert note_view(page.services) == {}
+
+
+def test_the_note_says_that_no_adapter_is_for_this_model(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usable_adapter(page.workspace)
+    monkeypatch.setenv("CDCDA_DEVICE_MODEL", str(tiny_gguf(tmp_path, "qwen2", 1)))
+    assert note_view(page.services)["title"] == strings.NO_ADAPTER_FOR_THIS_MODEL[0]
+    monkeypatch.setenv("CDCDA_DEVICE_MODEL", str(tmp_path / "gone.gguf"))
+    assert note_view(page.services)["title"] == strings.NO_MODEL
 
 
 def test_chat_works_while_a_training_runs_and_says_that_it_is_slower(page: Page) -> None:
