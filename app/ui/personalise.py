@@ -132,28 +132,28 @@ class Actions:
 
     def stop(self) -> tuple[Any, ...]:
         """Stop the training at its next step; a checkpoint is kept."""
-        job = state.latest_job(self._workspace, "train")
+        job = state.present_job(self._workspace, "train")
         if job is not None:
             jobs.stop_job(self._workspace, job.id)
         return self.poll()
 
     def keep(self) -> tuple[Any, ...]:
         """End the training after its next step, with the best adapter so far."""
-        job = state.latest_job(self._workspace, "train")
+        job = state.present_job(self._workspace, "train")
         if job is not None:
             jobs.keep_job(self._workspace, job.id)
         return self.poll()
 
     def resume(self) -> tuple[Any, ...]:
         """Go on from the last checkpoint."""
-        job = state.latest_job(self._workspace, "train")
+        job = state.present_job(self._workspace, "train")
         if job is not None:
             jobs.resume_job(self._workspace, job.id)
         return self.poll()
 
     def poll(self) -> tuple[Any, ...]:
         """Progress, adapters and buttons, from the whole state."""
-        job = state.latest_job(self._workspace, "train")
+        job = state.present_job(self._workspace, "train")
         ready = gr.Button(interactive=not state.is_active(job))
         buttons = (*state.job_buttons(job), state.keep_button(self._workspace, job))
         return state.train_view(self._workspace), self._adapters(), ready, *buttons

@@ -189,21 +189,21 @@ class Actions:
 
     def stop(self) -> tuple[Any, ...]:
         """Stop the running augmentation; pairs that arrived are kept."""
-        job = state.latest_job(self._workspace, "augment")
+        job = state.present_job(self._workspace, "augment")
         if job is not None:
             jobs.stop_job(self._workspace, job.id)
         return self.poll()
 
     def resume(self) -> tuple[Any, ...]:
         """Go on where the last augmentation ended."""
-        job = state.latest_job(self._workspace, "augment")
+        job = state.present_job(self._workspace, "augment")
         if job is not None:
             jobs.resume_job(self._workspace, job.id, self._services.cloud)
         return self.poll()
 
     def poll(self) -> tuple[Any, ...]:
         """Progress and its buttons, from the whole state."""
-        job = state.latest_job(self._workspace, "augment")
+        job = state.present_job(self._workspace, "augment")
         return augment_view(self._workspace), *state.job_buttons(job), newest_view(self._workspace)
 
 

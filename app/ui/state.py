@@ -25,10 +25,12 @@ STATES = {
 }
 
 
-def latest_job(workspace: Workspace, kind: JobKind) -> Job | None:
-    """The newest job of that kind."""
-    found = jobs.listing(workspace, kind)
-    return max(found, key=lambda job: job.id, default=None)
+def present_job(workspace: Workspace, kind: JobKind) -> Job | None:
+    """The job of that kind that is shown, stopped and resumed: the one that runs, else the one that will run next, else
+    the one that was started last."""
+    found = sorted(jobs.listing(workspace, kind), key=lambda job: job.id)
+    active = sorted(filter(is_active, found), key=waits)
+    return active[0] if active else found[-1] if found else None
 
 
 def adapter_on(workspace: Workspace) -> Adapter | None:
@@ -167,8 +169,8 @@ def _ended_early(job: Job) -> bool:
 
 
 def train_view(workspace: Workspace) -> views.View:
-    """The newest training: how far, the loss so far, and what came of it."""
-    job = latest_job(workspace, "train")
+    """The present training: how far, the loss so far, and what came of it."""
+    job = present_job(workspace, "train")
     if job is None:
         return {}
     events = jobs.events(workspace, job.id)
