@@ -14,7 +14,7 @@ from app.ui import state, strings, views
 from app.ui.arriving import augment_view
 from app.ui.bringing import task_choices
 from app.ui.left import newest_view
-from app.ui.listing import filter_of, first_of, list_records
+from app.ui.listing import filter_of, list_records
 from app.ui.notices import answered, shown
 from app.ui.parts import QUIET, UNCHECKED, drawn, lead, stop_and_resume
 from app.ui.services import Services
@@ -112,9 +112,7 @@ class Actions:
     def rows(self, text: str, only: Any = "", page: int = 1) -> views.View:
         """One page of the records that match."""
         shared, sensitive = filter_of(only)
-        query = RecordQuery(
-            text or "", shared=shared, sensitive=sensitive, offset=first_of(page), limit=views.PAGE_SIZE
-        )
+        query = RecordQuery(text or "", shared=shared, sensitive=sensitive)
         return list_records(self._workspace, query, page, strings.NO_SHARE_YET, "history", marked=True)
 
     def choices(self) -> list[tuple[str, str]]:

@@ -36,6 +36,7 @@ PERSON, PERSON_INFO = "Person", "Only for a LaMP file that holds several: their 
 LOOK = "Look at it"
 UNDO_CHANGE = "Undo"
 NOTHING_TO_TAKE_BACK = "There is nothing left to undo."
+GONE_ALREADY = "These records are gone already."
 ARCHIVES_HOLD = "Archives hold what they held when they were exported; delete them as well: {archives}."
 TRAINING_BEGAN = "Training again without them; Personalise shows how far it is."
 RECORD_FILTERS = (

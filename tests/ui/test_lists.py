@@ -4,7 +4,7 @@ from personal_store import records
 from personal_store.nouns import NewRecord
 from tests.browsing import MARKS, Visit
 from tests.ui import stages
-from tests.ui.conftest import HOSTILE, Page
+from tests.ui.conftest import HOSTILE, Page, some_records
 from tests.ui.test_accessibility import tab_to, violations
 
 pytestmark = MARKS
@@ -83,3 +83,32 @@ def test_an_empty_tab_shows_nothing_that_cannot_do_anything(page: Page, visit: V
         assert not any(visit.page.get_by_role("button", name=name, exact=True).first.is_visible() for name in gone)
     way.click()
     assert visit.page.locator("#share-records .empty").is_visible()
+
+
+def test_forgetting_asks_again_whatever_was_clicked_before_and_picks_end_with_the_search(
+    page: Page, visit: Visit
+) -> None:
+    ids = some_records(page.workspace, 4)
+    visit.goto(page.client.src)
+    visit.page.locator(f"#history-records input.pick[data-id='{ids[0]}']").check()
+    visit.page.locator(f"#history-records input.pick[data-id='{ids[1]}']").check()
+    forget = visit.page.get_by_role("button", name="Forget the picked records without a trace")
+    forget.dblclick()
+    assert forget.text_content() == "Really forget?"
+    visit.page.get_by_label("Search").first.fill("Hostile")
+    visit.page.locator("#history-records .record").nth(1).wait_for(state="detached")
+    assert not forget.is_visible()
+    visit.page.get_by_label("Search").first.fill("")
+    visit.page.locator("#history-records .record").nth(3).wait_for()
+    assert visit.page.locator("#history-records input.pick:checked").count() == 0
+    visit.page.locator(f"#history-records input.pick[data-id='{ids[0]}']").check()
+    visit.page.wait_for_timeout(4200)
+    forget.click()
+    visit.page.wait_for_timeout(600)
+    forget.click()
+    visit.see("1 record and 0 pairs made from them are gone")
+    visit.page.locator(f"#history-records input.pick[data-id='{ids[1]}']").check()
+    assert forget.text_content() == "Forget"
+    forget.click()
+    assert forget.text_content() == "Really forget?"
+    assert visit.page.locator("#history-records .record").count() == 3
