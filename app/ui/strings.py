@@ -251,12 +251,12 @@ NO_ADAPTER_YET = (
     "There is no adapter yet",
     "Train one first; then the same model answers here without and with it. Chat works already.",
 )
-SLOW_TITLE = "{job} is under way"
 NO_ADAPTER_FOR_THIS_MODEL = (
     "There is no adapter for this model yet",
     "Yours were trained on another model and are off. Train one on this model, or choose theirs again in Settings.",
 )
 NO_MODEL = "The model is missing"
+SLOW_TITLE = "{job} is under way"
 SLOW_TEXT = "Writing and chat go on as always, only slower until it is done."
 CHAT_TAB, TASK_TAB = "Chat", "Tasks"
 MESSAGE, MESSAGE_HINT, SEND, CLEAR = "Message", "Write a message", "Send", "New conversation"
@@ -321,6 +321,7 @@ OFFLINE = "Offline: open no connection to another computer"
 SAVE_CLOUD = "Use this address"
 MODELS_TITLE = "### Models"
 DEVICE_MODEL = "Model on this computer"
+FETCH_BROKE_OFF = "The fetch broke off unexpectedly; fetch it again, or see where the app was started."
 BASES_TITLE = "### Bases"
 BASES_LEAD = (
     "What a model has already learned of a task from other people's public data. Your own adapter is trained on top"
