@@ -634,7 +634,8 @@ window.cdcda = (() => {
         const asked = wanted;
         wanted = null;
         const answer = await ask(server.judge_here([...asked, shown.show, shown.page || 1]));
-        if (answer.cards) draw(answer);
+        // As the part's value it is also what the buttons for many pairs are for.
+        if (answer.cards) draw(props.value = answer);
         else if (!wanted) draw(shown);
       }
       judging = false;
