@@ -158,6 +158,12 @@ def get_records(store: Store, ids: Sequence[int]) -> tuple[Record, ...]:
     return tuple(found[id] for id in ids)
 
 
+def present_ids(store: Store, ids: Sequence[int]) -> frozenset[int]:
+    """Those of the ids of which there is a record."""
+    rows = store.tuples("SELECT id FROM records WHERE id IN (SELECT value FROM json_each(?))", [ids_json(ids)])
+    return frozenset(id for (id,) in rows)
+
+
 def update_record(
     store: Store, id: int, *, task: str | None = None, input: str | None = None, output: str | None = None
 ) -> Record:

@@ -80,10 +80,9 @@ def add_adapters(
 
 
 def _use(workspace: "Workspace", id: int | None) -> None:
-    from personal_store import training
+    from app.pipeline import switching
 
-    with workspace.store() as store:
-        training.activate(store, id)
+    switching.switch(workspace, id)
 
 
 def _act(workspace: "Workspace", options: argparse.Namespace) -> Result | None:

@@ -30,7 +30,7 @@ from app.device.lora import ADAPTER_WEIGHTS
 from app.device.merged import throw_away
 from app.device.writing import writing
 from app.errors import AdapterRefused, BadInput, NotWritten
-from app.pipeline import bases
+from app.pipeline import bases, switching
 from app.pipeline.cleaning import clean
 from app.pipeline.models import device_model
 from app.pipeline.workspace import Workspace
@@ -207,6 +207,7 @@ def export(workspace: Workspace, adapter_id: int, form: Form, out: Path | str | 
     path = Path(out).expanduser() if out else _usual_path(workspace, adapter, form)
     if path.exists():
         raise BadInput(f"{path} is there already; name another with --out.")
+    switching.require_fit(adapter, device_model(workspace))
     folder = workspace.adapters / adapter.folder
     model, manifest, base = _checked(workspace, folder)
     with _room_beside(path) as unfinished:

@@ -11,6 +11,7 @@ from pathlib import Path
 from app.device.adapters import MANIFEST, check_files
 from app.device.bases import TaskBase, load_base
 from app.device.weights import file_hash
+from app.device.writing import writing
 from app.errors import AdapterRefused, BadInput, DownloadFailed, ModelMissing
 from app.pipeline import cloud, network
 from app.pipeline.cleaning import clean
@@ -125,16 +126,17 @@ def _same_here(target: Path, offer: BaseDescription) -> bool:
 def pull_base(workspace: Workspace, address: CloudAddress, name: str, listener: Listener) -> TaskBase:
     """The base of that name from the service, fetched unless it is here.
 
-    Raises ModelMissing, DownloadFailed, CloudError, DiskFull, BadInput and Offline.
+    Raises ModelMissing, DownloadFailed, CloudError, DiskFull, NotWritten, BadInput and Offline.
     """
     offer = _find(workspace, address, name)
     target = workspace.bases / offer.name
     if not _same_here(target, offer):
         folder = workspace.bases / f".{offer.name}.partial"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        require_room(folder, sum(file.bytes for file in offer.files))
-        _remove_others(folder, {file.name for file in offer.files})
-        _fetch(workspace, address, offer, folder, listener)
-        _check_base(folder, offer)
-        os.replace(folder, target)
+        with writing(f"The base {offer.name}", workspace.bases):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            require_room(folder, sum(file.bytes for file in offer.files))
+            _remove_others(folder, {file.name for file in offer.files})
+            _fetch(workspace, address, offer, folder, listener)
+            _check_base(folder, offer)
+            os.replace(folder, target)
     return load_base(target)

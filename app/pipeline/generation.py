@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from app.errors import AdapterRefused, BadInput
-from app.pipeline import editing
+from app.pipeline import editing, switching
 from app.pipeline.models import device_model
 from app.pipeline.retrieval import Retriever, augmented_prompts
 from app.pipeline.tasks import find_task
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from app.device.tokenising import Tokeniser
 
 AdapterChoice = int | Literal["latest", "none", "active", "personal"]
-"""An adapter's id; the one made last; none; the one switched on, else none; the one switched on, else the last."""
+"""An adapter's id; the one made last; none; the one switched on, else none; the one switched on, else the last.
+
+Of the last two, those that fit the device model count.
+"""
 
 CONTEXT = 2048
 """Tokens of prompt and answer together."""
@@ -154,22 +157,26 @@ class Writer:
             return self._loaded
 
     def _find(self, choice: AdapterChoice) -> Adapter | None:
+        if choice == "none":
+            return None
+        if choice == "active":
+            return switching.active(self.workspace)
+        if choice == "personal":
+            return switching.active(self.workspace) or next(iter(switching.fitting(self.workspace)), None)
         with self.workspace.store() as store:
-            if isinstance(choice, int):
-                return training.get_adapter(store, choice)
-            if choice == "none":
-                return None
-            active = None if choice == "latest" else training.active_adapter(store)
-            return active or (None if choice == "active" else training.latest_adapter(store))
+            return training.latest_adapter(store) if choice == "latest" else training.get_adapter(store, choice)
 
     def require_adapter(self, choice: AdapterChoice) -> int:
         """The id of the adapter that the choice means; raises AdapterRefused where there is none."""
         adapter = self._find(choice)
-        if adapter is None:
-            raise AdapterRefused(
-                "There is no adapter yet to write with; train one on the Personalise page or with `cdcda train`."
-            )
-        return adapter.id
+        if adapter is not None:
+            return adapter.id
+        with self.workspace.store() as store:
+            others = training.latest_adapter(store) is not None
+        lacking = f"for the model {device_model(self.workspace).name} " if others else ""
+        raise AdapterRefused(
+            f"There is no adapter yet {lacking}to write with; train one on the Personalise page or with `cdcda train`."
+        )
 
     def _folder(self, adapter: Adapter | None, loaded: _Loaded, base: "TaskBase | None") -> Path | None:
         from app.device.adapters import check_adapter
@@ -221,6 +228,8 @@ class Writer:
         chosen = find_task(self.workspace, task)
         entry = self._find(self.require_adapter("latest") if adapter == "latest" else adapter)
         loaded = self._ready()
+        if entry is not None:
+            switching.require_fit(entry, loaded.model)
         base = self._base(entry or (None if base_of is None else self._find(base_of)), chosen, loaded)
         folder, base_folder = self._folder(entry, loaded, base), self._base_folder(base, loaded)
         found = _similar(self.workspace, chosen, text, retrieved)

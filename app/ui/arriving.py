@@ -62,8 +62,8 @@ def _so_far(events: Sequence[JobEvent], advance: Advance | None) -> str:
 
 
 def augment_view(workspace: Workspace) -> views.View:
-    """The newest augmentation: how far, how long it still takes, and the pairs as they arrive."""
-    job = state.latest_job(workspace, "augment")
+    """The present augmentation: how far, how long it still takes, and the pairs as they arrive."""
+    job = state.present_job(workspace, "augment")
     if job is None:
         return {}
     events = jobs.events(workspace, job.id)

@@ -21,6 +21,10 @@ HIGHEST: dict[str, float] = {"entailment": 1.0, "rouge_l": 1.0, "length_ratio": 
 FIRST: dict[str, float] = {"entailment": 0.9, "rouge_l": 0.5, "length_ratio": 1.0}
 """The bound that a score begins with."""
 
+WITHOUT_CARDS = "(...given) => [...given.slice(0, -1), {newest: given.at(-1)?.newest, page: given.at(-1)?.page}]"
+"""For handlers that are told last which pairs were drawn: the page sends the newest one's id and its own number,
+not the cards."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ByScore:
@@ -39,7 +43,7 @@ class Actions:
     def __init__(
         self,
         workspace: Workspace,
-        matching: Callable[[Sequence[ReviewedPair], Any], tuple[ReviewedPair, ...]],
+        matching: Callable[[Sequence[ReviewedPair], Any, int | None], tuple[ReviewedPair, ...]],
         draw: Callable[[Sequence[ReviewedPair], Any], views.View],
     ) -> None:
         self._workspace, self._matching, self._draw = workspace, matching, draw
@@ -47,9 +51,12 @@ class Actions:
     def _chosen(self, kind: Any, items: tuple[ReviewedPair, ...]) -> list[int]:
         return [item.pair.id for item in review.undecided_as(items, kind)]
 
-    def count(self, score: Score, direction: Direction, bound: float, show: Any) -> tuple[Any, ...]:
-        """How many of the pairs shown have such a score, and how many each button would decide."""
-        items = self._matching(review.reviewed_pairs(self._workspace), show)
+    def count(self, score: Score, direction: Direction, bound: float, show: Any, drawn: views.View) -> tuple[Any, ...]:
+        """How many of the pairs shown have such a score, and how many each button would decide.
+
+        Of a list that was drawn already, pairs that arrived since are not counted.
+        """
+        items = self._matching(review.reviewed_pairs(self._workspace), show, drawn.get("newest"))
         found = review.by_score(items, score, direction, bound)
         words = strings.HAVE_SUCH_A_SCORE.format(found=len(found), items=counted(len(items), "pair")) if items else ""
         accept, reject = (len(self._chosen(kind, found)) for kind in ("accepted", "rejected"))
@@ -59,21 +66,32 @@ class Actions:
             gr.Button(strings.REJECT_COUNT.format(count=reject), interactive=reject > 0),
         )
 
-    def choose(self, score: Score, direction: Direction, show: Any) -> tuple[Any, ...]:
+    def choose(self, score: Score, direction: Direction, show: Any, drawn: views.View) -> tuple[Any, ...]:
         """A score's own bounds, and what that would decide."""
         bound = FIRST[score]
-        return gr.Slider(maximum=HIGHEST[score], value=bound), *self.count(score, direction, bound, show)
+        return gr.Slider(maximum=HIGHEST[score], value=bound), *self.count(score, direction, bound, show, drawn)
 
-    def decide(self, score: Score, direction: Direction, bound: float, show: Any, kind: Any) -> views.View:
-        """Accept or reject all of them in one step; a text that the person edited stays accepted with it."""
+    def decide(
+        self, score: Score, direction: Direction, bound: float, show: Any, kind: Any, newest: int | None = None
+    ) -> views.View:
+        """Accept or reject all of them in one step; a text that the person edited stays accepted with it.
+
+        With `newest`, pairs of higher ids are left as they are.
+        """
         act = {"accepted": review.accept, "rejected": review.reject}.get(kind)
         if act is None:
             raise BadInput(f"Pairs can be accepted or rejected by a score, not {kind!r}; use one of these.")
         items = review.reviewed_pairs(self._workspace)
-        ids = self._chosen(kind, review.by_score(self._matching(items, show), score, direction, bound))
+        ids = self._chosen(kind, review.by_score(self._matching(items, show, newest), score, direction, bound))
         act(self._workspace, ids)
         gr.Info(strings.DECIDED_TOGETHER.format(pairs=counted(len(ids), "pair"), kind=kind))
         return self._draw(review.decided_since(self._workspace, items), show)
+
+    def decide_drawn(
+        self, score: Score, direction: Direction, bound: float, show: Any, drawn: views.View, kind: Any
+    ) -> views.View:
+        """The same for the buttons, which are for the list as it was drawn."""
+        return self.decide(score, direction, bound, show, kind, drawn.get("newest", 0))
 
 
 def lay_out_by_score() -> ByScore:
@@ -96,12 +114,13 @@ def lay_out_by_score() -> ByScore:
 
 def wire_by_score(at: ByScore, actions: Actions, show: gr.Radio, cards: gr.HTML) -> None:
     """Count at every change of the fields and of the list, and decide at a press."""
-    asked = [*at.fields, show]
+    asked = [*at.fields, show, cards]
+    here: dict[str, Any] = {"js": WITHOUT_CARDS, **QUIET}
     moved = [at.part.expand, *(field.input for field in at.fields[1:]), cards.change, cards.input]
-    gr.on(moved, shown(actions.count), asked, at.counted, api_name="count_by_score", **QUIET)
-    chosen = [at.fields[0], at.fields[1], show]
-    at.fields[0].input(shown(actions.choose), chosen, [at.fields[2], *at.counted], api_name="choose_score", **QUIET)
+    gr.on(moved, shown(actions.count), asked, at.counted, api_name="count_by_score", **here)
+    chosen = [at.fields[0], at.fields[1], show, cards]
+    at.fields[0].input(shown(actions.choose), chosen, [at.fields[2], *at.counted], api_name="choose_score", **here)
     for button, kind in zip(at.counted[1:], ("accepted", "rejected"), strict=True):
-        decide = shown(functools.partial(actions.decide, kind=kind))
-        button.click(decide, asked, cards, api_visibility="private", **QUIET)
+        decide = shown(functools.partial(actions.decide_drawn, kind=kind))
+        button.click(decide, asked, cards, api_visibility="private", **here)
     gr.api(shown(actions.decide), api_name="decide_by_score")

@@ -183,9 +183,9 @@ class Comparing:
             raise BadInput("There is no text to write about; paste one, or choose one of your records.")
         sampling = Sampling(temperature=WARMTH, seed=attempt) if attempt else None
         wait, last = (gr.Button(interactive=False), *vote_buttons(False, blind)), None
-        with self._going.begin() as stop:
+        with self._going.begin() as writing:
             growing = comparison.stream_comparison(
-                self._writer, text, task, "personal", sampling, RETRIEVED if look_up else 0, blind, stop.is_set
+                self._writer, text, task, "personal", sampling, RETRIEVED if look_up else 0, blind, writing.stop.is_set
             )
             for last in paced(growing):
                 if last.comparison is None:

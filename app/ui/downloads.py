@@ -3,9 +3,11 @@
 import dataclasses
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from app.errors import SHOWN
 from app.pipeline import pulling
+from app.ui import strings
 
 Pull = Callable[[pulling.Listener], object]
 """Fetches something and tells the listener how far it is; raises an AppError."""
@@ -38,11 +40,18 @@ class Downloads:
         def listen(progress: pulling.PullProgress) -> None:
             self._states[name] = Download(progress.done, progress.total, progress.note)
 
+        def end(**how: Any) -> None:
+            self._states[name] = dataclasses.replace(self._states[name], **how)
+
         try:
             pull(listen)
-            self._states[name] = dataclasses.replace(self._states[name], finished=True)
         except SHOWN as error:
-            self._states[name] = dataclasses.replace(self._states[name], error=str(error))
+            end(error=str(error))
+        except Exception:
+            end(error=strings.FETCH_BROKE_OFF)
+            raise
+        else:
+            end(finished=True)
 
     def start(self, name: str, pull: Pull) -> None:
         """Run a fetch under that name, unless one is running under it already."""

@@ -14,6 +14,8 @@ PACE = 0.08
 Gradio's page works off what it is sent one by one. Sent every token, it falls seconds behind on a busy computer, and
 then draws the old answer over the vote that was cast meanwhile.
 """
+ARRIVED = 2.0
+"""Seconds after which a picture has reached the page, or its window is closed."""
 
 
 def paced(states: Iterator[T], seconds: float = PACE) -> Iterator[T]:
@@ -30,23 +32,53 @@ def paced(states: Iterator[T], seconds: float = PACE) -> Iterator[T]:
     yield from held
 
 
+class Writing:
+    """Something that is being written, until somebody stops it or nobody wants it any more."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        """Set once somebody pressed Stop."""
+        self._unwanted = False
+        self._drawing = threading.Lock()
+
+    def drawn(self, picture: T) -> Iterator[T]:
+        """The picture, unless nobody wants it any more; to be yielded from by whoever draws."""
+        with self._drawing:
+            if not self._unwanted:
+                yield picture
+
+    def drop(self) -> None:
+        """End it, and let nothing of it be drawn from now on."""
+        self.stop.set()
+        self._unwanted = True
+        # A picture that is on its way arrives before this returns, so that it covers nothing that is drawn afterwards.
+        if self._drawing.acquire(timeout=ARRIVED):
+            self._drawing.release()
+
+
 class Going:
     """What is being written, in every window of the page."""
 
     def __init__(self) -> None:
-        self._stops: set[threading.Event] = set()
+        self._all: dict[Writing, str] = {}
 
     @contextlib.contextmanager
-    def begin(self) -> Iterator[threading.Event]:
-        """An event that is set once somebody presses Stop."""
-        stop = threading.Event()
-        self._stops.add(stop)
+    def begin(self, name: str = "") -> Iterator[Writing]:
+        """Something that is being written under that name."""
+        writing = Writing()
+        self._all[writing] = name
         try:
-            yield stop
+            yield writing
         finally:
-            self._stops.discard(stop)
+            del self._all[writing]
 
     def stop(self) -> None:
         """End what is being written; what is there stays."""
-        for stop in tuple(self._stops):
-            stop.set()
+        for writing in tuple(self._all):
+            writing.stop.set()
+
+    def drop(self, name: str) -> None:
+        """End what is being written under that name, and let nothing more of it be drawn."""
+        for writing, other in tuple(self._all.items()):
+            if other == name:
+                writing.drop()

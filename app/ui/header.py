@@ -10,7 +10,6 @@ from app.pipeline.workspace import Workspace
 from app.ui import arriving, state, strings, views
 from app.ui.services import Services
 from app.ui.underway import Standing
-from personal_store import training
 from personal_store.nouns import Job
 
 
@@ -44,8 +43,7 @@ def _model_fact(workspace: Workspace) -> views.View:
 
 
 def _adapter_fact(workspace: Workspace) -> views.View:
-    with workspace.store() as store:
-        adapter = training.active_adapter(store)
+    adapter = state.adapter_on(workspace)
     if adapter is None:
         return views.fact(strings.ADAPTER, strings.NO_ADAPTER)
     detail = f"Trained {adapter.created_at[:10]} on {views.trained_on(adapter)}"

@@ -12,12 +12,12 @@ from app.pipeline import editing, forgetting, jobs, sharing, tasks
 from app.pipeline.workspace import Workspace
 from app.tasks import TASKS
 from app.ui import bringing, strings, views
-from app.ui.listing import filter_of, first_of, known, list_records
+from app.ui.listing import filter_of, known, list_records
 from app.ui.notices import answered, shown
 from app.ui.parts import QUIET, UNCHECKED, drawn, lead
 from app.ui.services import Services
 from app.wording import counted, verb
-from personal_store import changes
+from personal_store import changes, records
 from personal_store.nouns import RecordQuery
 
 TASK_CHOICES = [(task.title, task.name) for task in TASKS]
@@ -45,23 +45,25 @@ class Actions:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
 
-    def _query(self, text: str, task: str, order: Any, only: str, page: int) -> RecordQuery:
+    def _query(self, text: str, task: str, order: Any, only: str) -> RecordQuery:
         """What is asked for; raises BadInput."""
         shared, sensitive = filter_of(only)
         order = known("order", order, [name for _, name in strings.ORDERS])
         name = tasks.find_task(self._workspace, str(task)).name if task else None
-        return RecordQuery(str(text or ""), name, shared, order, first_of(page), views.PAGE_SIZE, sensitive)
+        return RecordQuery(str(text or ""), name, shared, order, sensitive=sensitive)
 
     def load(self, text: str, task: str, order: Any, only: str, page: int = 1) -> views.View:
         """One page of the records that match."""
-        query = self._query(text, task, order, only, page)
+        query = self._query(text, task, order, only)
         drawn = list_records(self._workspace, query, page, strings.NO_RECORDS)
         with self._workspace.store() as store:
             last = changes.last_change(store)
         if not drawn["all"]:
             drawn["empty"] |= {"steps": strings.THE_WAY}
         undo = f"{strings.UNDO_CHANGE}: {len(last.record_ids)} {last.kind}" if last else ""
-        return {**drawn, "undo": undo, "tasks": bringing.task_choices(self._workspace)}
+        # What was picked is picked among these records; other ones begin anew.
+        among = [query.text, query.task, only or ""]
+        return {**drawn, "among": among, "undo": undo, "tasks": bringing.task_choices(self._workspace)}
 
     def turn(self, text: str, task: str, order: Any, only: str, event: gr.EventData) -> views.View:
         """The page that a list's buttons ask for."""
@@ -107,9 +109,21 @@ class Actions:
         said = f"{taken} Nothing is shared by undoing."
         return {"message": said, "train": forgetting.retrain_task(self._workspace)}
 
+    def _still_here(self, ids: list[int]) -> list[int]:
+        with self._workspace.store() as store:
+            here = records.present_ids(store, ids)
+        return [id for id in ids if id in here]
+
     def change_records(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """What the list's buttons ask for: an action, the ids that it is for, and texts."""
+        """What the list's buttons ask for: an action, the ids that it is for, and texts.
+
+        An action for many records leaves out those that are gone, forgotten in another window perhaps.
+        """
         ids = [int(id) for id in asked.get("ids", ())]
+        if ids and asked.get("action") != "write":
+            ids = self._still_here(ids)
+            if not ids:
+                return {"message": strings.GONE_ALREADY}
         match asked.get("action"):
             case "write":
                 return self._write(ids, asked)

@@ -234,19 +234,19 @@ class Actions:
 
     def stop(self) -> tuple[Any, ...]:
         """Stop measuring; points that are there stay."""
-        if job := state.latest_job(self._workspace, "curve"):
+        if job := state.present_job(self._workspace, "curve"):
             jobs.stop_job(self._workspace, job.id)
         return self.poll()
 
     def resume(self) -> tuple[Any, ...]:
         """Go on behind the last point."""
-        if job := state.latest_job(self._workspace, "curve"):
+        if job := state.present_job(self._workspace, "curve"):
             jobs.resume_job(self._workspace, job.id)
         return self.poll()
 
     def poll(self) -> tuple[Any, ...]:
         """The measuring and its curve, from the whole state."""
-        job = state.latest_job(self._workspace, "curve")
+        job = state.present_job(self._workspace, "curve")
         ready = gr.Button(interactive=not state.is_active(job))
         seen = _job_view(self._workspace, job), curve_view(self._workspace, job)
         return *seen, ready, *state.job_buttons(job)

@@ -1,5 +1,6 @@
 """The list of records, as the History and the Share tab both show it."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,7 +9,8 @@ from app.pipeline.looking import look
 from app.pipeline.workspace import Workspace
 from app.ui import views
 from personal_store import ledger, records
-from personal_store.nouns import RecordQuery
+from personal_store.nouns import RecordPage, RecordQuery
+from personal_store.store import Store
 
 FILTERS: Mapping[str, tuple[bool | None, bool | None]] = {
     "": (None, None),
@@ -32,9 +34,10 @@ def filter_of(only: Any) -> tuple[bool | None, bool | None]:
     return FILTERS[known("choice of what to show", only or "", list(FILTERS))]
 
 
-def first_of(page: float) -> int:
-    """How many records stand before that page; pages count from 1."""
-    return (max(1, int(page)) - 1) * views.PAGE_SIZE
+def _page_of(store: Store, query: RecordQuery, page: float) -> RecordPage:
+    """That page of the records that match; pages count from 1."""
+    offset = (max(1, int(page)) - 1) * views.PAGE_SIZE
+    return records.find_records(store, dataclasses.replace(query, offset=offset, limit=views.PAGE_SIZE))
 
 
 def list_records(
@@ -46,14 +49,16 @@ def list_records(
     *,
     marked: bool = False,
 ) -> views.View:
-    """The page of the records that match, looked at, with how often each left.
+    """A page of the records that match, looked at, with how often each left; the last one where `page` lies behind it.
 
     `hint` is what an empty history says, `tab` where to go then; with `marked` what looks personal is marked in the
     texts, for which a recogniser of names, where there is one, is loaded.
     """
     with workspace.store() as store:
         look(store)
-        found = records.find_records(store, query)
+        found = _page_of(store, query, page)
+        if found.total and not found.records:
+            found = _page_of(store, query, views.pages(found.total, int(page), views.PAGE_SIZE)["page"])
         sent = ledger.sent_records(store, [record.id for record in found.records])
         counts = records.count_records(store)
     rows = [views.record_row(record, sent.get(record.id), marked=marked) for record in found.records]

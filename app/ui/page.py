@@ -104,6 +104,7 @@ def build_ui(services: Services) -> gr.Blocks:
                 header_view(services),
                 *history.poll(),
                 *share.poll(),
+                *review.poll(),
                 *personalise.poll(),
                 *write.poll(),
                 *insights.poll(),
@@ -114,7 +115,7 @@ def build_ui(services: Services) -> gr.Blocks:
             """The window is closed: copies of files that were chosen there go."""
             services.uploads.end(session_of(request))
 
-        parts = (history, share, personalise, write, insights, settings)
+        parts = (history, share, review, personalise, write, insights, settings)
         seen = [header, *(part for tab in parts for part in tab.polled)]
         timer = gr.Timer(EVERY)
         gr.on(

@@ -8,7 +8,7 @@ import gradio as gr
 
 from app.device.presets import DEFAULT, PRESETS, find_preset
 from app.errors import SHOWN
-from app.pipeline import dataset, jobs
+from app.pipeline import dataset, jobs, switching
 from app.ui import state, strings, views
 from app.ui.adapters import build_adapters
 from app.ui.notices import answered, shown
@@ -41,13 +41,13 @@ def _verdict_word(adapter: Adapter) -> str:
     return f"; {word}" if word else ""
 
 
-def adapter_row(adapter: Adapter) -> views.View:
+def adapter_row(adapter: Adapter, on: bool) -> views.View:
     """One adapter in the list."""
     made = adapter.created_at[:16].replace("T", " ")
     return {
         "id": adapter.id,
         "name": adapter.name,
-        "on": adapter.active,
+        "on": on,
         "stale": adapter.stale,
         "detail": f"Trained {made} on {views.trained_on(adapter)}"
         + (", and a record it learned from is gone" if adapter.stale else "")
@@ -91,7 +91,8 @@ class Actions:
     def _adapters(self) -> views.View:
         with self._workspace.store() as store:
             found = training.adapters(store)
-        rows = [adapter_row(adapter) for adapter in sorted(found, key=lambda adapter: -adapter.id)]
+        on = state.adapter_on(self._workspace)
+        rows = [adapter_row(adapter, on is not None and adapter.id == on.id) for adapter in found]
         return {"rows": rows, "empty": None if rows else views.empty(strings.NO_ADAPTERS)}
 
     def load(self) -> tuple[views.View, ...]:
@@ -100,8 +101,7 @@ class Actions:
 
     def activate(self, adapter_id: int | None) -> dict[str, Any]:
         """Switch an adapter on, or all off."""
-        with self._workspace.store() as store:
-            training.activate(store, adapter_id)
+        switching.switch(self._workspace, adapter_id)
         return self._adapters()
 
     def use_adapter(self, argument: Any) -> dict[str, Any]:
@@ -132,28 +132,28 @@ class Actions:
 
     def stop(self) -> tuple[Any, ...]:
         """Stop the training at its next step; a checkpoint is kept."""
-        job = state.latest_job(self._workspace, "train")
+        job = state.present_job(self._workspace, "train")
         if job is not None:
             jobs.stop_job(self._workspace, job.id)
         return self.poll()
 
     def keep(self) -> tuple[Any, ...]:
         """End the training after its next step, with the best adapter so far."""
-        job = state.latest_job(self._workspace, "train")
+        job = state.present_job(self._workspace, "train")
         if job is not None:
             jobs.keep_job(self._workspace, job.id)
         return self.poll()
 
     def resume(self) -> tuple[Any, ...]:
         """Go on from the last checkpoint."""
-        job = state.latest_job(self._workspace, "train")
+        job = state.present_job(self._workspace, "train")
         if job is not None:
             jobs.resume_job(self._workspace, job.id)
         return self.poll()
 
     def poll(self) -> tuple[Any, ...]:
         """Progress, adapters and buttons, from the whole state."""
-        job = state.latest_job(self._workspace, "train")
+        job = state.present_job(self._workspace, "train")
         ready = gr.Button(interactive=not state.is_active(job))
         buttons = (*state.job_buttons(job), state.keep_button(self._workspace, job))
         return state.train_view(self._workspace), self._adapters(), ready, *buttons

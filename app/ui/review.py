@@ -8,12 +8,12 @@ from typing import Any
 import gradio as gr
 
 from app.errors import BadInput
-from app.pipeline import judging, review
+from app.pipeline import jobs, judging, review
 from app.pipeline.review import ReviewedPair
 from app.pipeline.workspace import Workspace
-from app.ui import strings, views
+from app.ui import state, strings, views
+from app.ui.by_score import WITHOUT_CARDS, lay_out_by_score, wire_by_score
 from app.ui.by_score import Actions as ScoreActions
-from app.ui.by_score import lay_out_by_score, wire_by_score
 from app.ui.notices import answered, shown
 from app.ui.parts import QUIET, drawn, lead
 from app.ui.services import Services
@@ -35,6 +35,9 @@ class ReviewTab:
     cards: gr.HTML
     query: list[gr.components.Component]
     load: Callable[..., views.View]
+    polled: list[gr.components.Component]
+    poll: Callable[[], tuple[Any, ...]]
+    """Draws `polled` from the whole state."""
 
 
 def _score(label: str, value: float, share: float, good: bool, detail: str) -> views.View:
@@ -107,9 +110,12 @@ def _nothing_here(hidden: bool) -> views.View:
     return views.empty(strings.NO_SUCH_PAIRS) if hidden else views.empty(strings.NO_PAIRS, "share")
 
 
-def matching(items: Sequence[ReviewedPair], show: Any) -> tuple[ReviewedPair, ...]:
-    """The pairs that the filter shows, on all its pages."""
-    return tuple(item for item in items if MATCHES[show](item))
+def matching(items: Sequence[ReviewedPair], show: Any, newest: int | None = None) -> tuple[ReviewedPair, ...]:
+    """The pairs that the filter shows, on all its pages.
+
+    With `newest`, those of higher ids are left out: they have arrived since the list was drawn.
+    """
+    return tuple(item for item in items if MATCHES[show](item) and (newest is None or item.pair.id <= newest))
 
 
 class Actions:
@@ -131,6 +137,7 @@ class Actions:
             "standard": list(STANDARD),
             "is_standard": dataclasses.astuple(thresholds) == STANDARD,
             "show": show,
+            "newest": max((item.pair.id for item in items), default=0),
             "empty": None if found else _nothing_here(bool(items)),
             "stamp": views.stamp(),
         }
@@ -182,16 +189,29 @@ class Actions:
         pair_id, kind, output, input = arguments
         return self.decide_pair(int(pair_id), str(kind), output, input)
 
-    def decide_shown(self, show: Any, kind: str) -> views.View:
-        """Accept or reject every pair that the filter shows, on all its pages, in one step."""
+    def decide_shown(self, show: Any, kind: str, newest: int | None = None) -> views.View:
+        """Accept or reject every pair that the filter shows, on all its pages, at once; `newest` as in `matching`."""
         items = review.reviewed_pairs(self._workspace)
-        found = matching(items, show)
+        found = matching(items, show, newest)
         act = {"accepted": review.accept, "rejected": review.reject}.get(kind)
         if act is None:
             raise BadInput(f"Pairs can be accepted or rejected together, not {kind!r}; use one of these.")
         act(self._workspace, [item.pair.id for item in found])
         gr.Info(strings.DECIDED_TOGETHER.format(pairs=counted(len(found), "pair"), kind=kind))
         return self.draw(review.decided_since(self._workspace, items), show)
+
+    def decide_drawn(self, show: Any, drawn: views.View, kind: str) -> views.View:
+        """The same for the buttons above the list, which are for what stands in it."""
+        return self.decide_shown(show, kind, drawn.get("newest", 0))
+
+    def redraw(self, show: Any, drawn: views.View) -> views.View:
+        """The page that is open, with the pairs that arrived since; nothing before the list was drawn once."""
+        return self.load(show, drawn["page"]) if "page" in drawn else gr.skip()
+
+    def poll(self) -> str:
+        """Which augmentations have ended; a change draws the list again."""
+        found = jobs.listing(self._workspace, "augment")
+        return " ".join(str(job.id) for job in found if not state.is_active(job))
 
     def undo(self, show: Any) -> views.View:
         """Take the last step back: decisions, or a change of the thresholds."""
@@ -218,16 +238,23 @@ def build_review(services: Services) -> ReviewTab:
     called = [answered(actions.decide), answered(actions.judge_here)]
     cards = drawn("review", waiting, server_functions=called, elem_id="review-cards")
 
+    # Never seen.
+    ended = gr.Textbox(visible=False)
+
     show.input(shown(actions.load), show, cards, api_name="list_pairs", **QUIET)
     cards.select(shown(actions.turn), show, cards, api_visibility="private", **QUIET)
     undo_button.click(shown(actions.undo), show, cards, api_name="undo", show_progress="hidden")
     for button, kind in ((accept_button, "accepted"), (reject_button, "rejected")):
         button.click(
-            shown(functools.partial(actions.decide_shown, kind=kind)), show, cards, api_visibility="private", **QUIET
-        )
+            shown(functools.partial(actions.decide_drawn, kind=kind)), [show, cards], cards,
+            js=WITHOUT_CARDS, api_visibility="private", **QUIET,
+        )  # fmt: skip
+    ended.change(
+        shown(actions.redraw), [show, cards], cards, js=WITHOUT_CARDS, api_visibility="private", show_progress="hidden"
+    )
     wire_by_score(by_score, ScoreActions(services.workspace, matching, actions.draw), show, cards)
     gr.api(shown(actions.judge), api_name="judge")
     gr.api(shown(actions.thresholds), api_name="thresholds")
     gr.api(shown(actions.decide_pair), api_name="decide")
     gr.api(shown(actions.decide_shown), api_name="decide_shown")
-    return ReviewTab(cards, [show], shown(actions.load))
+    return ReviewTab(cards, [show], shown(actions.load), [ended], lambda: (actions.poll(),))

@@ -15,7 +15,7 @@ from app.ui import state, strings, views
 from app.ui.arriving import augment_view
 from app.ui.bringing import task_choices
 from app.ui.left import newest_view
-from app.ui.listing import filter_of, first_of, list_records
+from app.ui.listing import filter_of, list_records
 from app.ui.notices import answered, shown
 from app.ui.parts import QUIET, UNCHECKED, drawn, lead, stop_and_resume
 from app.ui.services import Services
@@ -123,9 +123,7 @@ class Actions:
     def rows(self, text: str, only: Any = "", page: int = 1) -> views.View:
         """One page of the records that match."""
         shared, sensitive = filter_of(only)
-        query = RecordQuery(
-            text or "", shared=shared, sensitive=sensitive, offset=first_of(page), limit=views.PAGE_SIZE
-        )
+        query = RecordQuery(text or "", shared=shared, sensitive=sensitive)
         return list_records(self._workspace, query, page, strings.NO_SHARE_YET, "history", marked=True)
 
     def choices(self) -> list[tuple[str, str]]:
@@ -202,21 +200,21 @@ class Actions:
 
     def stop(self) -> tuple[Any, ...]:
         """Stop the running augmentation; pairs that arrived are kept."""
-        job = state.latest_job(self._workspace, "augment")
+        job = state.present_job(self._workspace, "augment")
         if job is not None:
             jobs.stop_job(self._workspace, job.id)
         return self.poll()
 
     def resume(self) -> tuple[Any, ...]:
         """Go on where the last augmentation ended."""
-        job = state.latest_job(self._workspace, "augment")
+        job = state.present_job(self._workspace, "augment")
         if job is not None:
             jobs.resume_job(self._workspace, job.id, self._services.cloud)
         return self.poll()
 
     def poll(self) -> tuple[Any, ...]:
         """Progress and its buttons, from the whole state."""
-        job = state.latest_job(self._workspace, "augment")
+        job = state.present_job(self._workspace, "augment")
         return augment_view(self._workspace), *state.job_buttons(job), newest_view(self._workspace)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.errors import SHOWN
+from app.errors import SHOWN, BadInput
 from app.pipeline import forecasting, probing, rows
 from app.pipeline.forecasting import Forecast
 from app.pipeline.jobs import TrainSettings
@@ -21,9 +21,19 @@ TONES = {"fits": "good", "tight": "warn", "does not fit": "bad"}
 
 
 def settings_of(
-    epochs: float, rank: float, alpha: float, seed: float, preset: str, micro_tokens: float
+    epochs: float | None,
+    rank: float | None,
+    alpha: float | None,
+    seed: float | None,
+    preset: str,
+    micro_tokens: float | None,
 ) -> TrainSettings:
-    """The fields of the page as settings; fields that were emptied are refused when the training starts."""
+    """The fields of the page as settings; raises BadInput for one that was emptied."""
+    if epochs is None or rank is None or alpha is None or seed is None or micro_tokens is None:
+        titles = (strings.EPOCHS, strings.RANK, strings.ALPHA, strings.SEED, strings.MICRO_TOKENS)
+        numbers = (epochs, rank, alpha, seed, micro_tokens)
+        empty = [title for title, number in zip(titles, numbers, strict=True) if number is None]
+        raise BadInput(f"A training needs a number for {' and '.join(map(repr, empty))}; fill it in.")
     return TrainSettings(
         epochs=int(epochs),
         rank=int(rank),
@@ -78,8 +88,8 @@ class Actions:
         """Memory, time and verdict for these settings; nothing where a training could not start anyway."""
         try:
             found = forecasting.foresee(self._workspace, settings_of(*fields))
-        except (*SHOWN, TypeError):
-            # The notice above says why; a field that is being typed into is None for a moment.
+        except SHOWN:
+            # The notice above says why; a field that is being typed into is empty for a moment.
             return {}, {}
         return forecast_view(found), rows_view(found)
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import gradio as gr
 
-from app.pipeline import insights, jobs
+from app.errors import SHOWN
+from app.pipeline import insights, jobs, switching
 from app.pipeline.workspace import Workspace
 from app.ui import strings, views
 from app.wording import counted
-from personal_store.nouns import ENDED, Job, JobEvent, JobKind
+from personal_store.nouns import ENDED, Adapter, Job, JobEvent, JobKind
 
 RESUMABLE = frozenset({"stopped", "interrupted", "failed"})
 TONES = {"failed": "bad", "interrupted": "warn", "stopped": "warn"}
@@ -24,10 +25,20 @@ STATES = {
 }
 
 
-def latest_job(workspace: Workspace, kind: JobKind) -> Job | None:
-    """The newest job of that kind."""
-    found = jobs.listing(workspace, kind)
-    return max(found, key=lambda job: job.id, default=None)
+def present_job(workspace: Workspace, kind: JobKind) -> Job | None:
+    """The job of that kind that is shown, stopped and resumed: the one that runs, else the one that will run next, else
+    the one that was started last."""
+    found = sorted(jobs.listing(workspace, kind), key=lambda job: job.id)
+    active = sorted(filter(is_active, found), key=waits)
+    return active[0] if active else found[-1] if found else None
+
+
+def adapter_on(workspace: Workspace) -> Adapter | None:
+    """The adapter that writes now; None also while the model is missing, which the header says."""
+    try:
+        return switching.active(workspace)
+    except SHOWN:
+        return None
 
 
 def is_active(job: Job | None) -> bool:
@@ -159,8 +170,8 @@ def _ended_early(job: Job) -> bool:
 
 
 def train_view(workspace: Workspace) -> views.View:
-    """The newest training: how far, the loss so far, and what came of it."""
-    job = latest_job(workspace, "train")
+    """The present training: how far, the loss so far, and what came of it."""
+    job = present_job(workspace, "train")
     if job is None:
         return {}
     events = jobs.events(workspace, job.id)

@@ -39,6 +39,7 @@ PERSON, PERSON_INFO = "Person", "Only for a LaMP file that holds several: their 
 LOOK = "Look at it"
 UNDO_CHANGE = "Undo"
 NOTHING_TO_TAKE_BACK = "There is nothing left to undo."
+GONE_ALREADY = "These records are gone already."
 ARCHIVES_HOLD = "Archives hold what they held when they were exported; delete them as well: {archives}."
 TRAINING_BEGAN = "Training again without them; Personalise shows how far it is."
 RECORD_FILTERS = (
@@ -257,6 +258,11 @@ NO_ADAPTER_YET = (
     "There is no adapter yet",
     "Train one first; then the same model answers here without and with it. Chat works already.",
 )
+NO_ADAPTER_FOR_THIS_MODEL = (
+    "There is no adapter for this model yet",
+    "Yours were trained on another model and are off. Train one on this model, or choose theirs again in Settings.",
+)
+NO_MODEL = "The model is missing"
 SLOW_TITLE = "{job} is under way"
 SLOW_TEXT = "Writing and chat go on as always, only slower until it is done."
 CHAT_TAB, TASK_TAB = "Chat", "Tasks"
@@ -323,6 +329,7 @@ OFFLINE = "Offline: open no connection to another computer"
 SAVE_CLOUD = "Use this address"
 MODELS_TITLE = "### Models"
 DEVICE_MODEL = "Model on this computer"
+FETCH_BROKE_OFF = "The fetch broke off unexpectedly; fetch it again, or see where the app was started."
 BASES_TITLE = "### Bases"
 BASES_LEAD = (
     "What a model has already learned of a task from other people's public data. Your own adapter is trained on top"

@@ -8,7 +8,7 @@ import gradio as gr
 
 from app.device.engines import Sampling
 from app.device.rendering import Message
-from app.errors import BadInput
+from app.errors import SHOWN, BadInput
 from app.pipeline.generation import Draft
 from app.pipeline.retrieval import RETRIEVED
 from app.ui import strings, views
@@ -17,6 +17,7 @@ from app.ui.going import Going, paced
 from app.ui.notices import answered, shown
 from app.ui.parts import drawn
 from app.ui.services import Services
+from app.ui.uploads import session_of
 
 NO_CONVERSATION: views.View = {"messages": [], "empty": views.empty(strings.NO_CHAT)}
 
@@ -59,6 +60,13 @@ def earlier_turns(messages: list[views.View]) -> list[Message]:
     return [Message(roles[message["role"]], message["text"]) for message in messages]
 
 
+def conversation_view(messages: list[views.View]) -> views.View:
+    """The conversation between two answers."""
+    if not messages:
+        return NO_CONVERSATION
+    return {"messages": messages}
+
+
 def before_last_question(messages: list[views.View]) -> tuple[list[views.View], str]:
     """The conversation without its last question and what followed, and that question; raises BadInput."""
     asked = [place for place, message in enumerate(messages) if message["role"] == "user"]
@@ -74,38 +82,62 @@ class Talking:
         self._writer, self._going = services.writer, going
 
     def _answer(
-        self, message: str, messages: list[views.View], look_up: bool, sampling: Sampling | None = None
+        self,
+        window: str,
+        message: str,
+        earlier: list[views.View],
+        before: list[views.View],
+        look_up: bool,
+        fields: tuple[Any, Any],
+        sampling: Sampling | None = None,
     ) -> Iterator[tuple[Any, ...]]:
-        asked = [*messages, {"id": len(messages), "role": "user", "text": message}]
-        yield {"messages": [*asked, {"id": len(asked), "role": "model", "text": "", "waiting": True}]}, asked, ""
-        with self._going.begin() as stop:
-            count, earlier = RETRIEVED if look_up else 0, earlier_turns(messages)
-            growing = self._writer.stream(
-                message, CHAT, "active", sampling, earlier, retrieved=count, should_stop=stop.is_set
-            )
-            for draft in paced(growing):
-                talk = [*asked, answer_turn(len(asked), draft)]
-                yield {"messages": talk}, talk, ""
+        """The conversation with its new turn as it grows; where no answer comes of it, as it was `before`.
 
-    def chat(self, message: str, messages: list[views.View], look_up: bool = False) -> Iterator[tuple[Any, ...]]:
+        `fields` is what stands in the message field once the message is taken, and where no answer comes of it.
+        """
+        self._going.drop(window)
+        asked = [*earlier, {"id": len(earlier), "role": "user", "text": message}]
+        waiting = [*asked, {"id": len(asked), "role": "model", "text": "", "waiting": True}]
+        with self._going.begin(window) as writing:
+            yield from writing.drawn(({"messages": waiting}, asked, fields[0]))
+            count, turns = RETRIEVED if look_up else 0, earlier_turns(earlier)
+            growing = self._writer.stream(
+                message, CHAT, "active", sampling, turns, retrieved=count, should_stop=writing.stop.is_set
+            )
+            try:
+                for draft in paced(growing):
+                    talk = [*asked, answer_turn(len(asked), draft)]
+                    yield from writing.drawn(({"messages": talk}, talk, gr.skip()))
+            except SHOWN:
+                yield from writing.drawn((conversation_view(before), before, fields[1]))
+                raise
+
+    def chat(
+        self, request: gr.Request, message: str, messages: list[views.View], look_up: bool = False
+    ) -> Iterator[tuple[Any, ...]]:
         """Answer a message with the adapter that is on; the conversation as it grows."""
         if not (message or "").strip():
             raise BadInput("The message is empty; write something first.")
-        yield from self._answer(message, messages, look_up)
+        yield from self._answer(session_of(request), message, messages, messages, look_up, ("", message))
 
-    def again(self, messages: list[views.View], look_up: bool = False) -> Iterator[tuple[Any, ...]]:
+    def again(
+        self, request: gr.Request, messages: list[views.View], look_up: bool = False
+    ) -> Iterator[tuple[Any, ...]]:
         """Another answer to the last message, in place of the one there is."""
         earlier, message = before_last_question(messages)
         drawn_with = Sampling(temperature=WARMTH, seed=views.stamp() % 1_000_000)
-        yield from self._answer(message, earlier, look_up, drawn_with)
+        untouched = (gr.skip(), gr.skip())
+        yield from self._answer(session_of(request), message, earlier, messages, look_up, untouched, drawn_with)
 
-    def edit(self, messages: list[views.View]) -> tuple[Any, ...]:
-        """Take the last message back into the field, to be changed and sent anew."""
+    def edit(self, request: gr.Request, messages: list[views.View]) -> tuple[Any, ...]:
+        """Take the last message back into the field, to be changed and sent anew; an answer that grows is dropped."""
         earlier, message = before_last_question(messages)
-        return {"messages": earlier} if earlier else NO_CONVERSATION, earlier, message
+        self._going.drop(session_of(request))
+        return conversation_view(earlier), earlier, message
 
-    def clear(self) -> tuple[Any, ...]:
-        """Begin a new conversation."""
+    def clear(self, request: gr.Request) -> tuple[Any, ...]:
+        """Begin a new conversation; an answer that grows is dropped."""
+        self._going.drop(session_of(request))
         return NO_CONVERSATION, []
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import gradio as gr
 
+from app.errors import SHOWN
+from app.pipeline import switching
 from app.ui import state, strings, views
 from app.ui.comparing import Comparing, lay_out_panels, wire_panels
 from app.ui.going import Going
@@ -30,15 +32,18 @@ class WriteTab:
 
 
 def note_view(services: Services) -> views.View:
-    """What a person should know before they write: that there is no adapter, or that a job makes answers slower."""
-    with services.workspace.store() as store:
-        adapter = training.latest_adapter(store)
+    """What a person should know before they write: that no adapter fits, or that a job makes answers slower."""
     if running := state.running_job(services.workspace):
         title = strings.SLOW_TITLE.format(job=strings.JOB_TITLES[running.kind])
         return views.notice(title, strings.SLOW_TEXT)
-    if adapter is None:
-        return views.notice(*strings.NO_ADAPTER_YET, tab="personalise")
-    return {}
+    with services.workspace.store() as store:
+        if training.latest_adapter(store) is None:
+            return views.notice(*strings.NO_ADAPTER_YET, tab="personalise")
+    try:
+        fitting = switching.fitting(services.workspace)
+    except SHOWN as error:
+        return views.notice(strings.NO_MODEL, str(error), "warn", tab="settings")
+    return {} if fitting else views.notice(*strings.NO_ADAPTER_FOR_THIS_MODEL, tab="personalise")
 
 
 def build_write(services: Services) -> WriteTab:

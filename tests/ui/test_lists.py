@@ -1,10 +1,10 @@
 """The page's own lists in a browser: what is marked, folded and decided in them."""
 
-from personal_store import records
-from personal_store.nouns import NewRecord
+from personal_store import jobs, pairs, records
+from personal_store.nouns import NewPair, NewRecord, Scores
 from tests.browsing import MARKS, Visit
 from tests.ui import stages
-from tests.ui.conftest import HOSTILE, Page
+from tests.ui.conftest import HOSTILE, Page, some_pairs, some_records
 from tests.ui.test_accessibility import tab_to, violations
 
 pytestmark = MARKS
@@ -83,3 +83,58 @@ def test_an_empty_tab_shows_nothing_that_cannot_do_anything(page: Page, visit: V
         assert not any(visit.page.get_by_role("button", name=name, exact=True).first.is_visible() for name in gone)
     way.click()
     assert visit.page.locator("#share-records .empty").is_visible()
+
+
+def test_forgetting_asks_again_whatever_was_clicked_before_and_picks_end_with_the_search(
+    page: Page, visit: Visit
+) -> None:
+    ids = some_records(page.workspace, 4)
+    visit.goto(page.client.src)
+    visit.page.locator(f"#history-records input.pick[data-id='{ids[0]}']").check()
+    visit.page.locator(f"#history-records input.pick[data-id='{ids[1]}']").check()
+    forget = visit.page.get_by_role("button", name="Forget the picked records without a trace")
+    forget.dblclick()
+    assert forget.text_content() == "Really forget?"
+    visit.page.get_by_label("Search").first.fill("Hostile")
+    visit.page.locator("#history-records .record").nth(1).wait_for(state="detached")
+    assert not forget.is_visible()
+    visit.page.get_by_label("Search").first.fill("")
+    visit.page.locator("#history-records .record").nth(3).wait_for()
+    assert visit.page.locator("#history-records input.pick:checked").count() == 0
+    visit.page.locator(f"#history-records input.pick[data-id='{ids[0]}']").check()
+    visit.page.wait_for_timeout(4200)
+    forget.click()
+    visit.page.wait_for_timeout(600)
+    forget.click()
+    visit.see("1 record and 0 pairs made from them are gone")
+    visit.page.locator(f"#history-records input.pick[data-id='{ids[1]}']").check()
+    assert forget.text_content() == "Forget"
+    forget.click()
+    assert forget.text_content() == "Really forget?"
+    assert visit.page.locator("#history-records .record").count() == 3
+
+
+def arrive(page: Page, record_id: int) -> None:
+    """One more pair of an augmentation that has not ended."""
+    with page.workspace.store() as store:
+        job = jobs.create_job(store, "augment", {})
+        new = NewPair(record_id, job.id, 1, "unseen", "output", "tiny", 0, Scores(0.9, 0.9, 0.4, 1.1))
+        pairs.add_pair(store, new)
+
+
+def test_review_draws_what_arrived_and_many_pairs_are_decided_as_they_were_drawn(page: Page, visit: Visit) -> None:
+    record_id = some_records(page.workspace)[0]
+    visit.goto(page.client.src)
+    visit.open("Review")
+    visit.see("No pairs yet")
+    some_pairs(page.workspace, record_id)
+    visit.page.locator("#review-cards .card").nth(1).wait_for()
+    arrive(page, record_id)
+    visit.press("Accept shown")
+    visit.see("Decided by you: 2")
+    arrive(page, record_id)
+    # Another threshold judges anew, and draws what has arrived.
+    visit.page.locator("#review-cards input[type=range]").first.fill("0.5")
+    visit.page.locator("#review-cards .card").nth(3).wait_for()
+    visit.press("Reject shown")
+    visit.see("Decided by you: 4")

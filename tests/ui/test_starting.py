@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from gradio_client.exceptions import AppError
 
 from app.device.memory import Room
 from app.errors import NothingToTrain
@@ -39,6 +40,12 @@ def test_without_records_nothing_is_foretold(page: Page) -> None:
 def test_a_field_that_is_empty_for_a_moment_is_no_error(page: Page) -> None:
     some_records(page.workspace)
     assert page.client.predict(3, None, *FIELDS[2:], api_name="/forecast") == ({}, {})
+
+
+def test_an_emptied_field_is_named_when_the_training_should_start(page: Page) -> None:
+    some_records(page.workspace)
+    with pytest.raises(AppError, match=r"needs a number for 'Rank' and 'Tokens at once'; fill it in"):
+        page.client.predict(3, None, 8, 0, "quick", None, api_name="/train")
 
 
 def test_the_first_rows_are_shown_with_what_is_learned_apart(page: Page) -> None:

@@ -11,6 +11,7 @@ from app.errors import BadInput
 from app.pipeline.workspace import Workspace, open_workspace
 from app.ui import notices, state, theme, views
 from personal_store import jobs
+from personal_store.nouns import JobState
 from tests.ui.conftest import HOSTILE
 
 
@@ -33,6 +34,27 @@ def test_long_curve_is_thinned_and_keeps_its_end() -> None:
     assert drawn is not None
     assert len(drawn["losses"]) < 400
     assert drawn["losses"][-1] == (4999, 1.0)
+
+
+def test_the_job_that_runs_is_shown_then_the_next_one_then_the_newest(tmp_path: Path) -> None:
+    workspace = open_workspace(tmp_path / "data")
+
+    def present() -> int | None:
+        job = state.present_job(workspace, "augment")
+        return job.id if job else None
+
+    assert present() is None
+    with workspace.store() as store:
+        first, second, third = (jobs.create_job(store, "augment", {}).id for _ in range(3))
+        jobs.create_job(store, "train", {})
+        steps: tuple[tuple[int, JobState, int], ...] = (
+            (first, "running", first), (first, "stopping", first), (first, "stopped", second),
+            (second, "running", second), (second, "done", third), (third, "running", third), (third, "failed", third),
+        )  # fmt: skip
+        for job_id, state_now, shown in steps:
+            jobs.heartbeat(store, job_id)
+            jobs.set_state(store, job_id, state_now, process_id=os.getpid())
+            assert present() == shown
 
 
 def test_error_becomes_a_note_with_its_sentence_escaped() -> None:

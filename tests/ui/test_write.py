@@ -1,20 +1,28 @@
 """The Write tab, driven by the names of its actions, with a random adapter of the tiny model."""
 
+import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from gradio_client import Client
+from gradio_client.client import Job
 from gradio_client.exceptions import AppError
 
+from app.errors import AdapterRefused
 from app.pipeline import comparison
 from app.pipeline.cleaning import clean
+from app.pipeline.generation import Draft
 from app.pipeline.tasks import make_task
 from app.ui import strings
 from app.ui.comparing import task_choices
+from app.ui.talking import NO_CONVERSATION
 from app.ui.write import note_view
 from personal_store import generations, jobs, records
 from personal_store.nouns import NewRecord, RecordQuery, Votes
 from tests.pipeline.support import usable_adapter
+from tests.tiny import tiny_gguf
 from tests.ui.conftest import Page, some_records
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -133,6 +141,69 @@ def test_conversation_answers_again_and_gives_a_message_back(page: Page) -> None
         page.client.predict(api_name="/chat_edit")
 
 
+def slowly(*asked: Any, **named: Any) -> Iterator[Draft]:
+    """An answer that takes two seconds."""
+    for count in range(1, 14):
+        time.sleep(0.15)
+        yield Draft("word " * count, None, None, None, "tiny", count, 0.1 * count)
+
+
+def growing(page: Page, message: str) -> Job:
+    """A message to which the answer has begun."""
+    work = page.client.submit(message, False, api_name="/chat")
+    while len(work.outputs()) < 3:
+        time.sleep(0.02)
+    return work
+
+
+def test_what_is_typed_while_an_answer_grows_stays(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page.services.writer, "stream", slowly)
+    work = growing(page, "Good morning")
+    work.result()
+    first, *later = [field for _, field in work.outputs()]
+    assert first == ""
+    assert len(later) > 3
+    assert all(field != "" for field in later)
+
+
+def test_a_new_conversation_stays_empty_while_an_answer_grows(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page.services.writer, "stream", slowly)
+    work = growing(page, "Good morning")
+    assert page.client.predict(api_name="/new_conversation")["messages"] == []
+    drawn = len(work.outputs())
+    work.result()
+    assert len(work.outputs()) <= drawn + 1
+    with pytest.raises(AppError, match="write one first"):
+        page.client.predict(api_name="/chat_edit")
+
+
+def test_a_message_is_taken_back_while_its_answer_grows(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page.services.writer, "stream", slowly)
+    work = growing(page, "Good morning")
+    emptied, message = page.client.predict(api_name="/chat_edit")
+    assert (emptied["messages"], message) == ([], "Good morning")
+    work.result()
+    with pytest.raises(AppError, match="write one first"):
+        page.client.predict(api_name="/chat_edit")
+
+
+def test_a_message_without_an_answer_comes_back_and_leaves_no_turn(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*asked: Any, **named: Any) -> Iterator[Draft]:
+        yield from ()
+        raise AdapterRefused("It does not fit.")
+
+    page.client.predict("First", False, api_name="/chat")
+    monkeypatch.setattr(page.services.writer, "stream", refuse)
+    work = page.client.submit("Second", False, api_name="/chat")
+    with pytest.raises(AppError, match="does not fit"):
+        work.result()
+    talk, message = work.outputs()[-1]
+    assert ([turn["text"] for turn in talk["messages"]][:1], len(talk["messages"]), message) == (["First"], 2, "Second")
+    with pytest.raises(AppError, match="does not fit"):
+        page.client.predict(False, api_name="/chat_again")
+    assert page.client.predict(api_name="/chat_edit") == (NO_CONVERSATION, "First")
+
+
 def test_answers_of_the_conversation_can_be_kept(page: Page) -> None:
     talk, _ = page.client.predict("Good evening", False, api_name="/chat")
     page.client.predict(talk["messages"][1]["answer"], "Good evening to you", api_name="/keep_answer")
@@ -146,6 +217,16 @@ def test_the_note_says_that_there_is_no_adapter_and_where_to_get_one(page: Page)
     assert note_view(page.services)["go"][0] == "personalise"
     usable_adapter(page.workspace)
     assert note_view(page.services) == {}
+
+
+def test_the_note_says_that_no_adapter_is_for_this_model(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usable_adapter(page.workspace)
+    monkeypatch.setenv("CDCDA_DEVICE_MODEL", str(tiny_gguf(tmp_path, "qwen2", 1)))
+    assert note_view(page.services)["title"] == strings.NO_ADAPTER_FOR_THIS_MODEL[0]
+    monkeypatch.setenv("CDCDA_DEVICE_MODEL", str(tmp_path / "gone.gguf"))
+    assert note_view(page.services)["title"] == strings.NO_MODEL
 
 
 def test_chat_works_while_a_training_runs_and_says_that_it_is_slower(page: Page) -> None:
