@@ -8,8 +8,10 @@ from pathlib import Path
 
 from app.device.catalogue import EMBEDDED
 from app.device.training import Progress
+from app.device.weights import model_hash
 from app.pipeline import importing, sharing
 from app.pipeline.jobs import TrainSettings
+from app.pipeline.models import device_model
 from app.pipeline.workspace import Workspace
 from app.ui import strings
 from personal_store import decisions, generations, jobs, ledger, pairs, records, training
@@ -114,7 +116,14 @@ def _trained(workspace: Workspace, shared: tuple[Record, ...]) -> int:
     with workspace.store() as store:
         learned = [record.id for record in shared]
         made = training.save_training_set(store, learned, [], learned[:2], 0, "ab" * 32)
-        manifest = {"task": "title", "held_out_loss": 1.41, "base_held_out_loss": 2.58, "epochs": 3, "task_base": None}
+        manifest = {
+            "task": "title",
+            "base_hash": model_hash(device_model(workspace)),
+            "held_out_loss": 1.41,
+            "base_held_out_loss": 2.58,
+            "epochs": 3,
+            "task_base": None,
+        }
         adapter = training.add_adapter(store, f"Title {job_id}", f"job-{job_id}", EMBEDDED, made.id, job_id, manifest)
         training.activate(store, adapter.id)
         jobs.set_state(store, job_id, "done", result={**result, "adapter": adapter.id, "name": adapter.name})

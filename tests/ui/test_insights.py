@@ -101,7 +101,7 @@ def test_the_curve_says_whether_sharing_made_more_than_chance(page: Page) -> Non
         drawn = tab.curve_view(page.workspace, state.present_job(page.workspace, "curve"))
         assert drawn["description"].endswith(words)
     a_curve(page, held_out=1)
-    drawn = tab.curve_view(page.workspace, state.latest_job(page.workspace, "curve"))
+    drawn = tab.curve_view(page.workspace, state.present_job(page.workspace, "curve"))
     assert drawn["description"].endswith("too few records are held out to tell that from luck.")
 
 
