@@ -10,6 +10,7 @@
         CloudError          the augmentation service is down, refuses, or answers what it must not
         ModelMissing        a model is not on this computer
         ModelDamaged        a model file is cut short or is not what its name says
+        ModelClosed         another model was chosen while an answer was written
         DownloadFailed      a model could not be fetched
         AdapterRefused      an adapter is unfinished, changed, or made for another base
         JobRefused          a job cannot start, stop or resume in its present state
@@ -64,6 +65,10 @@ class ModelMissing(AppError):
 
 class ModelDamaged(AppError):
     """A model file is cut short or is not what its name says."""
+
+
+class ModelClosed(AppError):
+    """Another model was chosen while an answer was written."""
 
 
 class DownloadFailed(AppError):

@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -110,8 +110,25 @@ def _write_vocabulary(writer: Any, architecture: Architecture) -> None:
     writer.add_chat_template(CHAT_TEMPLATE)
 
 
-def tiny_gguf(folder: Path, architecture: Architecture = "llama", seed: int = 0) -> Path:
-    """Writes the model as an F32 GGUF file below the folder and gives its path."""
+def _write_rope(writer: Any, scaling: Mapping[str, Any]) -> None:
+    writer.add_rope_freq_base(ROPE_BASE)
+    writer.add_rope_dimension_count(HIDDEN // HEADS)
+    writers = {str: writer.add_string, bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32}
+    for name, value in scaling.items():
+        writers[type(value)](f"{writer.arch}.rope.{name}", value)
+
+
+def tiny_gguf(
+    folder: Path,
+    architecture: Architecture = "llama",
+    seed: int = 0,
+    scaling: Mapping[str, Any] = {},
+    divisors: Sequence[float] = (),
+) -> Path:
+    """Writes the model as an F32 GGUF file below the folder and gives its path.
+
+    `scaling` are values by the name behind `ARCH.rope.`, `divisors` those of the rotary frequencies.
+    """
     import gguf
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -125,13 +142,14 @@ def tiny_gguf(folder: Path, architecture: Architecture = "llama", seed: int = 0)
     writer.add_feed_forward_length(FEED_FORWARD)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(KEY_VALUE_HEADS)
-    writer.add_rope_freq_base(ROPE_BASE)
-    writer.add_rope_dimension_count(HIDDEN // HEADS)
+    _write_rope(writer, scaling)
     writer.add_layer_norm_rms_eps(NORM_EPSILON)
     writer.add_vocab_size(len(TOKENS))
     _write_vocabulary(writer, architecture)
     for name, value in _gguf_tensors(tiny_weights(architecture, seed), architecture):
         writer.add_tensor(name, value)
+    if divisors:
+        writer.add_tensor("rope_freqs.weight", np.array(divisors, np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

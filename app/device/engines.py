@@ -106,7 +106,7 @@ class Engine(Protocol):
         """The bare model's logits before each token of a given answer: a float16 array [tokens, vocabulary]."""
 
     def close(self) -> None:
-        """Frees the model; a stream that is read afterwards raises RuntimeError."""
+        """Frees the model; a stream that is read afterwards raises ModelClosed."""
 
 
 def _core(cpu: int) -> str:

@@ -17,6 +17,8 @@ _VALUE_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12
 """Bytes of a metadata value by its type number; 8 is a string, 9 an array."""
 _INTEGERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 10: "Q", 11: "q"}
 """How struct reads the values that are whole numbers."""
+_FLOATS = {6: "f", 12: "d"}
+"""And those that are not."""
 _STRING = 8
 _ARRAY = 9
 _ALIGNMENT_KEY = "general.alignment"
@@ -33,6 +35,8 @@ class Header:
 
     numbers: Mapping[str, int]
     """Values that are whole numbers, "llama.block_count" for example."""
+    floats: Mapping[str, float]
+    """Other numbers, "llama.rope.freq_base" for example."""
     texts: Mapping[str, str]
     """Values that are strings, "general.architecture" for example."""
     tensors: Mapping[str, tuple[int, ...]]
@@ -47,6 +51,11 @@ class _Cursor:
     def __init__(self, data: mmap.mmap) -> None:
         self.data = data
         self.offset = 0
+
+    def real(self, form: str) -> float:
+        (value,) = struct.unpack_from("<" + form, self.data, self.offset)
+        self.offset += struct.calcsize(form)
+        return float(value)
 
     def number(self, form: str) -> int:
         (value,) = struct.unpack_from("<" + form, self.data, self.offset)
@@ -80,19 +89,22 @@ class _Cursor:
             self.skip_string()
 
 
-def _metadata(cursor: _Cursor, count: int) -> tuple[dict[str, int], dict[str, str]]:
-    """Walks over the metadata: its whole numbers and its strings by name."""
+def _metadata(cursor: _Cursor, count: int) -> tuple[dict[str, int], dict[str, float], dict[str, str]]:
+    """Walks over the metadata: its whole numbers, its other numbers and its strings by name."""
     numbers: dict[str, int] = {}
+    floats: dict[str, float] = {}
     texts: dict[str, str] = {}
     for _ in range(count):
         key, kind = cursor.string().decode("utf-8", "replace"), cursor.number("I")
         if kind in _INTEGERS:
             numbers[key] = cursor.number(_INTEGERS[kind])
+        elif kind in _FLOATS:
+            floats[key] = cursor.real(_FLOATS[kind])
         elif kind == _STRING:
             texts[key] = cursor.string().decode("utf-8", "replace")
         else:
             cursor.skip_value(kind)
-    return numbers, texts
+    return numbers, floats, texts
 
 
 def _tensors(cursor: _Cursor, count: int) -> tuple[dict[str, tuple[int, ...]], int]:
@@ -118,10 +130,10 @@ def _walk(data: mmap.mmap) -> Header:
     if cursor.number("I") not in (2, 3):
         raise NotGguf("unknown GGUF version")
     tensors, metadata = cursor.number("Q"), cursor.number("Q")
-    numbers, texts = _metadata(cursor, metadata)
+    numbers, floats, texts = _metadata(cursor, metadata)
     shapes, end = _tensors(cursor, tensors)
     alignment = numbers.get(_ALIGNMENT_KEY, _DEFAULT_ALIGNMENT)
-    return Header(numbers, texts, shapes, -(-cursor.offset // alignment) * alignment + end)
+    return Header(numbers, floats, texts, shapes, -(-cursor.offset // alignment) * alignment + end)
 
 
 @functools.lru_cache(maxsize=64)

@@ -14,7 +14,7 @@ from app.device.catalogue import LocalModel
 from app.device.gguf_adapter import PREFIX
 from app.device.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from app.device.tidying import make_temporary, remove_abandoned, tidy, use
-from app.device.weights import UNPACKED, model_hash, prepare
+from app.device.weights import UNPACKED, prepare, prepared_name
 from app.device.writing import replacing, settle, writing
 from app.errors import AdapterRefused
 
@@ -97,13 +97,13 @@ def _write_beside(prepared: Path, base: TaskBase, folder: Path) -> None:
 def prepare_on(model: LocalModel, base: TaskBase | None, cache: Path, report: Callable[[str], None]) -> Path:
     """The model as `weights.prepare` gives it, with the base merged in where there is one; made once and kept.
 
-    The folder's name holds both hashes. Raises ModelDamaged, AdapterRefused, DiskFull and
+    The folder's name holds both hashes. Raises BadInput, ModelDamaged, AdapterRefused, DiskFull and
     NotWritten.
     """
     prepared = prepare(model, cache, report)
     if base is None:
         return prepared
-    folder = cache / f"{model.path.stem}-{model_hash(model)[:16]}-on-{base.hash[:16]}"
+    folder = cache / f"{prepared_name(model)}-on-{base.hash[:16]}"
     if folder.is_dir():
         return use(folder)
     report(f"Adding the base {base.name} to {model.name}; this is done once.")

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from app.device.engines import Account, Piece, Sampling, Stream
 from app.device.stopping import StopWatch
-from app.errors import AdapterRefused, BadInput
+from app.errors import AdapterRefused, BadInput, ModelClosed
 
 BLOCK = 64
 """Tokens of a prompt that are computed together: most of the speed of long batches, little to compute again."""
@@ -150,9 +150,12 @@ class StreamingEngine(abc.ABC):
             )
         return file, file.stat().st_mtime_ns
 
-    def _memory(self, key: Layers) -> Memory:
+    def _require_open(self) -> None:
         if self._closed:
-            raise RuntimeError("the engine is closed")
+            raise ModelClosed("The model was closed, as another was chosen or the program ends; write again.")
+
+    def _memory(self, key: Layers) -> Memory:
+        self._require_open()
         if key not in self._memories:
             self._make_room()
             self._memories[key] = Memory(self._open_decoder([file for file, _ in key]))
@@ -164,13 +167,23 @@ class StreamingEngine(abc.ABC):
         if len(layered) >= KEPT_MEMORIES:
             self._memories.pop(layered[0]).decoder.close()
 
-    def _next_token(self, key: Layers, plan: list[Block], sampler: Sampler, account: Account) -> int:
+    def _open_answer(self, sampling: Sampling) -> tuple[Writer, Sampler]:
+        with self._lock:
+            self._require_open()
+            return self._open_writer(), self._open_sampler(sampling)
+
+    def _next(
+        self, key: Layers, plan: list[Block], sampler: Sampler, writer: Writer, account: Account
+    ) -> tuple[int, str] | None:
+        """The next token and the characters that it completes; None where the answer ends."""
+        # The model stays open for all of it: its vocabulary is read too.
         with self._lock:
             memory = self._memory(key)
             reused = memory.catch_up(plan)
             if not account.token_ids:
                 account.reused = reused
-            return sampler.choose(memory.decoder)
+            token = sampler.choose(memory.decoder)
+            return None if self._is_end(token) else (token, writer.push(token))
 
     def _pieces(
         self, key: Layers, prompt_ids: Sequence[int], sampling: Sampling, account: Account, watch: StopWatch
@@ -178,16 +191,17 @@ class StreamingEngine(abc.ABC):
         """The loop of one answer. The lock is held for a token at a time and never while a piece is handed out."""
         plan, ids = in_blocks(prompt_ids), account.token_ids
         limit = min(sampling.max_tokens, self._context - len(prompt_ids))
-        writer, sampler = self._open_writer(), self._open_sampler(sampling)
+        writer, sampler = self._open_answer(sampling)
         try:
             while len(ids) < limit and not watch.found:
-                token = self._next_token(key, plan, sampler, account)
-                if self._is_end(token):
+                written = self._next(key, plan, sampler, writer, account)
+                if written is None:
                     account.finish = "end"
                     break
+                token, text = written
                 ids.append(token)
                 plan.append((token,))
-                if text := watch.push(writer.push(token)):
+                if text := watch.push(text):
                     yield Piece(text, len(ids))
             if text := watch.push(writer.rest()) + watch.rest():
                 yield Piece(text, len(ids))

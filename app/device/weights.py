@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from app.device import gguf_header, memory
 from app.device.catalogue import LocalModel
+from app.device.rotary import is_scaled, rotary_scaling
 from app.device.tidying import make_temporary, remove_abandoned, tidy, use
 from app.device.writing import settle, writing
 from app.errors import BadInput, DiskFull, ModelDamaged
@@ -85,20 +86,22 @@ def _first_line(error: Exception) -> str:
 
 
 def _dequantise(model: LocalModel) -> Any:
-    """The GGUF as a transformers model in bfloat16."""
+    """The GGUF as a transformers model in bfloat16, its configuration the one to save."""
     import torch
 
     transformers = _quiet_transformers()
     try:
         # The loader draws a progress bar of its own that no setting turns off.
         with contextlib.redirect_stderr(io.StringIO()), memory.returned_at_once():
-            return transformers.AutoModelForCausalLM.from_pretrained(
+            network = transformers.AutoModelForCausalLM.from_pretrained(
                 str(model.path.parent),
                 gguf_file=model.path.name,
                 quantization_config=transformers.GgufConfig(dequantize=True),
                 dtype=torch.bfloat16,
                 local_files_only=True,
             )
+        network.config.rope_parameters |= rotary_scaling(model.path)
+        return network
     except (ValueError, KeyError, RuntimeError, OSError, struct.error, NotImplementedError) as error:
         raise ModelDamaged(
             f"The weights of {model.path} cannot be unpacked for fine-tuning ({_first_line(error)}); choose another"
@@ -128,17 +131,26 @@ def is_prepared(model: LocalModel, cache: Path) -> bool:
     return model.kind == "safetensors" or any(cache.glob(f"{model.path.stem}-*"))
 
 
+def prepared_name(model: LocalModel) -> str:
+    """What the folder of a model's unpacked weights is called; raises BadInput where they cannot be unpacked rightly.
+
+    It holds the file's hash, so another file under the same name is unpacked anew.
+    """
+    # An earlier version unpacked models with scaled rotary frequencies as if they were not.
+    scaled = "-scaled" if model.kind == "gguf" and is_scaled(model.path) else ""
+    return f"{model.path.stem}-{model_hash(model)[:16]}{scaled}"
+
+
 def prepare(model: LocalModel, cache: Path, report: Callable[[str], None]) -> Path:
     """The model as a transformers folder of safetensors; a GGUF is unpacked to bfloat16 below `cache` once and kept.
 
-    The folder's name holds the file's hash, so another file under the same name is unpacked anew. `report` gets a
-    sentence where there is something to wait for. What was prepared and not used for long goes. Raises ModelDamaged,
-    DiskFull and NotWritten.
+    `report` gets a sentence where there is something to wait for. What was prepared and not used for long goes. Raises
+    BadInput, ModelDamaged, DiskFull and NotWritten.
     """
     if model.kind == "safetensors":
         return model.path
     _check_whole(model)
-    folder = cache / f"{model.path.stem}-{model_hash(model)[:16]}"
+    folder = cache / prepared_name(model)
     if folder.is_dir():
         return use(folder)
     report(f"Unpacking {model.name} for fine-tuning; this is done once.")

@@ -5,8 +5,11 @@ Knows no model, no training and no store.
 
 import contextlib
 import errno
+import glob
 import os
 import re
+import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +34,8 @@ OF_THE_DISK = (*_NO_ROOM, errno.EIO, errno.EROFS)
 """Errors of the system that are the disk's wherever they come up, and no defect of the program."""
 _OS_ERROR = re.compile(r"os error (\d+)")
 """How the safetensors library says which error of the system it met."""
+_ABANDONED = 3600
+"""Seconds without a write after which nobody is still writing a file."""
 
 
 def _number(error: Exception) -> int | None:
@@ -49,20 +54,22 @@ def _said(error: Exception, folder: Path | None) -> str:
     return f"{words}: {name}" if elsewhere else words
 
 
-def explain(what: str, folder: Path | None, error: Exception, done: str = "written") -> AppError:
+NOTHING_STAYS = "start again or resume, nothing half-written stays"
+
+
+def explain(
+    what: str, folder: Path | None, error: Exception, done: str = "written", then: str = NOTHING_STAYS
+) -> AppError:
     """One sentence about an error of the system: what cannot be done, where, what the system said, what to do next."""
     number = _number(error)
     todo = _NEXT.get(number or 0, "check the disk and the folder")
     where = f" in {folder.absolute()}" if folder else ""
-    sentence = (
-        f"{what} cannot be {done}{where} ({_said(error, folder)}); {todo}, and start again or resume, nothing"
-        " half-written stays."
-    )
+    sentence = f"{what} cannot be {done}{where} ({_said(error, folder)}); {todo}, and {then}."
     return DiskFull(sentence) if number in _NO_ROOM else NotWritten(sentence)
 
 
 @contextlib.contextmanager
-def writing(what: str, folder: Path, done: str = "written") -> Iterator[None]:
+def writing(what: str, folder: Path, done: str = "written", then: str = NOTHING_STAYS) -> Iterator[None]:
     """Turns each error of the system inside into `explain`'s sentence: raises DiskFull where there is no room, else
     NotWritten."""
     from safetensors import SafetensorError
@@ -72,16 +79,27 @@ def writing(what: str, folder: Path, done: str = "written") -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         if isinstance(error, SafetensorError) and _number(error) is None:
             raise
-        raise explain(what, folder, error, done) from error
+        raise explain(what, folder, error, done, then) from error
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Removes what killed processes left beside a file that they were about to replace."""
+    for left in path.parent.glob(f"{glob.escape(path.name)}.????????.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _ABANDONED:
+                left.unlink()
 
 
 @contextlib.contextmanager
 def replacing(path: Path, what: str) -> Iterator[Path]:
     """A name beside `path`: what is written there takes its place once the block ends well, and else goes.
 
-    Until then what stood at `path` stays whole. Raises DiskFull and NotWritten.
+    Until then what stood at `path` stays whole. Of several that write the same file at once the last one's stays.
+    Raises DiskFull and NotWritten.
     """
-    temporary = path.parent / f"{path.name}.part"
+    # Of each call alone: two processes may make the same file at the same time.
+    temporary = path.parent / f"{path.name}.{secrets.token_hex(4)}.part"
+    _remove_abandoned(path)
     try:
         with writing(what, path.parent):
             yield temporary

@@ -211,7 +211,8 @@ def export(workspace: Workspace, adapter_id: int, form: Form, out: Path | str | 
     folder = workspace.adapters / adapter.folder
     model, manifest, base = _checked(workspace, folder)
     with _room_beside(path) as unfinished:
-        peft, made = unfinished / "peft", unfinished / path.name
+        # Not under the name that is asked for: it may be that of the folder beside.
+        peft, made = unfinished / "peft", unfinished / "made"
         _write_peft(folder, manifest, base, peft)
         _write(form, model, peft, made)
         made.rename(path)

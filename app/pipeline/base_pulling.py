@@ -17,7 +17,7 @@ from app.pipeline import cloud, network
 from app.pipeline.cleaning import clean
 from app.pipeline.cloud import SERVICE
 from app.pipeline.local_service import CloudAddress
-from app.pipeline.pulling import BLOCK, Listener, PullProgress, require_room
+from app.pipeline.pulling import BLOCK, KEPT, Listener, PullProgress, fetching, require_room
 from app.pipeline.workspace import Workspace
 from cloud_stub.base_schemas import BaseDescription, BaseFile
 
@@ -123,20 +123,28 @@ def _same_here(target: Path, offer: BaseDescription) -> bool:
     )
 
 
+def _into(
+    workspace: Workspace, address: CloudAddress, offer: BaseDescription, target: Path, listener: Listener
+) -> None:
+    folder = target.with_name(f".{offer.name}.partial")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with fetching(folder, offer.name):
+        require_room(folder, sum(file.bytes for file in offer.files))
+        _remove_others(folder, {file.name for file in offer.files})
+        _fetch(workspace, address, offer, folder, listener)
+        _check_base(folder, offer)
+        os.replace(folder, target)
+
+
 def pull_base(workspace: Workspace, address: CloudAddress, name: str, listener: Listener) -> TaskBase:
     """The base of that name from the service, fetched unless it is here.
 
-    Raises ModelMissing, DownloadFailed, CloudError, DiskFull, NotWritten, BadInput and Offline.
+    Raises ModelMissing, DownloadFailed, also where another process fetches it; CloudError, BadInput, Offline, DiskFull
+    and NotWritten.
     """
     offer = _find(workspace, address, name)
     target = workspace.bases / offer.name
     if not _same_here(target, offer):
-        folder = workspace.bases / f".{offer.name}.partial"
-        with writing(f"The base {offer.name}", workspace.bases):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            require_room(folder, sum(file.bytes for file in offer.files))
-            _remove_others(folder, {file.name for file in offer.files})
-            _fetch(workspace, address, offer, folder, listener)
-            _check_base(folder, offer)
-            os.replace(folder, target)
+        with writing(f"What is fetched of {offer.name}", workspace.bases, then=KEPT):
+            _into(workspace, address, offer, target, listener)
     return load_base(target)

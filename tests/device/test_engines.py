@@ -15,7 +15,7 @@ from app.device.rendering import Message, render_prompt
 from app.device.streaming import BLOCK, KEPT_MEMORIES, in_blocks
 from app.device.tokenising import GgufTokeniser, Tokeniser, open_tokeniser
 from app.device.torch_engine import TorchEngine, TorchWriter
-from app.errors import AdapterRefused, BadInput, ModelDamaged
+from app.errors import AdapterRefused, BadInput, ModelClosed, ModelDamaged
 from tests.device.random_adapter import random_adapter
 from tests.tiny import CONTEXT, Architecture, tiny_folder, tiny_gguf
 
@@ -313,13 +313,14 @@ def test_an_adapter_that_was_trained_anew_is_read_anew(
 
 def test_a_closed_engine_writes_no_more(open_one: Callable[[], Engine], prompt: list[int]) -> None:
     engine = open_one()
-    stream = engine.stream(prompt, None, GREEDY)
+    stream, not_begun = (engine.stream(prompt, None, GREEDY) for _ in range(2))
     next(stream)
     engine.close()
     engine.close()
-    with pytest.raises(RuntimeError, match="closed"):
-        list(stream)
-    with pytest.raises(RuntimeError, match="closed"):
+    for left in (stream, not_begun):
+        with pytest.raises(ModelClosed, match="write again"):
+            next(left)
+    with pytest.raises(ModelClosed, match="write again"):
         engine.stream(prompt, None, GREEDY)
 
 

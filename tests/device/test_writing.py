@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -41,14 +42,33 @@ def test_what_is_written_takes_the_place_of_what_was_there(place: Path) -> None:
 
 
 def test_a_full_disk_is_a_sentence_and_what_was_there_stays(place: Path) -> None:
-    (place.parent / "tensors.part").symlink_to("/dev/full")
-    with (
-        pytest.raises(DiskFull, match=r"The checkpoint cannot be written in .*No space left.*free some space"),
-        replacing(place, "The checkpoint") as temporary,
-        temporary.open("wb", buffering=0) as file,
-    ):
-        file.write(b"x")
+    def fill(temporary: Path) -> None:
+        temporary.symlink_to("/dev/full")
+        with temporary.open("wb", buffering=0) as file:
+            file.write(b"x")
+
+    says = r"The checkpoint cannot be written in .*No space left.*free some space"
+    with pytest.raises(DiskFull, match=says), replacing(place, "The checkpoint") as temporary:
+        fill(temporary)
     assert untouched(place)
+
+
+def test_two_that_write_the_same_file_at_once_both_end_well(place: Path) -> None:
+    with replacing(place, "The checkpoint") as ours, replacing(place, "The checkpoint") as theirs:
+        save_file(TENSORS, theirs)
+        save_file(TENSORS, ours)
+    assert len(load_file(place)["x"]) == 5000
+    assert os.listdir(place.parent) == [place.name]
+
+
+def test_what_a_killed_process_left_goes_and_what_another_still_writes_stays(place: Path) -> None:
+    left, written, other = (place.parent / f"tensors.{name}.part" for name in ("01234567", "89abcdef", "mine"))
+    for path in (left, written, other):
+        path.write_bytes(b"half")
+    for path in (left, other):
+        os.utime(path, (time.time() - 7200,) * 2)
+    replace(place)
+    assert sorted(place.parent.iterdir()) == sorted([place, written, other])
 
 
 def test_a_file_larger_than_files_may_be_is_a_sentence_about_that(place: Path) -> None:

