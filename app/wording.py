@@ -1,5 +1,8 @@
 """Counts in sentences for people: one record, two records."""
 
+from collections.abc import Mapping
+from typing import Any
+
 
 def counted(count: int, noun: str, plural: str = "") -> str:
     """The count with its noun: "1 record", "2 records"; `plural` where it is not the noun with an s."""
@@ -15,3 +18,9 @@ def dates_unread(count: int) -> str:
 def verb(count: int, one: str, many: str) -> str:
     """The verb that goes with a count: "is" or "are", "was" or "were"."""
     return one if count == 1 else many
+
+
+def came_to_nothing(result: Mapping[str, Any]) -> str:
+    """What an augmentation's result says of samples without a pair, and why; results of older versions lack why."""
+    because = ", ".join(result.get("failed_because", ()))
+    return f"{counted(result['failed'], 'sample')} came to nothing" + (f" ({because})" if because else "")

@@ -9,7 +9,7 @@ import re
 from cloud_stub.prompts import Prompt
 
 _DRESS = r"[ \t*_#>`\"'“\[(\d.-]*"
-_END = r"[*_`\"'”\])]*[ \t]*[::][ \t]*(?:\*\*|__|\*(?=\s))?"
+_END = r"[*_`\"'”\])]*[ \t]*[:\uff1a][ \t]*(?:\*\*|__|\*(?=\s))?"
 _LEAD = rf"{_DRESS}\bInput\b{_END}"
 _BRIDGE = rf"{_DRESS}\bResponse\b{_END}"
 _THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.S)
@@ -74,7 +74,8 @@ def parse(text: str, prompt: Prompt) -> tuple[str, str]:
     The second part of a prompt that has allowed answers is one of those; a prompt without a bridge has a first part
     alone.
     """
-    said = _THOUGHT.sub("", text).strip()
+    # Where the prompt opens the thoughts, the answer holds their end alone.
+    said = _THOUGHT.sub("", text).rpartition("</think>")[2].strip()
     if not prompt.bridge:
         return _undressed(said.split("\n")[0]), ""
     return _pair(said, prompt)

@@ -45,6 +45,7 @@ LIKELY = Thresholds(entailment=0.7, rouge_l=0.8, shortest=0.5, longest=2.0)
 
 _REASONS: dict[Fault, FailureReason] = {
     "too long": "too long",
+    "unfinished thinking": "unfinished thinking",
     "stopped": "time limit",
     "model error": "model error",
     "unusable answer": "unusable answer",

@@ -86,6 +86,7 @@ class UpstreamModels:
     key: str | None = dataclasses.field(repr=False)
     room: int
     answer_seconds: float
+    thinking_tokens: int | None
 
     def describe(self, scorer: str | None) -> Capabilities:
         """See Models."""
@@ -100,4 +101,5 @@ class UpstreamModels:
 
         upstream = Upstream(self.url, self.key, self.room, report, self.answer_seconds)
         upstream.check(self.names)
-        return Parts(tuple(UpstreamModel(upstream, name) for name in self.names), load_scorer(scorer))
+        models = tuple(UpstreamModel(upstream, name, self.thinking_tokens) for name in self.names)
+        return Parts(models, load_scorer(scorer))

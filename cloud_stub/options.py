@@ -10,7 +10,7 @@ from cloud_stub import llama_library, loading, nli
 from cloud_stub.errors import ServiceError
 from cloud_stub.limits import Bounds
 from cloud_stub.models import choose_model
-from cloud_stub.upstream import ANSWER_SECONDS, check_url
+from cloud_stub.upstream import ANSWER_SECONDS, THINKING_TOKENS, check_url
 
 TOKEN_VARIABLE = "CDCDA_CLOUD_TOKEN"
 KEY_VARIABLES = ("CDCDA_UPSTREAM_KEY", "OPENAI_API_KEY")
@@ -55,6 +55,12 @@ def _add_upstream(parser: argparse.ArgumentParser) -> None:
         default=ANSWER_SECONDS,
         metavar="S",
         help="what a sample may take there (%(default)g)",
+    )
+    group.add_argument(
+        "--thinking-tokens",
+        type=_places,
+        metavar="N",
+        help=f"what a model may think with before it answers ({THINKING_TOKENS}, once it is seen to think)",
     )
 
 
@@ -143,8 +149,11 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
         parser.error("argument --model: models that differ were expected, and one is given twice")
     if options.upstream and not options.model:
         parser.error("argument --upstream: name the model there with --model")
-    if options.upstream is None and (options.concurrency is not None or options.upstream_key_variable):
-        parser.error("arguments --concurrency and --upstream-key-variable: they go with --upstream alone")
+    alone = (options.concurrency, options.thinking_tokens, options.upstream_key_variable)
+    if options.upstream is None and any(alone):
+        parser.error(
+            "arguments --concurrency, --thinking-tokens and --upstream-key-variable: they go with --upstream alone"
+        )
 
 
 def _key(variable: str | None) -> str | None:
@@ -167,6 +176,7 @@ def choose_models(options: argparse.Namespace) -> loading.Models:
             _key(options.upstream_key_variable),
             options.concurrency or CONCURRENCY,
             options.answer_seconds,
+            options.thinking_tokens,
         )
     named: list[pathlib.Path | None] = [pathlib.Path(name) for name in options.model]
     files = tuple(choose_model(name, options.models_dir) for name in named or [None])

@@ -22,7 +22,7 @@ MAX_BASES = 500
 PromptForm = Literal["auto", "paper", "rewrite", "sentences"]
 """How the model is asked; "auto" lets the service choose the form that suits its model."""
 AnswerKind = Literal["text", "label", "rating"]
-FailureReason = Literal["empty", "too long", "unusable answer", "time limit", "model error"]
+FailureReason = Literal["empty", "too long", "unfinished thinking", "unusable answer", "time limit", "model error"]
 
 
 def _mended(value: object) -> object:

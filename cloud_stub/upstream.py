@@ -6,6 +6,7 @@ never repeated: it may hold what a person wrote.
 """
 
 import asyncio
+import dataclasses
 import ipaddress
 import json
 import logging
@@ -37,6 +38,8 @@ LONGEST = 2.5
 BYTES_PER_TOKEN = 3
 SLACK = 64
 """Tokens on top, for marks and prefaces."""
+THINKING_TOKENS = 4096
+"""On top as well, for a model that thinks before it answers."""
 
 LINES = '\n\nAnswer with two lines, the first beginning with "Input:" and the second with "Response:".'
 """Follows every prompt for a pair but the source's: the answer cannot be begun for an upstream model."""
@@ -89,16 +92,25 @@ def _failed(fault: SampleFault) -> Sample:
     return Sample("", "", 0, fault)
 
 
+def _fault(text: str, thoughts: str, usage: Mapping[str, Any]) -> SampleFault:
+    """Why an answer that reached its bound did so: OpenAI's servers count thoughts and do not tell them."""
+    counted = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
+    thought = thoughts or counted or "<think>" in text or "</think>" in text or not text.strip()
+    return "unfinished thinking" if thought else "too long"
+
+
 def _sample(answer: Mapping[str, Any], prompt: Prompt) -> Sample:
     """What an answer holds; raises LookupError, TypeError or ValueError where it is not of the protocol."""
     choice = answer["choices"][0]
-    text = choice["message"]["content"] or ""
-    if not isinstance(text, str):
+    message = choice["message"]
+    text = message.get("content") or ""
+    thoughts = message.get("reasoning_content") or message.get("reasoning") or ""
+    if not isinstance(text, str) or not isinstance(thoughts, str):
         raise TypeError
     usage = answer.get("usage") or {}
-    tokens = int(usage.get("completion_tokens") or len(text) // 4)
+    tokens = int(usage.get("completion_tokens") or len(thoughts + text) // 4)
     cut = choice.get("finish_reason") == "length"
-    return Sample(*parse(text, prompt), tokens, "too long" if cut else None)
+    return Sample(*parse(text, prompt), tokens, _fault(text, thoughts, usage) if cut else None)
 
 
 class Upstream:
@@ -120,8 +132,8 @@ class Upstream:
         self._answer_seconds = answer_seconds
         self._report = report
         self._complaints: dict[str, float] = {}
-        self._refused: set[str] = set()
-        """Parameters that this server does not take."""
+        self._refused: set[tuple[str, str]] = set()
+        """Models, each with a parameter that it does not take."""
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True, name="upstream")
         self._thread.start()
@@ -198,13 +210,14 @@ class Upstream:
             self._report(what)
 
     def _parameters(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """What is asked, without what the server does not take."""
-        named = {_RENAMED.get(name, name) if name in self._refused else name: wanted[name] for name in wanted}
-        return {name: value for name, value in named.items() if name not in self._refused}
+        """What is asked, without what the model does not take."""
+        refused = {parameter for model, parameter in self._refused if model == wanted["model"]}
+        named = {_RENAMED.get(name, name) if name in refused else name: wanted[name] for name in wanted}
+        return {name: value for name, value in named.items() if name not in refused}
 
-    async def _read(self, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _read(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         create = self._client.chat.completions.with_streaming_response.create
-        async with create(**self._parameters(wanted)) as response:
+        async with create(**parameters) as response:
             found = bytearray()
             async for block in response.iter_bytes():
                 found += block
@@ -216,20 +229,22 @@ class Upstream:
         return answer
 
     async def _asked(self, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The answer; once more without a parameter that the server refuses by name, or after a broken body."""
+        """The answer; again without each parameter that is refused by name, once more after a broken body."""
         import httpx2
         import openai
 
         while True:
+            parameters = self._parameters(wanted)
             try:
-                return await self._read(wanted)
+                return await self._read(parameters)
             except openai.BadRequestError as error:
-                if error.param not in ("max_tokens", "seed", "temperature") or error.param in self._refused:
+                # What this request carried counts: others were on their way when the first was refused.
+                if error.param not in ("max_tokens", "seed", "temperature") or error.param not in parameters:
                     raise
-                self._refused.add(error.param)
+                self._refused.add((wanted["model"], error.param))
             except httpx2.TransportError:
                 # The package retries until the answer begins, not when its body breaks off.
-                return await self._read(wanted)
+                return await self._read(parameters)
 
     async def sample(self, wanted: Mapping[str, Any], prompt: Prompt) -> Sample:
         """One sample, in its turn."""
@@ -257,18 +272,42 @@ class Upstream:
 class UpstreamModel:
     """See cloud_stub.writing.LanguageModel: a model of an upstream server; it takes many calls at a time."""
 
-    def __init__(self, upstream: Upstream, name: str) -> None:
+    def __init__(self, upstream: Upstream, name: str, thinking_tokens: int | None = None) -> None:
+        """`thinking_tokens` is what it may think with; None: THINKING_TOKENS, once it is seen to think."""
         self._upstream = upstream
         self._name = name
+        self._thinking_tokens = thinking_tokens or 0
 
-    def _wanted(self, prompt: Prompt, seed: int, temperature: float) -> dict[str, Any]:
-        return {
+    async def _asked(self, prompt: Prompt, seed: int, temperature: float) -> Sample:
+        wanted = {
             "model": self._name,
             "messages": _messages(prompt),
-            "max_tokens": _token_bound(prompt),
+            "max_tokens": _token_bound(prompt) + self._thinking_tokens,
             "temperature": temperature,
             "seed": seed,
         }
+        return await self._upstream.sample(wanted, prompt)
+
+    async def _sample(self, prompt: Prompt, seed: int, temperature: float) -> Sample:
+        """A sample; once more where the model had no room for the thoughts that it turns out to have."""
+        room = self._thinking_tokens
+        sample = await self._asked(prompt, seed, temperature)
+        if sample.fault != "unfinished thinking":
+            return sample
+        if room:
+            self._upstream.complain(
+                f"the model {self._name} has not ended its thinking within {room:,} tokens; give it more with"
+                " --thinking-tokens, or have the upstream server turn its thinking off"
+            )
+            return sample
+        if not self._thinking_tokens:
+            self._thinking_tokens = THINKING_TOKENS
+            self._upstream.complain(
+                f"the model {self._name} thinks before it answers; from now on it may take {THINKING_TOKENS:,} tokens"
+                " more for that (--thinking-tokens changes this), which the upstream server may charge for"
+            )
+        again = await self._asked(prompt, seed, temperature)
+        return dataclasses.replace(again, tokens=sample.tokens + again.tokens)
 
     async def write(
         self, prompt: Prompt, seeds: Sequence[int], temperature: float, should_stop: Callable[[], bool]
@@ -276,9 +315,7 @@ class UpstreamModel:
         """See LanguageModel; raises UpstreamFailed where the server failed on all of them."""
         calls = [
             asyncio.wrap_future(
-                asyncio.run_coroutine_threadsafe(
-                    self._upstream.sample(self._wanted(prompt, seed, temperature), prompt), self._upstream.loop
-                )
+                asyncio.run_coroutine_threadsafe(self._sample(prompt, seed, temperature), self._upstream.loop)
             )
             for seed in seeds
         ]

@@ -15,12 +15,12 @@ from cloud_stub.errors import UpstreamFailed
 from cloud_stub.prompts import Prompt, seeded
 from cloud_stub.schemas import MAX_TEXT, SharedRecord
 
-SampleFault = Literal["too long", "stopped", "model error"]
-Fault = Literal["too long", "stopped", "model error", "unusable answer"]
+SampleFault = Literal["too long", "unfinished thinking", "stopped", "model error"]
+Fault = SampleFault | Literal["unusable answer"]
 
 REDRAWS = 2
 """How often a sample that came to nothing is drawn again."""
-_FINAL = (None, "model error", "stopped")
+_FINAL = (None, "unfinished thinking", "model error", "stopped")
 """What ends the draws of a sample: a model that failed, or took too long, has been asked often enough."""
 
 _TEMPLATE_MARKS = re.compile(r"<\|[^<>|\n]{1,40}\|>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>")

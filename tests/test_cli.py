@@ -1,6 +1,7 @@
 """The command line as a person meets it: exit codes, sentences, and how little it loads."""
 
 import hashlib
+import io
 import json
 import os
 import subprocess
@@ -16,7 +17,7 @@ from app.cli.commands import COMMANDS
 from app.cli.display import SHOW, _cut_lines, _verdict_lines
 from app.pipeline.models import use_model
 from app.pipeline.workspace import open_workspace
-from personal_store import records
+from personal_store import generations, records
 from personal_store.ledger import append_upload
 from personal_store.nouns import NewRecord
 from tests.pipeline.support import BAD, GOOD, add_pairs, personal_adapter, workspace_with
@@ -250,6 +251,53 @@ def test_the_estimate_says_whether_a_training_fits_and_starts_none(
     assert run(capsys, data_dir, "jobs") == {"jobs": []}
 
 
+def piped(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    """Have the next command find these bytes in its standard input."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "cp1252", "utf-16"])
+def test_what_is_piped_in_is_read_as_a_file_would_be(
+    capsys: pytest.CaptureFixture[str], data_dir: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    piped(monkeypatch, "title,body\r\nÉté à Paris,Il fait très chaud\r\n".encode(encoding))
+    assert run(capsys, data_dir, "import", "-")["imported"] == 1
+    (record,) = run(capsys, data_dir, "records")["records"]
+    assert (record["input"], record["output"], record["source"]) == ("Il fait très chaud", "Été à Paris", "pasted text")
+
+
+def test_a_text_to_write_from_may_be_piped_in_in_any_encoding(
+    capsys: pytest.CaptureFixture[str], data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    piped(monkeypatch, "Grüße\r\naus Köln\r\n".encode("latin-1"))
+    asked = run(capsys, data_dir, "generate", "-", "--max-tokens", "2")["generation"]
+    with open_workspace(data_dir).store() as store:
+        assert generations.get_generation(store, asked).prompt.strip() == "Grüße\naus Köln"
+
+
+def test_what_is_piped_in_and_is_no_text_is_refused(
+    capsys: pytest.CaptureFixture[str], data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for command in ("import", "generate", "compare"):
+        piped(monkeypatch, b"PK\x03\x04\x00\x00")
+        assert "standard input is not a text file" in run(capsys, data_dir, command, "-", code=1)
+
+
+def test_a_file_s_name_may_be_of_any_bytes(capsys: pytest.CaptureFixture[str], data_dir: Path, tmp_path: Path) -> None:
+    path = tmp_path / "caf\udce9.csv"
+    path.write_text("title,body\nSummer,It is very warm\n")
+    run(capsys, data_dir, "import", str(path))
+    assert run(capsys, data_dir, "records")["records"][0]["source"] == "caf.csv"
+
+
+def test_a_terminal_without_a_record_s_letters_gets_the_others(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    main(["add", "--input", "Été", "--output", "夏", "--data-dir", str(data_dir)])
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="latin-1", write_through=True))
+    assert main(["records", "--data-dir", str(data_dir)]) == 0
+    assert "Été" in shown.getvalue().decode("latin-1")
+
+
 def test_what_is_too_long_to_be_learned_or_asked_whole_is_said(
     capsys: pytest.CaptureFixture[str], data_dir: Path, tmp_path: Path
 ) -> None:
@@ -315,6 +363,13 @@ def test_what_is_too_long_to_be_learned_or_asked_whole_is_said(
         (["review", "--score", "beauty", "--at-most", "0.5"], 2, "There is no score"),
         (["review", "--undo", "--score", "rouge_l", "--at-most", "0.5"], 2, "leave it out"),
         (["payload", "--cloud-url", "nonsense"], 2, "Expected an address"),
+        (["forget", "9" * 20], 2, "at most 18 digits"),
+        (["share", "--ids", "1," + "9" * 20], 2, "at most 18 digits"),
+        (["records", "--offset", "-" + "9" * 20], 2, "at most 18 digits"),
+        (["adapters", "show", "9" * 20], 2, "at most 18 digits"),
+        (["add", "--input", "caf\udce9", "--output", "x"], 2, "not UTF-8"),
+        (["records", "caf\udce9"], 2, "not UTF-8"),
+        (["generate", "caf\udce9"], 2, "not UTF-8"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(

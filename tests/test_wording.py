@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.wording import counted, dates_unread, verb
+from app.wording import came_to_nothing, counted, dates_unread, verb
 
 ROOT = Path(__file__).parent.parent / "app"
 NOUNS = "records|pairs|examples|tokens|rows|lines|files|answers|adapters|samples|messages|uploads|duplicates"
@@ -31,6 +31,12 @@ NEVER_ONE = {
 )
 def test_noun_goes_with_its_count(count: int, said: str) -> None:
     assert counted(count, "record") == said
+
+
+def test_why_samples_came_to_nothing_is_said_where_it_is_known() -> None:
+    why = {"failed": 3, "failed_because": ["too long", "unfinished thinking"]}
+    assert came_to_nothing(why) == "3 samples came to nothing (too long, unfinished thinking)"
+    assert came_to_nothing({"failed": 1}) == "1 sample came to nothing"
 
 
 def test_noun_may_have_a_plural_of_its_own_and_a_verb() -> None:

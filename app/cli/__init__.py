@@ -4,6 +4,7 @@ Every command takes `--data-dir DIR` and `--json`. Exit codes: 0 only if the thi
 Ctrl-C, 1 with one sentence otherwise. Nothing heavy is imported before a command needs it.
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,9 @@ def _say(sentence: str) -> None:
 
 def _run(arguments: Sequence[str] | None) -> int:
     options = parse(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Not every terminal has every letter of a record.
+        sys.stdout.reconfigure(errors="replace")
     # A model hub is asked by `cdcda models pull` alone, and not through the libraries that read this.
     os.environ["HF_HUB_OFFLINE"] = "1"
     from app.cli.commands import run

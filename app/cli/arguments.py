@@ -1,17 +1,26 @@
 """What can be typed after `cdcda`."""
 
 import argparse
+import re
 from collections.abc import Sequence
 
 from app.cli.adapters import add_adapters
 from app.cli.curve import add_curve
 from app.cli.lamp import add_lamp
+from app.cli.printing import shorten
 from app.cli.serving import add_serve
 from app.device.presets import DEFAULT, PRESETS
+from app.errors import BadInput
 from app.tasks import TASKS
 
 STRATEGIES = ("random", "newest", "representative", "careful")
 TASK_NAMES = ", ".join(task.name for task in TASKS)
+FILES = ("data_dir", "file", "save", "export", "report", "out")
+"""Options that name files and folders, whose names may be of any bytes."""
+MOST_DIGITS = 18
+"""Of a number: the store has 64 bits for one."""
+NO_TEXT = re.compile("[\ud800-\udfff]")
+"""What Python makes of typed bytes that are no text: halves of surrogate pairs, which no store and no model takes."""
 
 
 def _ids(text: str) -> list[int]:
@@ -310,6 +319,23 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _check(value: object) -> None:
+    """Raise BadInput for what cannot be stored: bytes that are no text, and numbers that are too large."""
+    if isinstance(value, list | tuple):
+        for part in value:
+            _check(part)
+    if isinstance(value, str) and NO_TEXT.search(value):
+        raise BadInput(
+            f"Some bytes of {shorten(value, 60)!r} are not UTF-8; have the terminal use UTF-8 and try again."
+        )
+    if isinstance(value, int) and abs(value) >= 10**MOST_DIGITS:
+        raise BadInput(f"A number has at most {MOST_DIGITS} digits, got {shorten(str(value), 40)}; correct it.")
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The options typed; exits with 2 and a usage line where they are wrong."""
-    return build_parser().parse_args(arguments)
+    """The options typed; wrong ones exit with 2 and a usage line. Raises BadInput for what no store takes."""
+    options = build_parser().parse_args(arguments)
+    for name, value in vars(options).items():
+        if name not in FILES:
+            _check(value)
+    return options

@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import functools
 import json
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -176,9 +175,7 @@ def _jobs(workspace: Workspace, options: argparse.Namespace) -> Result:
 
 
 def _text(options: argparse.Namespace) -> str:
-    if options.text != "-":
-        return str(options.text)
-    return sys.stdin.read()
+    return history.standard_input() if options.text == "-" else str(options.text)
 
 
 def _sampling(options: argparse.Namespace) -> Any:

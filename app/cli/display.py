@@ -19,7 +19,7 @@ from app.cli.printing import table as _table
 from app.cli.reviewing import show_review
 from app.pipeline.advancing import Advance
 from app.pipeline.cleaning import clean
-from app.wording import counted, verb
+from app.wording import came_to_nothing, counted, verb
 
 Result = Mapping[str, Any]
 
@@ -53,7 +53,7 @@ def _show_augment(result: Result) -> None:
     reasons = ", ".join(f"{count} for {name}" for name, count in result["rejected"].items())
     _say(
         f"{counted(result['pairs'], 'pair')} from {counted(result['records'], 'record')}, {result['kept']} kept;"
-        f" rejected {reasons}; {counted(result['failed'], 'sample')} came to nothing. See them with `cdcda review`."
+        f" rejected {reasons}; {came_to_nothing(result)}. See them with `cdcda review`."
     )
 
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from app.errors import BadInput, FileNotUsable
 from app.pipeline import archive, editing, forgetting, importing, tasks
+from app.pipeline.cleaning import clean
 from app.pipeline.notes import Pasted
+from app.pipeline.reading import decode
 from app.pipeline.workspace import Workspace
 from personal_store import ledger, records
 from personal_store.nouns import Record, RecordQuery
@@ -29,6 +31,12 @@ def write_private(path: str, text: str) -> None:
         raise FileNotUsable(f"{path} cannot be written ({error.strerror}); name another file.") from None
 
 
+def standard_input() -> str:
+    """What is piped in, in whatever encoding, as a file would be read; raises FileNotUsable where it is no text."""
+    text, _ = decode(sys.stdin.buffer.read(), "standard input")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def _preview(workspace: Workspace, source: importing.Source, named: dict[str, Any]) -> Result:
     found = importing.preview_file(source, workspace=workspace, **named)
     return {"preview": dataclasses.asdict(found)}
@@ -38,12 +46,16 @@ def bring_in(workspace: Workspace, options: argparse.Namespace) -> Result:
     """`cdcda import`."""
     from app.cli.display import import_bar
 
-    source: importing.Source = Pasted(sys.stdin.read()) if options.file == "-" else options.file
+    source: importing.Source = Pasted(standard_input()) if options.file == "-" else options.file
+    # A file's name may be of any bytes, and what records say of where they come from is text.
+    origin = None if options.file == "-" else clean(Path(options.file).name)
     named = {name: getattr(options, name) for name in ("task", "input", "output", "date", "user")}
     if options.preview:
         return _preview(workspace, source, named)
     with import_bar(quiet=options.json) as listen:
-        done = importing.import_file(workspace, source, keep_near=options.keep_near, listen=listen, **named)
+        done = importing.import_file(
+            workspace, source, keep_near=options.keep_near, listen=listen, source=origin, **named
+        )
     if options.report:
         write_private(options.report, importing.report_csv(done))
     rejected, near = ([dataclasses.asdict(row) for row in rows] for rows in (done.rejected, done.near))

@@ -118,15 +118,19 @@ def _result(context: JobContext, record_count: int, seconds: float) -> dict[str,
         reported = jobs.events(store, context.job.id)
     k = context.job.settings["k"]
     counts = count(item.verdict for item in made)
-    failures = {(event.data["record_id"], event.data["number"]) for event in reported if event.kind == "failure"} - {
-        (item.pair.record_id, item.pair.number) for item in made
+    told = {
+        (event.data["record_id"], event.data["number"]): event.data["reason"]
+        for event in reported
+        if event.kind == "failure"
     }
+    failures = told.keys() - {(item.pair.record_id, item.pair.number) for item in made}
     return {
         "records": record_count,
         "pairs": counts.pairs,
         "kept": counts.kept,
         "rejected": dict(counts.rejected),
         "failed": _failed_samples(failures, collections.Counter(item.pair.record_id for item in made), k),
+        "failed_because": sorted({told[failure] for failure in failures}),
         "model": made[-1].pair.model if made else None,
         "seconds": round(seconds, 2),
     }

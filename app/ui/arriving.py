@@ -7,7 +7,7 @@ from app.pipeline import jobs, remaining, review
 from app.pipeline.remaining import Advance
 from app.pipeline.workspace import Workspace
 from app.ui import state, strings, views
-from app.wording import counted
+from app.wording import came_to_nothing, counted
 from personal_store.nouns import Job, JobEvent
 
 
@@ -30,7 +30,7 @@ def _augment_words(job: Job, records: int) -> str:
     kept, pairs = job.result.get("kept", 0), job.result.get("pairs", 0)
     failed = job.result.get("failed", 0)
     words = f"{counted(pairs, 'new pair')} from {counted(records, 'record')}, {kept} kept by the filters."
-    words += (f" {counted(failed, 'sample')} came to nothing." if failed else "") + " Look at them under Review."
+    words += (f" {came_to_nothing(job.result)}." if failed else "") + " Look at them under Review."
     return words + (f" {strings.FEW_KEPT}" if kept < FEW * (pairs + failed) else "")
 
 

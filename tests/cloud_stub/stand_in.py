@@ -44,6 +44,13 @@ class Manners:
     api_key: str | None = None
     """Requests without it get a 401; None: anyone may ask."""
     models: tuple[str, ...] = ("stand-in",)
+    refused: tuple[str, ...] = ()
+    """Parameters that it does not take."""
+    thinking_tokens: int = 0
+    """What it thinks with before it answers."""
+    thoughts: str = "content"
+    """Where its thoughts are told: as a <think> of the content, in a field of that name, or "" for nowhere."""
+    counts_tokens: bool = True
 
 
 @dataclasses.dataclass
@@ -99,8 +106,8 @@ def _whole(status: int, body: Any, more: str = "") -> bytes:
     return _head(status, "application/json", len(sent), more) + sent
 
 
-def _error(status: int, words: str, more: str = "") -> bytes:
-    return _whole(status, {"error": {"message": words, "type": "stand_in", "code": None}}, more)
+def _error(status: int, words: str, more: str = "", param: str | None = None) -> bytes:
+    return _whole(status, {"error": {"message": words, "type": "stand_in", "code": None, "param": param}}, more)
 
 
 def _completion(model: str, texts: list[str]) -> dict[str, Any]:
@@ -116,6 +123,22 @@ def _completion(model: str, texts: list[str]) -> dict[str, Any]:
         ],
         "usage": {"prompt_tokens": 1, "completion_tokens": tokens, "total_tokens": tokens + 1},
     }
+
+
+def _think(answer: dict[str, Any], manners: Manners, most: int) -> int:
+    """Have an answer begin with thoughts, and end where so many tokens are used up; how many it has."""
+    choice = answer["choices"][0]
+    tokens = manners.thinking_tokens + int(answer["usage"]["completion_tokens"])
+    thoughts = "hmm " * min(most, manners.thinking_tokens)
+    if tokens > most:
+        tokens, choice["finish_reason"], choice["message"]["content"] = most, "length", ""
+    if manners.thoughts == "content":
+        end = "" if choice["finish_reason"] == "length" else "</think>"
+        choice["message"]["content"] = f"<think>{thoughts}{end}{choice['message']['content']}"
+    elif manners.thoughts:
+        choice["message"][manners.thoughts] = thoughts
+    answer["usage"] = {"completion_tokens": tokens} if manners.counts_tokens else None
+    return tokens
 
 
 class StandIn:
@@ -139,14 +162,18 @@ class StandIn:
 
     async def _write(self, asked: dict[str, Any], prompt: str) -> bytes:
         """A good answer, after the time that a model would take for it."""
-        seed = asked.get("seed") or 0
+        # A real server draws a seed itself where none comes.
+        seed = asked.get("seed", self.counts.requests)
         texts = [pair_for(prompt, seed + index, str(asked.get("model"))) for index in range(asked.get("n") or 1)]
         tokens = sum(map(tokens_of, texts))
         async with self._slots:
             await asyncio.sleep(self.manners.first_token_seconds + tokens * self.manners.seconds_per_token)
+        answer = _completion(str(asked.get("model")), texts)
+        if self.manners.thinking_tokens:
+            tokens = _think(answer, self.manners, asked["max_tokens"])
         self.counts.tokens += tokens
         self.counts.answered += 1
-        return _whole(200, _completion(str(asked.get("model")), texts))
+        return _whole(200, answer)
 
     async def _misbehave(self, order: str, writer: asyncio.StreamWriter) -> bytes:
         if order == "hang":
@@ -176,6 +203,11 @@ class StandIn:
     async def _chat(self, body: bytes, writer: asyncio.StreamWriter) -> bytes:
         asked = json.loads(body)
         self.bodies = [*self.bodies[-999:], asked]
+        for name in self.manners.refused:
+            if name in asked:
+                # As long as a real server takes: what was sent beside it comes before the answer to it.
+                await asyncio.sleep(0.05)
+                return _error(400, f"{name} is not supported.", param=name)
         prompt = str(asked["messages"][-1]["content"])
         order = self._order(example_of(prompt)[0])
         return await (self._misbehave(order, writer) if order else self._write(asked, prompt))

@@ -29,6 +29,9 @@ def held(*answers: str) -> Prompt:
         "Input:\nA cat sat.\n\nResponse:\nCat, sitting",
         "Input:A cat sat.\nResponse:Cat, sitting",
         "<think>Input: what?\nResponse: hm</think>\nInput: A cat sat.\nResponse: Cat, sitting",
+        "Input: what?\nResponse: hm</think>\nInput: A cat sat.\nResponse: Cat, sitting",
+        "Input\uff1aA cat sat.\nResponse\uff1aCat, sitting",
+        "**Input\uff1a** A cat sat.\n**Response\uff1a** Cat, sitting",
         "> Input: `A cat sat.`\n> Response: `Cat, sitting`",
     ],
 )

@@ -111,7 +111,7 @@ def test_without_a_token_in_the_environment_it_makes_one_and_prints_it_once(gguf
     [("https://api.example/v1", "api.example"), ("http://me:hidden@127.0.0.1:8000/v1", "127.0.0.1:8000")],
 )
 def test_a_service_in_front_of_another_says_which(upstream: str, host: str) -> None:
-    models = UpstreamModels(upstream, ("one", "two"), None, 4, 60.0)
+    models = UpstreamModels(upstream, ("one", "two"), None, 4, 60.0, None)
     assert models.describe(None).passes_on_to == host
 
 
@@ -203,6 +203,7 @@ def test_the_real_models_write_and_score_pairs_of_real_records() -> None:
         (["--upstream", "http://127.0.0.1:1/v1"], "--model"),
         (["--concurrency", "4"], "--upstream"),
         (["--upstream", "http://127.0.0.1:1/v1", "--model", "a", "--concurrency", "0"], "--concurrency"),
+        (["--thinking-tokens", "500"], "--upstream"),
         (["--model", "a.gguf", "--model", "a.gguf"], "twice"),
         (["--records-per-minute", "-1"], "--records-per-minute"),
         (["--record-seconds", "0"], "--record-seconds"),
@@ -226,11 +227,12 @@ def test_the_limits_of_the_command_line_are_those_of_the_service() -> None:
 
 def test_the_key_comes_from_the_variable_that_is_named_else_from_ours_first(monkeypatch: pytest.MonkeyPatch) -> None:
     given = ["--upstream", "http://127.0.0.1:1/v1/", "--model", "a", "--model", "b", "--concurrency", "3"]
+    given += ["--thinking-tokens", "2000"]
     monkeypatch.setenv("OPENAI_API_KEY", "theirs")
     monkeypatch.setenv("CDCDA_UPSTREAM_KEY", "ours")
     monkeypatch.setenv("MINE", "mine")
     chosen = options.choose_models(options.parse_options(given))
-    assert chosen == UpstreamModels("http://127.0.0.1:1/v1", ("a", "b"), "ours", 3, ANSWER_SECONDS)
+    assert chosen == UpstreamModels("http://127.0.0.1:1/v1", ("a", "b"), "ours", 3, ANSWER_SECONDS, 2000)
     assert "ours" not in repr(chosen)
     named = options.choose_models(options.parse_options([*given, "--upstream-key-variable", "MINE"]))
     assert isinstance(named, UpstreamModels)

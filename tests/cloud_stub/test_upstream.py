@@ -14,7 +14,7 @@ from cloud_stub.errors import UpstreamFailed, UpstreamNotUsable
 from cloud_stub.limits import Bounds
 from cloud_stub.prompts import Prompt
 from cloud_stub.schemas import Capabilities, ModelDescription
-from cloud_stub.upstream import LINES, Upstream, UpstreamModel, check_url
+from cloud_stub.upstream import LINES, THINKING_TOKENS, Upstream, UpstreamModel, check_url
 from tests.cloud_stub.fakes import BOUNDS, Client, loaded, record, reference, request_body, serving
 from tests.cloud_stub.stand_in import Running, standing_in
 
@@ -135,6 +135,65 @@ def test_what_goes_wrong_once_is_tried_again(order: str) -> None:
         lines = client.lines(request_body(record(1, f"a text [[stand-in: {order} x1]]"), k=1))
         assert [line["type"] for line in lines] == ["pair", "record", "summary"]
         assert stand_in.counts.requests == 2
+
+
+@pytest.mark.parametrize("refused", [("max_tokens",), ("temperature", "seed"), ("max_tokens", "temperature", "seed")])
+def test_a_parameter_that_is_refused_costs_no_pair(refused: tuple[str, ...]) -> None:
+    with standing_in(refused=refused) as stand_in, in_front(stand_in.url) as client:
+        records = [record(number, f"a text with number {number}") for number in range(3)]
+        lines = client.lines(request_body(*records, k=4))
+        assert [line["type"] for line in lines].count("pair") == 12
+        assert not set(refused) & set(stand_in.bodies[-1])
+        assert ("max_completion_tokens" in stand_in.bodies[-1]) == ("max_tokens" in refused)
+
+
+def test_what_one_model_refuses_the_others_are_asked_with() -> None:
+    with standing_in(refused=("temperature",)) as stand_in, connected(stand_in.url) as upstream:
+        for name in ("one", "two"):
+            asyncio.run(UpstreamModel(upstream, name).write(PROMPT, [1], 0.7, never))
+        asked = [(body["model"], "temperature" in body) for body in stand_in.bodies]
+    assert asked == [("one", True), ("one", False), ("two", True), ("two", False)]
+
+
+@pytest.mark.parametrize("thoughts", ["content", "reasoning_content", "reasoning", ""])
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_a_model_that_thinks_gets_room_for_it_once_it_is_seen(thoughts: str, temperature: float) -> None:
+    said: list[str] = []
+    thinking = {"thinking_tokens": 500, "thoughts": thoughts}
+    with standing_in(**thinking) as stand_in, in_front(stand_in.url, report=said.append) as client:
+        lines = client.lines(request_body(record(1, "one two three four"), k=3, temperature=temperature))
+        client.lines(request_body(record(2, "one two three four"), k=1))
+        bounds = [body["max_tokens"] for body in stand_in.bodies]
+        tokens = stand_in.counts.tokens
+    assert [line["type"] for line in lines] == ["pair"] * 3 + ["record", "summary"]
+    assert [bound > THINKING_TOKENS for bound in bounds] == [False] * 3 + [True] * 4
+    assert lines[-1]["generated_tokens"] + 500 < tokens < lines[-1]["generated_tokens"] + 600
+    assert len(said) == 1
+    assert "the model stand-in thinks before it answers" in said[0]
+
+
+def test_what_is_not_counted_upstream_is_reckoned_with_its_thoughts() -> None:
+    manners = {"thinking_tokens": 60, "thoughts": "reasoning", "counts_tokens": False}
+    with standing_in(**manners) as stand_in, connected(stand_in.url) as upstream:
+        (sample,) = asyncio.run(UpstreamModel(upstream, "x").write(PROMPT, [1], 0.7, never))
+    assert sample.fault is None
+    assert sample.tokens > 60
+
+
+def test_a_model_that_thinks_without_end_is_told_of_and_not_asked_again() -> None:
+    said: list[str] = []
+    with standing_in(thinking_tokens=500) as stand_in, connected(stand_in.url, report=said.append) as upstream:
+        model = UpstreamModel(upstream, "thinker", thinking_tokens=200)
+        described = Capabilities(
+            models=(ModelDescription(name="thinker", embedded=False, prompt="rewrite"),), scorer="by length"
+        )
+        with serving(loaded(model), described, BOUNDS, 8) as client:
+            lines = client.lines(request_body(record(1), k=2))
+        assert stand_in.counts.requests == 2
+        assert lines[-1]["generated_tokens"] == stand_in.counts.tokens
+    assert [line["reason"] for line in lines[:2]] == ["unfinished thinking"] * 2
+    assert len(said) == 1
+    assert "within 200 tokens; give it more with --thinking-tokens" in said[0]
 
 
 def test_retry_after_is_honoured() -> None:

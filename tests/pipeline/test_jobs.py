@@ -262,7 +262,7 @@ def test_samples_that_came_to_nothing_are_counted(
     result = wait_ended(workspace, job.id).result
     assert result
     assert result["pairs"] + result["failed"] == 2
-    assert result["failed"] == failed
+    assert (result["failed"], result["failed_because"]) == (failed, ["empty"])
 
 
 def test_a_job_ends_when_the_process_that_started_it_dies(
