@@ -6,9 +6,11 @@ from typing import Any
 
 from app.errors import BadInput
 from app.evaluation import bootstrap
-from app.evaluation.tables import Scores, Setting
+from app.evaluation.tables import Scores, Setting, title_of
 
 DRAWN = ("cdcda", "cdcda-rs", "cdcda-nods", "eda")
+BETWEEN = 0.07
+"""How far the points of two methods at the same k stand apart, in values of k."""
 
 
 def points(scores: Scores) -> dict[str, list[tuple[int, bootstrap.Estimate]]]:
@@ -43,10 +45,13 @@ def _pyplot() -> Any:
     return matplotlib.pyplot
 
 
-def _draw_line(axes: Any, name: str, line: Sequence[tuple[int, bootstrap.Estimate]]) -> None:
-    ks = [k for k, _ in line]
-    axes.plot(ks, [estimate.value for _, estimate in line], marker="o", label=name)
-    axes.fill_between(ks, [estimate.low for _, estimate in line], [estimate.high for _, estimate in line], alpha=0.15)
+def _draw_line(axes: Any, name: str, line: Sequence[tuple[int, bootstrap.Estimate]], beside: float) -> None:
+    """A line with its intervals, so far beside its k that those of other lines can be told apart."""
+    estimates = [estimate for _, estimate in line]
+    values = [estimate.value for estimate in estimates]
+    below = [estimate.value - estimate.low for estimate in estimates]
+    above = [estimate.high - estimate.value for estimate in estimates]
+    axes.errorbar([k + beside for k, _ in line], values, [below, above], marker="o", capsize=3, label=name)
 
 
 def draw_figure(scores: Scores, path: Path) -> bool:
@@ -61,14 +66,14 @@ def draw_figure(scores: Scores, path: Path) -> bool:
         return False
     pyplot = _pyplot()
     figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
-    for name, line in lines.items():
-        _draw_line(axes, name, line)
+    for place, (name, line) in enumerate(lines.items()):
+        _draw_line(axes, title_of(name), line, BETWEEN * (place - (len(lines) - 1) / 2))
     axes.set_xlabel("k, pairs asked for each shared record")
     axes.set_ylabel(scores.metrics[0].title)
     share = "" if scores.main_share is None else f", share ratio {scores.main_share:g}"
     axes.set_title(f"{scores.task.lamp}{share}")
     axes.set_xticks(sorted({k for line in lines.values() for k, _ in line}))
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=len(lines))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     pyplot.close(figure)

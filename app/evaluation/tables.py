@@ -1,6 +1,7 @@
 """The source's tables from stored results, as Markdown, every score with its interval.
 
-Table 1 has every method, Table 2 the ablations, Table 3 the share ratios, and a fourth one what the filters kept.
+Table 1 has every method, Table 2 the ablations, Table 3 the share ratios; two more have what Figure 2 draws, score
+against k, and what the filters kept.
 Scores are over all questions together; intervals are paired bootstraps over users. A table compares on the users who
 have a result in each of its rows, and says so where some are missing. Knows no model but BERTScore's encoder.
 """
@@ -144,7 +145,8 @@ class Scores:
         return tuple(notes)
 
 
-def _title(method: str) -> str:
+def title_of(method: str) -> str:
+    """A method's name in tables."""
     return next((known.title for known in METHODS if known.name == method), method)
 
 
@@ -172,7 +174,7 @@ def _compared(
     columns = (
         first,
         *(metric.title for metric in scores.metrics),
-        f"Gain of {_title(MAIN)} ({scores.metrics[0].title})",
+        f"Gain of {title_of(MAIN)} ({scores.metrics[0].title})",
         "Unusable",
     )
     rows = []
@@ -186,7 +188,7 @@ def _compared(
 
 
 def _named(scores: Scores, methods: Sequence[str]) -> list[tuple[str, Setting]]:
-    return [(_title(method), setting) for method in methods if (setting := scores.main_setting(method))]
+    return [(title_of(method), setting) for method in methods if (setting := scores.main_setting(method))]
 
 
 def _at(scores: Scores) -> str:
@@ -202,7 +204,7 @@ def table_1(scores: Scores) -> Table | None:
     if not named:
         return None
     table = _compared(scores, f"Table 1: all methods{_at(scores)}", named, scores.main_setting(MAIN))
-    absent = {_title(setting[0]) for setting in scores.by_setting} - {title for title, _ in named}
+    absent = {title_of(setting[0]) for setting in scores.by_setting} - {title for title, _ in named}
     if not absent:
         return table
     note = f"Not in this table, being run with other share ratios or k alone: {', '.join(sorted(absent))}."
@@ -226,10 +228,24 @@ def table_3(scores: Scores) -> Table | None:
         ),
         key=lambda setting: (setting[0], setting[1] or 0.0),
     )
-    named = [(f"{_title(setting[0])}, {setting[1]:g}", setting) for setting in settings]
+    named = [(f"{title_of(setting[0])}, {setting[1]:g}", setting) for setting in settings]
     named = [*_named(scores, ["direct"]), *named]
     title = "Table 3: share ratio" + (f" (k = {scores.main_k})" if any(setting[2] for setting in settings) else "")
     return _compared(scores, title, named, scores.main_setting(MAIN), "Method, ratio") if settings else None
+
+
+def table_of_ks(scores: Scores) -> Table | None:
+    """Figure 2 in numbers: every method that was run with two values of k or more at the main share, by k."""
+    at_share = [setting for setting in scores.by_setting if setting[2] and setting[1] in (None, scores.main_share)]
+    named: list[tuple[str, Setting]] = []
+    for method in METHODS:
+        settings = sorted(
+            (setting for setting in at_share if setting[0] == method.name), key=lambda found: found[2] or 0
+        )
+        named += [(f"{method.title}, {setting[2]}", setting) for setting in settings if len(settings) > 1]
+    share = "" if scores.main_share is None else f" (share ratio {scores.main_share:g})"
+    title = f"Figure 2 in numbers: pairs for each shared record{share}"
+    return _compared(scores, title, named, scores.main_setting(MAIN), "Method, k") if named else None
 
 
 def table_of_pairs(scores: Scores) -> Table | None:
@@ -251,7 +267,7 @@ def table_of_pairs(scores: Scores) -> Table | None:
     return Table("What the filters kept", columns, tuple(rows), (note,)) if rows else None
 
 
-TABLES: tuple[Callable[[Scores], Table | None], ...] = (table_1, table_2, table_3, table_of_pairs)
+TABLES: tuple[Callable[[Scores], Table | None], ...] = (table_1, table_2, table_3, table_of_ks, table_of_pairs)
 
 
 def tables(scores: Scores) -> tuple[Table, ...]:
