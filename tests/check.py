@@ -44,7 +44,8 @@ def main() -> int:
         TOOLS / "python",
         "-m",
         "pytest",
-        "--numprocesses=2",
+        # One more than processors: the two that share the slow tests wait much of their time, for pages and processes.
+        "--numprocesses=3",
         "--dist=loadgroup",
         *([] if options.quick else ["-m", "slow or not slow", "--durations=15"]),
     ]

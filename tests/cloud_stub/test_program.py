@@ -180,7 +180,7 @@ def test_the_real_models_write_and_score_pairs_of_real_records() -> None:
         answers = [
             requests.post(
                 f"{url}/v1/augment",
-                json=request_body(*records, k=2),
+                json=request_body(*records, k=3),
                 headers={"Authorization": "Bearer secret"},
                 timeout=600,
             )
