@@ -79,7 +79,7 @@ PATTERNS: dict[str, re.Pattern[str]] = {
     ),
     "name": re.compile(
         r"\b(?:[Mm]y name is|[Mm]y name['’]s|I am called|[Mm]ein Name ist|[Ii]ch heiße|[Jj]e m['’]appelle"
-        r"|[Mm]on nom est|[Mm]e llamo|[Mm]i chiamo|[Mm]e chamo|[Ii]k heet) ([A-ZÀ-Ý][\w'-]+(?: [A-ZÀ-Ý][\w'-]+){0,2})"
+        r"|[Mm]on nom est|[Mm]e llamo|[Mm]i chiamo|[Mm]e chamo|[Ii]k heet) ([A-ZÀ-Ý][\w'’-]+(?: [A-ZÀ-Ý][\w'’-]+){0,2})"
     ),
 }
 """In the order in which they claim a stretch of text. Of names these find an introduction alone; `app.pipeline.names`

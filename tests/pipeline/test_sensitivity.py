@@ -54,6 +54,7 @@ NAMED = {
     "My name is Ada Lovelace.": "Ada Lovelace",
     "Mein Name ist Ada Lovelace.": "Ada Lovelace",
     "Je m’appelle Ada.": "Ada",
+    "My name is Flann O’Brien.": "Flann O’Brien",
     "call me at 555 1234": "555 1234",
     "Tel.: 5551234567": "5551234567",
     "in Springfield, IL 62704 then": ", IL 62704",
