@@ -44,8 +44,7 @@ def main() -> int:
         TOOLS / "python",
         "-m",
         "pytest",
-        # One more than processors: the two that share the slow tests wait much of their time, for pages and processes.
-        "--numprocesses=3",
+        "--numprocesses=2",
         "--dist=loadgroup",
         *([] if options.quick else ["-m", "slow or not slow", "--durations=15"]),
     ]

@@ -40,7 +40,7 @@ def _refuse_others(family: int, address: Any) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests beside each other are those of the page and those of the models; the rest fills what they leave."""
+    """Two processes share the tests: slow ones beside each other are those of the page and those of the models."""
     for item in items:
         if "slow" in item.keywords:
             of_page = {"ui", "browser"} & set(item.path.parts)
