@@ -80,6 +80,8 @@ def test_an_import_says_how_far_it_is_and_leads_on(page: Page, visit: Visit, tmp
         rows.writerows([f"Note {number} of the lane and the river.", f"Lane {number}"] for number in range(ROWS))
     visit.goto(page.client.src)
     visit.page.locator("input[type=file]").first.set_input_files(str(file))
+    # The button comes with the preview, which may be drawn a moment later and push it down.
+    visit.page.get_by_role("region", name="The first records of the file").wait_for()
     visit.page.locator("#import-button").click()
     visit.page.wait_for_function(
         f"(selector) => [...document.querySelectorAll(selector)].some({ON_TOP})",
