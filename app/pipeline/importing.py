@@ -274,7 +274,7 @@ def _sort_rows(
     rejected: list[Rejected] = []
     unread_dates = 0
     # All of them: a file in the order of time may begin with hundreds of days that say nothing.
-    month_first = month_comes_first(row.values.get(mapping.date or "", "") for row in table.rows)
+    month_first = month_comes_first({row.values.get(mapping.date or "", "") for row in table.rows})
     for row in told(table.rows, len(table.rows), tell):
         source = _clean(row.values.get(mapping.input or "", ""))
         target = _clean(row.values.get(mapping.output or "", ""))
@@ -283,7 +283,8 @@ def _sort_rows(
         else:
             written = row.values.get(mapping.date or "", "")
             date = to_iso(written, month_first)
-            unread_dates += date is None and bool(written.strip())
+            if date is None and written.strip():
+                unread_dates += 1
             usable.append(_Usable(row.line, source, target, date))
     return usable, rejected, unread_dates
 
