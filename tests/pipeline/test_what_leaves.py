@@ -86,6 +86,9 @@ class Sharing(RuleBasedStateMachine):
         editing.edit(self.workspace, id, input=text)
         self.texts[id] = text
         self.agreed.pop(id, None)
+        if secret and self.hand.get(id):
+            # It is shared no more, by nobody's hand.
+            self.hand.pop(id)
 
     @precondition(lambda self: self.texts)
     @rule(pick=PICKS, wish=st.booleans(), consent=st.sampled_from([None, "confirmed", "redacted"]))
