@@ -55,7 +55,9 @@ def built_for_amx() -> bool:
     """Whether llama.cpp holds code for AMX, which is then left alone: it may end the process at the first token.
 
     GCC 12 leaves most of the tile configuration out, and later threads may lack the permission to use tiles
-    (ggml-org/llama.cpp, issue 20824 and pull request 26954). The README's installation leaves that code out.
+    (ggml-org/llama.cpp, issue 20824 and pull request 26954). Built by Clang 16 it works until PyTorch multiplies in
+    bfloat16 in the same process, which gives the tiles back. The README's installation leaves that code out, in C and
+    C++: where the C part alone says that it is there, faster layouts of the weights would be left alone for nothing.
     """
     return b"AMX_INT8 = 1" in library().llama_print_system_info()
 

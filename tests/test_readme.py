@@ -17,7 +17,8 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.M | re.S)
 INSTALL = (
     "python3 -m venv .venv && .venv/bin/pip install torch==2.13.0 && "
-    'CMAKE_ARGS="-DLLAVA_BUILD=OFF -DCMAKE_CXX_FLAGS=-U__AMX_INT8__" .venv/bin/pip install -c constraints.txt '
+    'CMAKE_ARGS="-DLLAVA_BUILD=OFF -DCMAKE_C_FLAGS=-U__AMX_INT8__ -DCMAKE_CXX_FLAGS=-U__AMX_INT8__" '
+    ".venv/bin/pip install -c constraints.txt "
 )
 
 
