@@ -114,10 +114,17 @@ def _scores_words(scores: Mapping[str, Any]) -> str:
     return f"{scores['metric']}, {aim}: {'; '.join(numbers)}."
 
 
+def _what_became(on: bool, helps: bool) -> str:
+    """What became of an adapter, behind another sentence."""
+    if on:
+        return strings.SHOWN_BY_WRITE
+    return strings.OFF_MEANWHILE if helps else strings.LEFT_OFF
+
+
 def _measured_verdict(result: Mapping[str, Any]) -> views.View:
     """The verdict that was stored with the adapter; whoever looks at it finds why it is on or off."""
     scores, on = result["scores"], result["activated"]
-    text = f"{scores['words']} {_scores_words(scores)}" + (strings.SHOWN_BY_WRITE if on else strings.LEFT_OFF)
+    text = f"{scores['words']} {_scores_words(scores)}{_what_became(on, result.get('helps', False))}"
     onward = views.way_to("write") if on else None
     return {
         "headline": strings.VERDICTS[scores["verdict"]],
@@ -135,20 +142,15 @@ def _verdict(job: Job) -> views.View | None:
     before, after = result.get("base_held_out_loss"), result.get("held_out_loss")
     if job.state != "done" or after is None or before is None:
         return None
-    better = after < before
+    better, on = after < before, result.get("activated", after < before)
     change = abs(before - after) / before * 100 if before else 0.0
     unjudged = f"{result['unjudged']} " if result.get("unjudged") else ""
     text = (
         f"{unjudged}On the held-out records, which it never saw, the loss went from {before:.2f} to {after:.2f}"
-        f" ({change:.0f} % {'lower' if better else 'higher'})."
+        f" ({change:.0f} % {'lower' if better else 'higher'}).{_what_became(on, better)}"
     )
-    if not better:
-        text += strings.LEFT_OFF
-    else:
-        text += strings.SHOWN_BY_WRITE
-    title = strings.BETTER if better else strings.WORSE
-    tone, onward = ("good", views.way_to("write")) if better else ("warn", None)
-    return {"headline": title, "text": text, "tone": tone, "go": onward}
+    title, tone = (strings.BETTER, "good") if better else (strings.WORSE, "warn")
+    return {"headline": title, "text": text, "tone": tone, "go": views.way_to("write") if on else None}
 
 
 def _train_detail(job: Job, events: Sequence[JobEvent], progress: dict[str, Any]) -> str:
