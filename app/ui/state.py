@@ -25,14 +25,6 @@ STATES = {
 }
 
 
-def present_job(workspace: Workspace, kind: JobKind) -> Job | None:
-    """The job of that kind that is shown, stopped and resumed: the one that runs, else the one that will run next, else
-    the one that was started last."""
-    found = sorted(jobs.listing(workspace, kind), key=lambda job: job.id)
-    active = sorted(filter(is_active, found), key=waits)
-    return active[0] if active else found[-1] if found else None
-
-
 def adapter_on(workspace: Workspace) -> Adapter | None:
     """The adapter that writes now; None also while the model is missing, which the header says."""
     try:
@@ -46,14 +38,26 @@ def is_active(job: Job | None) -> bool:
     return job is not None and job.state not in ENDED
 
 
-def active_jobs(workspace: Workspace) -> list[Job]:
-    """Jobs that run or wait to run, in the order in which they will."""
-    return sorted((job for job in jobs.listing(workspace) if is_active(job)), key=lambda job: (waits(job), job.id))
-
-
 def waits(job: Job) -> bool:
     """The job is in the queue."""
     return job.state == "queued"
+
+
+def _turn(job: Job) -> tuple[bool, int]:
+    """The key that puts jobs into the order in which they run."""
+    return waits(job), job.id
+
+
+def active_jobs(workspace: Workspace) -> list[Job]:
+    """Jobs that run or wait to run, in the order in which they will."""
+    return sorted(filter(is_active, jobs.listing(workspace)), key=_turn)
+
+
+def present_job(workspace: Workspace, kind: JobKind) -> Job | None:
+    """The job of that kind that is shown, stopped and resumed: the one that runs, else the one that will run next, else
+    the one that was started last."""
+    found = jobs.listing(workspace, kind)
+    return min(filter(is_active, found), key=_turn, default=None) or next(iter(found), None)
 
 
 def running_job(workspace: Workspace) -> Job | None:
