@@ -5,12 +5,11 @@ from typing import Any
 
 import gradio as gr
 
-from app.errors import SHOWN
-from app.pipeline import insights, jobs, switching
+from app.pipeline import insights, jobs
 from app.pipeline.workspace import Workspace
 from app.ui import strings, views
 from app.wording import counted
-from personal_store.nouns import ENDED, Adapter, Job, JobEvent, JobKind
+from personal_store.nouns import ENDED, Job, JobEvent, JobKind
 
 RESUMABLE = frozenset({"stopped", "interrupted", "failed"})
 TONES = {"failed": "bad", "interrupted": "warn", "stopped": "warn"}
@@ -23,14 +22,6 @@ STATES = {
     "interrupted": "interrupted",
     "done": "done",
 }
-
-
-def adapter_on(workspace: Workspace) -> Adapter | None:
-    """The adapter that writes now; None also while the model is missing, which the header says."""
-    try:
-        return switching.active(workspace)
-    except SHOWN:
-        return None
 
 
 def is_active(job: Job | None) -> bool:
