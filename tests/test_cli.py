@@ -116,7 +116,8 @@ def test_an_adapter_s_whole_life(
     assert run(capsys, data_dir, "adapters", "export", id, "--as", "gguf")["exported"]["path"].endswith(".gguf")
     assert run(capsys, data_dir, "adapters", "delete", id)["deleted"]["name"] == "Letters"
     assert run(capsys, data_dir, "adapters") == {"adapters": []}
-    assert main(["adapters", "import", out, "--name", "Back", "--data-dir", str(data_dir)]) == 0
+    of_any_bytes = Path(out).rename(tmp_path / "caf\udce9")
+    assert main(["adapters", "import", str(of_any_bytes), "--name", "Back", "--data-dir", str(data_dir)]) == 0
     assert capsys.readouterr().out == "Adapter 2, Back; switch it on with `cdcda adapters use 2`.\n"
 
 
