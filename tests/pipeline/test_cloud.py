@@ -20,14 +20,8 @@ from app.pipeline.sharing import share_ids
 from app.pipeline.workspace import Workspace
 from cloud_stub.schemas import FailureLine, PairLine
 from personal_store import ledger
-from tests.pipeline.recording_service import SUMMARY, RecordingService, encoded, pair_line, recording_service
+from tests.pipeline.recording_service import SUMMARY, RecordingService, encoded, pair_line
 from tests.pipeline.support import workspace_with
-
-
-@pytest.fixture
-def service() -> Iterator[RecordingService]:
-    with recording_service() as running:
-        yield running
 
 
 @pytest.fixture

@@ -28,7 +28,6 @@ from tests.pipeline.recording_service import (
     encoded,
     good_answer,
     pair_line,
-    recording_service,
 )
 from tests.pipeline.support import workspace_with
 from tests.tiny import tiny_gguf
@@ -41,12 +40,6 @@ SECONDS = 300.0
 def no_worker_stays() -> Iterator[None]:
     yield
     jobs.end_workers()
-
-
-@pytest.fixture
-def service() -> Iterator[RecordingService]:
-    with recording_service() as running:
-        yield running
 
 
 def wait(condition: Callable[[], bool], what: str) -> None:
