@@ -194,7 +194,8 @@ def _helps(outcome: Outcome, scores: Mapping[str, Any]) -> bool:
 def _enter(
     context: JobContext, made_of: _Training, outcome: Outcome, scores: Mapping[str, Any], folder: Path
 ) -> Adapter:
-    """Finish the folder, check it as one that is about to be used is checked, then make it an adapter."""
+    """Finish the folder, check it as one that is about to be used is checked, make it an adapter, and switch it on
+    where it helps."""
     finish(folder, _manifest(made_of, outcome, scores))
     manifest = check_adapter(folder, made_of.model, made_of.template_hash, made_of.base.hash if made_of.base else None)
     name = f"{made_of.data.task.title} {context.job.id}"
