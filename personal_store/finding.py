@@ -7,6 +7,7 @@ no spaces, the texts themselves are read: the index has such a sentence as one w
 """
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -20,11 +21,14 @@ MOST_WORDS = 64
 FEW = 10_000
 """Found records that are sorted; for more, walking the list is quicker, wherever in it they stand."""
 
-UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3040-\u312f\u31a0-\u31bf\u31f0-\u31ff"
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U0001aff0-\U0001b16f\U00020000-\U0003ffff]"
+_UNSPACED = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3040-\u312f\u31a0-\u31bf\u31f0-\u31ff"
+    r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U0001aff0-\U0001b16f\U00020000-\U0003ffff"
 )
+UNSPACED = re.compile(f"[{_UNSPACED}]")
 """Letters of scripts that leave no spaces: Thai, Lao, Burmese, Khmer, Han, Hiragana, Katakana, Bopomofo."""
+SIGNS = re.compile(rf"[^\w{_UNSPACED}]+")
+"""What stands between words besides spaces."""
 
 ORDERS = {
     "newest": "written_at DESC, id DESC",
@@ -49,8 +53,10 @@ class Found:
 def words_of(text: str) -> tuple[list[str], list[str]]:
     """The words that a person typed: those that the index may have, and those that stand anywhere in a sentence."""
     # SQLite ends a query at a NUL, and cannot be given half a surrogate pair.
-    typed = text.replace("\0", " ").encode("utf-8", "replace").decode().split()[:MOST_WORDS]
-    return [word for word in typed if not UNSPACED.search(word)], [word for word in typed if UNSPACED.search(word)]
+    typed = text.replace("\0", " ").encode("utf-8", "replace").decode().split()
+    parts = (SIGNS.split(word) if UNSPACED.search(word) else [word] for word in typed)
+    words = list(itertools.islice(filter(None, itertools.chain.from_iterable(parts)), MOST_WORDS))
+    return [word for word in words if not UNSPACED.search(word)], [word for word in words if UNSPACED.search(word)]
 
 
 def search_expression(words: Sequence[str]) -> str:
