@@ -45,6 +45,7 @@ from personal_store import ledger
 CloudLine = PairLine | FailureLine | RecordLine | SummaryLine
 
 SERVICE = "The augmentation service"
+UNNAMED = "a server that it does not name"
 SILENCE_SECONDS = 1800.0
 """Longest wait for the next line: a large model on a slow computer needs minutes for one record."""
 ANSWER_SECONDS = 10.0
@@ -298,7 +299,7 @@ def capabilities(workspace: Workspace, address: CloudAddress) -> Capabilities:
 
 def _onward(can: Capabilities) -> str | None:
     """The server that a service says it passes records on to, made safe to show on one line."""
-    return None if can.passes_on_to is None else " ".join(clean(can.passes_on_to).split())
+    return None if can.passes_on_to is None else " ".join(clean(can.passes_on_to).split()) or UNNAMED
 
 
 def find_destination(workspace: Workspace, address: CloudAddress | None) -> Destination:

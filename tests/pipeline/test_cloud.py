@@ -107,9 +107,10 @@ def test_the_offline_switch_is_closed_to_a_service_here_that_passes_records_on(
     workspace: Workspace, service: RecordingService
 ) -> None:
     set_offline(workspace, True)
-    service.passes_on_to = "api.example:8443"
-    with pytest.raises(Offline, match=r"passes on to api\.example:8443 what"):
-        send(workspace, service)
+    for said, named in (("api.example:8443", "api.example:8443"), (" \x07", "a server that it does not name")):
+        service.passes_on_to = said
+        with pytest.raises(Offline, match=f"passes on to {named} what"):
+            send(workspace, service)
     service.says_what_it_can = False
     with pytest.raises(CloudError, match="status 404"):
         send(workspace, service)
