@@ -24,7 +24,6 @@ from cloud_stub.schemas import (
     ModelDescription,
     PairLine,
     PairScores,
-    RecordLine,
     SharedRecord,
     SummaryLine,
     Thresholds,
@@ -33,7 +32,6 @@ from cloud_stub.scoring import score_inputs
 from cloud_stub.sentences import draw_by_sentence
 from cloud_stub.writing import Draw, Drawn, Fault, LanguageModel, draw_samples, same, tidy
 
-AnswerLine = PairLine | FailureLine | RecordLine | SummaryLine
 More = Callable[[], Sequence[SharedRecord]]
 
 FEW = 64

@@ -20,8 +20,6 @@ BLOCK = 256
 """Tokens that are read at once."""
 LONGEST_PIECE = 512
 """Bytes; the longest token of the vocabularies known is 256 spaces."""
-LONGEST_TEMPLATE = 65_536
-"""Bytes of metadata."""
 PLACE = "\ue000"
 """A private-use character that stands for the content while a chat template is rendered."""
 

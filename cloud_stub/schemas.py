@@ -8,8 +8,6 @@ from typing import Annotated, Literal, Self
 
 import pydantic
 
-PROTOCOL = "1"
-
 MAX_RECORDS = 2_000
 MAX_TEXT = 20_000
 """Longest input or output of which pairs are made, in characters; a record with a longer one fails, and it alone."""

@@ -16,6 +16,9 @@ SELECT adapters.id FROM adapters JOIN training_sets ON training_sets.id = traini
 """
 """Adapters whose training set holds the record or a pair made from it; being held out teaches nothing."""
 
+UNDOABLE = "SELECT DISTINCT record_id FROM changed_records WHERE before IS NOT NULL"
+"""Records that were deleted or edited, as long as that can be undone."""
+
 TELLING = 16
 """Characters from which on a text tells something by itself, wherever it stands."""
 
@@ -116,12 +119,12 @@ def forget_record(store: Store, id: int) -> Forgotten:
 
 def deleted_ids(store: Store) -> tuple[int, ...]:
     """Records that were deleted and could still be brought back by undoing."""
-    return tuple(
-        store.column(
-            "SELECT DISTINCT record_id FROM changed_records WHERE before IS NOT NULL"
-            " AND record_id NOT IN (SELECT id FROM records) ORDER BY record_id"
-        )
-    )
+    return tuple(store.column(f"{UNDOABLE} AND record_id NOT IN (SELECT id FROM records) ORDER BY record_id"))
+
+
+def edited_ids(store: Store) -> tuple[int, ...]:
+    """Records of which an earlier text could still be brought back by undoing."""
+    return tuple(store.column(f"{UNDOABLE} AND record_id IN (SELECT id FROM records) ORDER BY record_id"))
 
 
 def _earlier_texts(store: Store) -> set[str]:

@@ -160,8 +160,7 @@ def get_records(store: Store, ids: Sequence[int]) -> tuple[Record, ...]:
 
 def present_ids(store: Store, ids: Sequence[int]) -> frozenset[int]:
     """Those of the ids of which there is a record."""
-    rows = store.tuples("SELECT id FROM records WHERE id IN (SELECT value FROM json_each(?))", [ids_json(ids)])
-    return frozenset(id for (id,) in rows)
+    return store.present("records", ids)
 
 
 def update_record(

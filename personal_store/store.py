@@ -131,6 +131,11 @@ class Store:
             # As they come: a list of 100,000 rows would set the garbage collector going.
             return list(map(operator.itemgetter(0), self._database.execute(sql, values)))
 
+    def present(self, table: str, ids: Iterable[int]) -> frozenset[int]:
+        """Those of the ids of which a table has a row."""
+        found = self.column(f"SELECT id FROM {table} WHERE id IN (SELECT value FROM json_each(?))", [ids_json(ids)])
+        return frozenset(found)
+
     def row(self, sql: str, values: Values = ()) -> Row | None:
         """The first row, or None."""
         return next(iter(self.rows(sql, values)), None)

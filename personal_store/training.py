@@ -57,16 +57,7 @@ class Present:
 
 def present(store: Store, training_set: TrainingSet) -> Present:
     """What of a training set was not forgotten since."""
-    here = (
-        frozenset(
-            row["id"]
-            for row in store.rows(
-                f"SELECT id FROM {table} WHERE id IN (SELECT value FROM json_each(?))", [ids_json(ids)]
-            )
-        )
-        for table, ids in (("records", training_set.record_ids), ("pairs", training_set.pair_ids))
-    )
-    return Present(*here)
+    return Present(store.present("records", training_set.record_ids), store.present("pairs", training_set.pair_ids))
 
 
 def _lacks_a_source(store: Store, training_set: TrainingSet) -> bool:

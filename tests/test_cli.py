@@ -103,6 +103,10 @@ def test_an_adapter_s_whole_life(
     monkeypatch.setenv("CDCDA_DEVICE_MODEL", str(model))
     id = str(personal_adapter(open_workspace(data_dir), model).id)
     assert run(capsys, data_dir, "adapters", "use", id)["adapters"][0]["active"]
+    with monkeypatch.context() as elsewhere:
+        for other in (tiny_gguf(tmp_path, seed=1), tmp_path / "gone.gguf"):
+            elsewhere.setenv("CDCDA_DEVICE_MODEL", str(other))
+            assert not run(capsys, data_dir, "adapters")["adapters"][0]["active"]
     assert run(capsys, data_dir, "adapters", "rename", id, "Letters")["adapters"][0]["name"] == "Letters"
     assert run(capsys, data_dir, "adapters", "note", id, "for Jo")["adapters"][0]["note"] == "for Jo"
     assert main(["adapters", "--data-dir", str(data_dir)]) == 0
@@ -112,7 +116,8 @@ def test_an_adapter_s_whole_life(
     assert run(capsys, data_dir, "adapters", "export", id, "--as", "gguf")["exported"]["path"].endswith(".gguf")
     assert run(capsys, data_dir, "adapters", "delete", id)["deleted"]["name"] == "Letters"
     assert run(capsys, data_dir, "adapters") == {"adapters": []}
-    assert main(["adapters", "import", out, "--name", "Back", "--data-dir", str(data_dir)]) == 0
+    of_any_bytes = Path(out).rename(tmp_path / "caf\udce9")
+    assert main(["adapters", "import", str(of_any_bytes), "--name", "Back", "--data-dir", str(data_dir)]) == 0
     assert capsys.readouterr().out == "Adapter 2, Back; switch it on with `cdcda adapters use 2`.\n"
 
 

@@ -109,7 +109,8 @@ def _act(workspace: "Workspace", options: argparse.Namespace) -> Result | None:
 
 def adapters(workspace: "Workspace", options: argparse.Namespace) -> Result:
     """`cdcda adapters`."""
-    from personal_store import training
+    from app.pipeline import switching
+    from app.pipeline.adapters import listing
 
     if "use" in options and options.action:
         raise BadInput("--use is for `cdcda adapters` alone; leave it out, or leave the word behind `adapters` out.")
@@ -117,8 +118,9 @@ def adapters(workspace: "Workspace", options: argparse.Namespace) -> Result:
         _use(workspace, options.use if "use" in options else options.id)
     elif options.action and (told := _act(workspace, options)):
         return told
-    with workspace.store() as store:
-        return {"adapters": [dataclasses.asdict(adapter) for adapter in training.adapters(store)]}
+    on = switching.find_active(workspace)
+    found = [dataclasses.asdict(adapter) for adapter in listing(workspace)]
+    return {"adapters": [told | {"active": on is not None and told["id"] == on.id} for told in found]}
 
 
 def _show_list(adapters: list[Result]) -> None:

@@ -15,7 +15,7 @@ from app.tasks import TASKS
 
 STRATEGIES = ("random", "newest", "representative", "careful")
 TASK_NAMES = ", ".join(task.name for task in TASKS)
-FILES = ("data_dir", "file", "save", "export", "report", "out")
+FILES = ("data_dir", "file", "folder", "save", "export", "report", "out")
 """Options that name files and folders, whose names may be of any bytes."""
 MOST_DIGITS = 18
 """Of a number: the store has 64 bits for one."""

@@ -137,7 +137,8 @@ def _show_train(result: Result) -> None:
     if "fit" in result:
         show_estimate(result)
         return
-    state = "is switched on" if result["activated"] else "stays off, as nothing shows that it is better"
+    why_off = "another model writes here" if result.get("helps") else "nothing shows that it is better"
+    state = "is switched on" if result["activated"] else f"stays off, as {why_off}"
     _say(
         f"Adapter {result['adapter']} learned from {counted(result['examples'], 'example')}"
         + (f" on top of the base {result['task_base']}" if result["task_base"] else "")

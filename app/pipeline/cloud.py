@@ -35,7 +35,6 @@ from cloud_stub.schemas import (
     SKIP_HEADER,
     Capabilities,
     FailureLine,
-    Health,
     PairLine,
     Problem,
     RecordLine,
@@ -46,6 +45,7 @@ from personal_store import ledger
 CloudLine = PairLine | FailureLine | RecordLine | SummaryLine
 
 SERVICE = "The augmentation service"
+UNNAMED = "a server that it does not name"
 SILENCE_SECONDS = 1800.0
 """Longest wait for the next line: a large model on a slow computer needs minutes for one record."""
 ANSWER_SECONDS = 10.0
@@ -278,10 +278,10 @@ def send_approved(
             time.sleep(busy.seconds)
 
 
-def _ask(workspace: Workspace, address: CloudAddress, path: str, token: str | None, seconds: float) -> bytes:
+def _ask(workspace: Workspace, address: CloudAddress, path: str, seconds: float) -> bytes:
     url = address.url.rstrip("/") + path
     with network.connection(
-        workspace, "GET", url, what=SERVICE, failure=CloudError, token=token, seconds=seconds
+        workspace, "GET", url, what=SERVICE, failure=CloudError, token=address.token, seconds=seconds
     ) as answer:
         if answer.status_code != 200:
             raise _refusal(answer)
@@ -291,7 +291,7 @@ def _ask(workspace: Workspace, address: CloudAddress, path: str, token: str | No
 def capabilities(workspace: Workspace, address: CloudAddress) -> Capabilities:
     """What the service can do; raises CloudError and Offline."""
     try:
-        found = json.loads(_ask(workspace, address, "/v1/capabilities", address.token, ANSWER_SECONDS))
+        found = json.loads(_ask(workspace, address, "/v1/capabilities", ANSWER_SECONDS))
         return Capabilities.model_validate(found)
     except ValueError:
         raise CloudError(f"{SERVICE} is not of protocol 1; use one of the same version as this program.") from None
@@ -299,7 +299,7 @@ def capabilities(workspace: Workspace, address: CloudAddress) -> Capabilities:
 
 def _onward(can: Capabilities) -> str | None:
     """The server that a service says it passes records on to, made safe to show on one line."""
-    return None if can.passes_on_to is None else " ".join(clean(can.passes_on_to).split())
+    return None if can.passes_on_to is None else " ".join(clean(can.passes_on_to).split()) or UNNAMED
 
 
 def find_destination(workspace: Workspace, address: CloudAddress | None) -> Destination:
@@ -318,15 +318,7 @@ def find_destination(workspace: Workspace, address: CloudAddress | None) -> Dest
 def bases(workspace: Workspace, address: CloudAddress) -> tuple[BaseDescription, ...]:
     """The task bases that the service offers; raises CloudError and Offline."""
     try:
-        found = json.loads(_ask(workspace, address, "/v1/bases", address.token, 60.0))
+        found = json.loads(_ask(workspace, address, "/v1/bases", 60.0))
         return Bases.model_validate(found).bases
     except ValueError:
         raise CloudError(f"{SERVICE} is not of protocol 1; use one of the same version as this program.") from None
-
-
-def is_ready(workspace: Workspace, address: CloudAddress) -> bool:
-    """Whether the service answers and its model is loaded; raises CloudError where it does not answer."""
-    try:
-        return Health.model_validate_json(_ask(workspace, address, "/v1/health", None, 10.0)).status == "ready"
-    except pydantic.ValidationError:
-        raise CloudError(f"What answers at {address.url} is no augmentation service; check the address.") from None

@@ -1,5 +1,6 @@
 """The work of a train job: gather, prepare, render, train, convert, judge, check, and only then enter the adapter."""
 
+import contextlib
 import dataclasses
 import datetime
 from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +19,8 @@ from app.device.rendering import Example, is_cut, render_example, template_hash
 from app.device.tokenising import Tokeniser, open_tokeniser
 from app.device.training import FineTuning, Outcome, Progress, count_steps
 from app.device.weights import best_device, model_hash, possible_quantisation
-from app.errors import JobRefused
-from app.pipeline import bases
+from app.errors import AdapterRefused, JobRefused, ModelDamaged, ModelMissing
+from app.pipeline import bases, switching
 from app.pipeline.context import JobContext, Stopped
 from app.pipeline.dataset import TrainingData, TrainingText, build_training_set, gather
 from app.pipeline.failures import explained
@@ -193,7 +194,8 @@ def _helps(outcome: Outcome, scores: Mapping[str, Any]) -> bool:
 def _enter(
     context: JobContext, made_of: _Training, outcome: Outcome, scores: Mapping[str, Any], folder: Path
 ) -> Adapter:
-    """Finish the folder, check it as one that is about to be used is checked, then make it an adapter."""
+    """Finish the folder, check it as one that is about to be used is checked, make it an adapter, and switch it on
+    where it helps."""
     finish(folder, _manifest(made_of, outcome, scores))
     manifest = check_adapter(folder, made_of.model, made_of.template_hash, made_of.base.hash if made_of.base else None)
     name = f"{made_of.data.task.title} {context.job.id}"
@@ -203,11 +205,13 @@ def _enter(
         adapter = training.adapter_of_job(store, context.job.id) or training.add_adapter(
             store, name, folder.name, made_of.model.name, made_of.stored.id, context.job.id, told
         )
-        if _helps(outcome, scores):
-            training.activate(store, adapter.id)
-        entered = training.get_adapter(store, adapter.id)
+    if _helps(outcome, scores):
+        # Another model may have been chosen meanwhile: then this one stays off, and that one's adapter on.
+        with contextlib.suppress(AdapterRefused, ModelMissing, ModelDamaged):
+            switching.switch(context.workspace, adapter.id)
     remove_checkpoint(folder)
-    return entered
+    with context.workspace.store() as store:
+        return training.get_adapter(store, adapter.id)
 
 
 def _result(
@@ -231,6 +235,7 @@ def _result(
         "base_held_out_loss": outcome.base_held_out_loss,
         "scores": scores,
         "unjudged": unjudged,
+        "helps": _helps(outcome, scores),
         "activated": adapter.active,
         "tokens_per_second": round(outcome.tokens_per_second, 1),
         "peak_memory_mb": round(outcome.peak_memory_mb, 1),

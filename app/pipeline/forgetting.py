@@ -32,8 +32,9 @@ def forget_all(workspace: Workspace, ids: Sequence[int]) -> tuple[Forgotten, ...
 def forget_deleted(workspace: Workspace) -> bool:
     """Make deletions and edits final: what could be undone goes without a trace. Whether nothing is left."""
     with workspace.store() as store:
+        edited = forgetting.edited_ids(store)
         erased = forgetting.forget_changes(store)
-    remove_unfinished(workspace, final=True)
+    remove_unfinished(workspace, edited)
     return erased
 
 

@@ -218,7 +218,7 @@ class Writer:
         `base_of` is an adapter whose task base is used without it: the other side of a comparison. `retrieved` is how
         many of the person's most similar records stand in the prompt, fewer where they would not fit. What is there
         when `should_stop` turns true is kept as the answer.
-        Raises BadInput, AdapterRefused, NotFound, ModelMissing and ModelDamaged.
+        Raises BadInput, AdapterRefused, NotFound, ModelMissing, ModelDamaged and ModelClosed.
         """
         from app.device.engines import Sampling
 

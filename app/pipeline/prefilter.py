@@ -9,6 +9,8 @@ import string
 from collections.abc import Iterator
 
 LETTERS = string.ascii_letters
+LOOKALIKES = str.maketrans("\u0130\u0131\u017f", "iis")
+"""Letters that IGNORECASE takes for others, and `lower` does not: Turkish ones, as in PİN, and the long s."""
 SEPARATORS = " .()/+-"
 """Inside numbers; the others of `sensitivity` are not ASCII and become question marks."""
 
@@ -52,7 +54,7 @@ INTRODUCTIONS = re.compile("name(?: is|['’]s)|called|ich hei|m['’]appelle|no
 
 
 def _may_hold_a_key(ascii: bytes, lowered: str) -> bool:
-    if KEY in ascii.translate(WORDS) or b"-----BEGIN" in ascii or PASSWORDS.search(lowered):
+    if KEY in ascii.translate(WORDS) or "-----begin" in lowered or PASSWORDS.search(lowered):
         return True
     return (b":" in ascii or b"=" in ascii) and GIVEN.search(lowered) is not None
 
@@ -68,7 +70,7 @@ def _has_foreign_digits(text: str) -> bool:
 
 def possible_kinds(text: str) -> Iterator[str]:
     """Kinds, as in `sensitivity.PATTERNS`, of which there may be one in the text."""
-    lowered = text.lower()
+    lowered = text.translate(LOOKALIKES).lower()
     ascii = text.encode("ascii", "replace")
     cases = ascii.translate(CASES)
     foreign, capitals = _has_foreign_digits(text), b"A" in cases

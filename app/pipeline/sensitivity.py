@@ -96,7 +96,7 @@ SEVERAL = re.compile(r"(?:[ \u00a0\u2009()./+-]*\d){16,}+")
 REST = re.compile(r"[+(]?\w(?:[\s\S]*\w)?")
 """What is left of a stretch of which a part belongs to something else."""
 
-SEARCH = 2
+SEARCH = 3
 """Goes up when the same patterns find more than before, so that all records are looked at again."""
 
 

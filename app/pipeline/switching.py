@@ -2,7 +2,7 @@
 
 from app.device.catalogue import LocalModel
 from app.device.weights import model_hash
-from app.errors import AdapterRefused
+from app.errors import SHOWN, AdapterRefused
 from app.pipeline.models import device_model
 from app.pipeline.workspace import Workspace
 from personal_store import training
@@ -25,6 +25,14 @@ def fitting(workspace: Workspace) -> tuple[Adapter, ...]:
 def active(workspace: Workspace) -> Adapter | None:
     """The adapter that writes here now; raises ModelMissing and ModelDamaged."""
     return next((adapter for adapter in fitting(workspace) if adapter.active), None)
+
+
+def find_active(workspace: Workspace) -> Adapter | None:
+    """The same for lists; None also while the model is missing, which is said elsewhere."""
+    try:
+        return active(workspace)
+    except SHOWN:
+        return None
 
 
 def require_fit(adapter: Adapter, model: LocalModel) -> None:

@@ -4,7 +4,7 @@ They go once a record that was learned from is forgotten, and once a newer adapt
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from app.device.merged import throw_away
@@ -50,12 +50,14 @@ def _has_changed(workspace: Workspace, task: str, learned: TrainingSet) -> bool:
         return True
 
 
-def _why_discard(workspace: Workspace, store: Store, job_id: int, final: bool) -> str | None:
+def _why_discard(workspace: Workspace, store: Store, job_id: int, edited: Collection[int]) -> str | None:
     gathered = next((event.data for event in jobs.events(store, job_id) if event.kind == "gathered"), None)
     if gathered is None:
         return None
     learned, task = training.get_training_set(store, gathered["training_set"]), gathered["task"]
-    if _has_forgotten(store, learned) or (final and _has_changed(workspace, task, learned)):
+    if _has_forgotten(store, learned):
+        return FORGOTTEN
+    if not set(edited).isdisjoint(learned.record_ids) and _has_changed(workspace, task, learned):
         return FORGOTTEN
     newer = any(
         adapter.manifest.get("task") == task and (adapter.job_id or 0) > job_id for adapter in training.adapters(store)
@@ -73,15 +75,15 @@ def _discard(store: Store, job_id: int, why: str) -> bool:
         return True
 
 
-def remove_unfinished(workspace: Workspace, final: bool = False) -> None:
+def remove_unfinished(workspace: Workspace, edited: Collection[int] = ()) -> None:
     """Remove what unfinished trainings learned that nobody should or will go on with.
 
-    `final`: also where texts were changed since, which cannot be undone any more.
+    `edited` are records whose earlier texts were forgotten just now.
     """
     refresh(workspace)
     with workspace.store() as store:
         for job_id, folder in list(_folders(workspace, store)):
-            why = _why_discard(workspace, store, job_id, final)
+            why = _why_discard(workspace, store, job_id, edited)
             if why and _discard(store, job_id, why):
                 shutil.rmtree(folder, ignore_errors=True)
                 throw_away(workspace.prepared)

@@ -36,7 +36,7 @@ WAYS_OUT: tuple[WayOut, ...] = (
     ),
     WayOut(
         "Asking a service what it can do",
-        "you preview what leaves, approve it, and before a service of yours gets it",
+        "you open Share (the app's own one), preview what leaves, approve it, and before a service of yours gets it",
         "the same address",
         "nothing of yours: a token and a version",
         "closed, unless it is this computer",

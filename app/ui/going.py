@@ -60,11 +60,11 @@ class Going:
     """What is being written, in every window of the page."""
 
     def __init__(self) -> None:
-        self._all: dict[Writing, str] = {}
+        self._all: dict[Writing, str | None] = {}
 
     @contextlib.contextmanager
-    def begin(self, name: str = "") -> Iterator[Writing]:
-        """Something that is being written under that name."""
+    def begin(self, name: str | None = None) -> Iterator[Writing]:
+        """Something that is being written under that name; without one nothing but Stop ends it."""
         writing = Writing()
         self._all[writing] = name
         try:

@@ -4,7 +4,7 @@ import urllib.parse
 
 from app.device.catalogue import CATALOGUE
 from app.errors import SHOWN
-from app.pipeline import jobs, models, network
+from app.pipeline import jobs, models, network, switching
 from app.pipeline.payload import NOT_SAID, Destination
 from app.pipeline.workspace import Workspace
 from app.ui import arriving, state, strings, views
@@ -43,7 +43,7 @@ def _model_fact(workspace: Workspace) -> views.View:
 
 
 def _adapter_fact(workspace: Workspace) -> views.View:
-    adapter = state.adapter_on(workspace)
+    adapter = switching.find_active(workspace)
     if adapter is None:
         return views.fact(strings.ADAPTER, strings.NO_ADAPTER)
     detail = f"Trained {adapter.created_at[:10]} on {views.trained_on(adapter)}"

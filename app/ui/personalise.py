@@ -91,7 +91,7 @@ class Actions:
     def _adapters(self) -> views.View:
         with self._workspace.store() as store:
             found = training.adapters(store)
-        on = state.adapter_on(self._workspace)
+        on = switching.find_active(self._workspace)
         rows = [adapter_row(adapter, on is not None and adapter.id == on.id) for adapter in found]
         return {"rows": rows, "empty": None if rows else views.empty(strings.NO_ADAPTERS)}
 

@@ -5,12 +5,11 @@ from typing import Any
 
 import gradio as gr
 
-from app.errors import SHOWN
-from app.pipeline import insights, jobs, switching
+from app.pipeline import insights, jobs
 from app.pipeline.workspace import Workspace
 from app.ui import strings, views
 from app.wording import counted
-from personal_store.nouns import ENDED, Adapter, Job, JobEvent, JobKind
+from personal_store.nouns import ENDED, Job, JobEvent, JobKind
 
 RESUMABLE = frozenset({"stopped", "interrupted", "failed"})
 TONES = {"failed": "bad", "interrupted": "warn", "stopped": "warn"}
@@ -25,35 +24,31 @@ STATES = {
 }
 
 
-def present_job(workspace: Workspace, kind: JobKind) -> Job | None:
-    """The job of that kind that is shown, stopped and resumed: the one that runs, else the one that will run next, else
-    the one that was started last."""
-    found = sorted(jobs.listing(workspace, kind), key=lambda job: job.id)
-    active = sorted(filter(is_active, found), key=waits)
-    return active[0] if active else found[-1] if found else None
-
-
-def adapter_on(workspace: Workspace) -> Adapter | None:
-    """The adapter that writes now; None also while the model is missing, which the header says."""
-    try:
-        return switching.active(workspace)
-    except SHOWN:
-        return None
-
-
 def is_active(job: Job | None) -> bool:
     """The job runs or waits to run."""
     return job is not None and job.state not in ENDED
 
 
-def active_jobs(workspace: Workspace) -> list[Job]:
-    """Jobs that run or wait to run, in the order in which they will."""
-    return sorted((job for job in jobs.listing(workspace) if is_active(job)), key=lambda job: (waits(job), job.id))
-
-
 def waits(job: Job) -> bool:
     """The job is in the queue."""
     return job.state == "queued"
+
+
+def _turn(job: Job) -> tuple[bool, int]:
+    """The key that puts jobs into the order in which they run."""
+    return waits(job), job.id
+
+
+def active_jobs(workspace: Workspace) -> list[Job]:
+    """Jobs that run or wait to run, in the order in which they will."""
+    return sorted(filter(is_active, jobs.listing(workspace)), key=_turn)
+
+
+def present_job(workspace: Workspace, kind: JobKind) -> Job | None:
+    """The job of that kind that is shown, stopped and resumed: the one that runs, else the one that will run next, else
+    the one that was started last."""
+    found = jobs.listing(workspace, kind)
+    return min(filter(is_active, found), key=_turn, default=None) or next(iter(found), None)
 
 
 def running_job(workspace: Workspace) -> Job | None:
@@ -114,10 +109,17 @@ def _scores_words(scores: Mapping[str, Any]) -> str:
     return f"{scores['metric']}, {aim}: {'; '.join(numbers)}."
 
 
+def _what_became(on: bool, helps: bool) -> str:
+    """What became of an adapter, behind another sentence."""
+    if on:
+        return strings.SHOWN_BY_WRITE
+    return strings.OFF_MEANWHILE if helps else strings.LEFT_OFF
+
+
 def _measured_verdict(result: Mapping[str, Any]) -> views.View:
     """The verdict that was stored with the adapter; whoever looks at it finds why it is on or off."""
     scores, on = result["scores"], result["activated"]
-    text = f"{scores['words']} {_scores_words(scores)}" + (strings.SHOWN_BY_WRITE if on else strings.LEFT_OFF)
+    text = f"{scores['words']} {_scores_words(scores)}{_what_became(on, result.get('helps', False))}"
     onward = views.way_to("write") if on else None
     return {
         "headline": strings.VERDICTS[scores["verdict"]],
@@ -135,20 +137,15 @@ def _verdict(job: Job) -> views.View | None:
     before, after = result.get("base_held_out_loss"), result.get("held_out_loss")
     if job.state != "done" or after is None or before is None:
         return None
-    better = after < before
+    better, on = after < before, result.get("activated", after < before)
     change = abs(before - after) / before * 100 if before else 0.0
     unjudged = f"{result['unjudged']} " if result.get("unjudged") else ""
     text = (
         f"{unjudged}On the held-out records, which it never saw, the loss went from {before:.2f} to {after:.2f}"
-        f" ({change:.0f} % {'lower' if better else 'higher'})."
+        f" ({change:.0f} % {'lower' if better else 'higher'}).{_what_became(on, better)}"
     )
-    if not better:
-        text += strings.LEFT_OFF
-    else:
-        text += strings.SHOWN_BY_WRITE
-    title = strings.BETTER if better else strings.WORSE
-    tone, onward = ("good", views.way_to("write")) if better else ("warn", None)
-    return {"headline": title, "text": text, "tone": tone, "go": onward}
+    title, tone = (strings.BETTER, "good") if better else (strings.WORSE, "warn")
+    return {"headline": title, "text": text, "tone": tone, "go": views.way_to("write") if on else None}
 
 
 def _train_detail(job: Job, events: Sequence[JobEvent], progress: dict[str, Any]) -> str:

@@ -224,6 +224,7 @@ VERDICTS = {
 }
 SCORING = "scoring on {records}, answer {done} of {answers}"
 LEFT_OFF = " The adapter is kept and left off; more records, or fewer epochs, may help."
+OFF_MEANWHILE = " The adapter is kept and off while another model writes; choose its model again in Settings."
 SHOWN_BY_WRITE = " Write shows the difference."
 
 # Write

@@ -166,7 +166,10 @@ def test_a_model_that_thinks_gets_room_for_it_once_it_is_seen(thoughts: str, tem
         bounds = [body["max_tokens"] for body in stand_in.bodies]
         tokens = stand_in.counts.tokens
     assert [line["type"] for line in lines] == ["pair"] * 3 + ["record", "summary"]
-    assert [bound > THINKING_TOKENS for bound in bounds] == [False] * 3 + [True] * 4
+    # What is on its way when the first is seen to think has no room either.
+    with_room = [bound > THINKING_TOKENS for bound in bounds]
+    assert (with_room[0], with_room[-1], with_room.count(True)) == (False, True, 4)
+    assert with_room.count(False) <= 3
     assert lines[-1]["generated_tokens"] + 500 < tokens < lines[-1]["generated_tokens"] + 600
     assert len(said) == 1
     assert "the model stand-in thinks before it answers" in said[0]

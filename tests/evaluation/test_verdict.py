@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,14 +12,14 @@ from app.device.adapters import load_manifest
 from app.evaluation import verdict
 from app.evaluation.metrics import ACCURACY, MAE, Rows
 from app.evaluation.worker import BODIES
-from app.pipeline import finetune, insights, jobs
+from app.pipeline import finetune, insights, jobs, switching
 from app.pipeline.context import JobContext, Stopped
 from app.pipeline.models import use_model
 from app.pipeline.workspace import Workspace
 from personal_store import jobs as stored_jobs
 from personal_store import records, training
 from personal_store.nouns import Job, NewRecord
-from tests.pipeline.support import workspace_with
+from tests.pipeline.support import usable_adapter, workspace_with
 from tests.tiny import tiny_gguf
 
 GOLDS = ["a"] * 10
@@ -54,11 +55,13 @@ def test_an_error_that_falls_is_better() -> None:
     assert "no different from the model with your similar records" in found["words"]
 
 
-def training_job(workspace: Workspace, model: Path) -> Job:
-    use_model(workspace, str(model))
+def training_job(folder: Path, count: int = 12) -> tuple[Workspace, Job]:
+    """A history of so many records, and a training of a tiny model that has not begun."""
+    workspace, _ = workspace_with(folder / "data", count)
+    use_model(workspace, str(tiny_gguf(folder)))
     settings = dataclasses.asdict(jobs.TrainSettings(epochs=1, rank=2))
     with workspace.store() as store:
-        return stored_jobs.create_job(store, "train", settings)
+        return workspace, stored_jobs.create_job(store, "train", settings)
 
 
 def context_of(workspace: Workspace, job: Job, should_stop: Callable[[], bool] = lambda: False) -> JobContext:
@@ -70,8 +73,7 @@ def scorings(workspace: Workspace, job: Job) -> Sequence[int]:
 
 
 def test_a_training_ends_with_a_verdict_that_lies_with_the_adapter(tmp_path: Path) -> None:
-    workspace, _ = workspace_with(tmp_path / "data", 60)
-    job = training_job(workspace, tiny_gguf(tmp_path))
+    workspace, job = training_job(tmp_path, 60)
     result = BODIES["train"](context_of(workspace, job))
     scores = result["scores"]
     assert (scores["held_out"], scores["metric"]) == (6, "ROUGE-1")
@@ -90,10 +92,9 @@ def test_a_training_ends_with_a_verdict_that_lies_with_the_adapter(tmp_path: Pat
 def test_a_training_tells_what_was_too_long_and_what_its_device_cannot_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace, _ = workspace_with(tmp_path / "data", 3)
+    workspace, job = training_job(tmp_path, 3)
     with workspace.store() as store:
         records.add_records(store, [NewRecord("title", "long " * 400, "Long", "2024-01-01", "test")])
-    job = training_job(workspace, tiny_gguf(tmp_path))
     # The training itself goes on here, on a CPU.
     monkeypatch.setattr(finetune, "best_device", lambda: "mps")
     result = BODIES["train"](context_of(workspace, job))
@@ -103,24 +104,36 @@ def test_a_training_tells_what_was_too_long_and_what_its_device_cannot_do(
 
 
 def test_with_one_held_out_record_the_loss_decides(tmp_path: Path) -> None:
-    workspace, _ = workspace_with(tmp_path / "data", 12)
-    result = BODIES["train"](context_of(workspace, training_job(workspace, tiny_gguf(tmp_path))))
+    result = BODIES["train"](context_of(*training_job(tmp_path)))
     assert result["scores"]["words"] == "1 held-out record is too few to tell whether it helps."
     assert result["activated"] == (result["held_out_loss"] < result["base_held_out_loss"])
 
 
 def test_without_held_out_records_there_is_no_verdict(tmp_path: Path) -> None:
-    workspace, _ = workspace_with(tmp_path / "data", 4)
-    result = BODIES["train"](context_of(workspace, training_job(workspace, tiny_gguf(tmp_path))))
+    result = BODIES["train"](context_of(*training_job(tmp_path, 4)))
     assert result["scores"] == {}
     assert result["activated"]
+
+
+def test_where_another_model_was_chosen_meanwhile_its_adapter_stays_on(tmp_path: Path) -> None:
+    workspace, job = training_job(tmp_path, 4)
+
+    def choose_another(context: JobContext, learned: finetune.Learned) -> dict[str, Any]:
+        use_model(workspace, str(tiny_gguf(tmp_path, "qwen2")))
+        usable_adapter(workspace)
+        return {}
+
+    result = finetune.run(context_of(workspace, job), choose_another)
+    assert (result["helps"], result["activated"]) == (True, False)
+    on = switching.active(workspace)
+    assert on is not None
+    assert on.name == "Title 0"
 
 
 def test_a_judging_that_fails_costs_the_verdict_and_not_the_adapter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace, _ = workspace_with(tmp_path / "data", 12)
-    job = training_job(workspace, tiny_gguf(tmp_path))
+    workspace, job = training_job(tmp_path)
 
     def broken(*_: object) -> None:
         raise ValueError("a text of the person's")
@@ -137,8 +150,7 @@ def test_a_judging_that_fails_costs_the_verdict_and_not_the_adapter(
 
 
 def test_a_stop_between_two_answers_enters_no_adapter_and_the_job_goes_on_to_its_verdict(tmp_path: Path) -> None:
-    workspace, _ = workspace_with(tmp_path / "data", 12)
-    job = training_job(workspace, tiny_gguf(tmp_path))
+    workspace, job = training_job(tmp_path)
     with pytest.raises(Stopped):
         BODIES["train"](context_of(workspace, job, lambda: bool(scorings(workspace, job))))
     assert scorings(workspace, job) == [1]
@@ -154,8 +166,7 @@ def test_a_stop_between_two_answers_enters_no_adapter_and_the_job_goes_on_to_its
 def test_a_training_killed_before_its_adapter_was_entered_takes_no_step_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace, _ = workspace_with(tmp_path / "data", 12)
-    job = training_job(workspace, tiny_gguf(tmp_path))
+    workspace, job = training_job(tmp_path)
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt

@@ -110,9 +110,11 @@ def test_search_finds_words_in_input_and_output_and_unfinished_ones(store: Store
     assert inputs(store, RecordQuery(text="   ")) == ["A slow café", "The quick brown fox"]
 
 
-@pytest.mark.parametrize("text", ["東京", "京へ行", "楽しかった 今日", "ประเทศ", "東京 eve", "evening 今日"])
+@pytest.mark.parametrize(
+    "text", ["東京", "京へ行", "楽しかった 今日", "ประเทศ", "東京 eve", "evening 今日", "IPHONE手"]
+)
 def test_words_of_scripts_without_spaces_are_found_inside_a_sentence(store: Store, add: Add, text: str) -> None:
-    found = "今日は東京へ行きました evening อยู่ในประเทศไทย"
+    found = "今日は東京へ行きました evening อยู่ในประเทศไทย 新しいiPhone手机"
     add(found, "楽しかったです")
     add("明日は大阪に行く morning", "いいね")
     assert inputs(store, RecordQuery(text=text)) == [found]

@@ -1,5 +1,4 @@
 import dataclasses
-import json
 import socket
 import time
 from collections.abc import Iterator
@@ -20,14 +19,8 @@ from app.pipeline.sharing import share_ids
 from app.pipeline.workspace import Workspace
 from cloud_stub.schemas import FailureLine, PairLine
 from personal_store import ledger
-from tests.pipeline.recording_service import SUMMARY, RecordingService, encoded, pair_line, recording_service
+from tests.pipeline.recording_service import SUMMARY, RecordingService, encoded, pair_line
 from tests.pipeline.support import workspace_with
-
-
-@pytest.fixture
-def service() -> Iterator[RecordingService]:
-    with recording_service() as running:
-        yield running
 
 
 @pytest.fixture
@@ -114,9 +107,10 @@ def test_the_offline_switch_is_closed_to_a_service_here_that_passes_records_on(
     workspace: Workspace, service: RecordingService
 ) -> None:
     set_offline(workspace, True)
-    service.passes_on_to = "api.example:8443"
-    with pytest.raises(Offline, match=r"passes on to api\.example:8443 what"):
-        send(workspace, service)
+    for said, named in (("api.example:8443", "api.example:8443"), (" \x07", "a server that it does not name")):
+        service.passes_on_to = said
+        with pytest.raises(Offline, match=f"passes on to {named} what"):
+            send(workspace, service)
     service.says_what_it_can = False
     with pytest.raises(CloudError, match="status 404"):
         send(workspace, service)
@@ -326,4 +320,3 @@ def test_control_characters_of_a_service_are_stripped(workspace: Workspace, serv
 
 def test_the_token_is_not_in_the_addresss_text() -> None:
     assert "secret" not in repr(CloudAddress("http://127.0.0.1", "secret"))
-    assert json.dumps(dataclasses.asdict(CloudAddress("http://127.0.0.1", "t")))

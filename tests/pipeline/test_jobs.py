@@ -28,7 +28,6 @@ from tests.pipeline.recording_service import (
     encoded,
     good_answer,
     pair_line,
-    recording_service,
 )
 from tests.pipeline.support import workspace_with
 from tests.tiny import tiny_gguf
@@ -41,12 +40,6 @@ SECONDS = 300.0
 def no_worker_stays() -> Iterator[None]:
     yield
     jobs.end_workers()
-
-
-@pytest.fixture
-def service() -> Iterator[RecordingService]:
-    with recording_service() as running:
-        yield running
 
 
 def wait(condition: Callable[[], bool], what: str) -> None:
@@ -89,6 +82,16 @@ def gate(service: RecordingService) -> Iterator[Gate]:
     service.answer = made.answer
     yield made
     made.open.set()
+
+
+def stopped(folder: Path, service: RecordingService, gate: Gate) -> tuple[Workspace, Payload, Job]:
+    """An augmentation that was stopped while it waited for the service."""
+    workspace, payload = approved(folder, service)
+    job = jobs.start_augment(workspace, payload, payload.approval, service.address)
+    wait(gate.waiting.is_set, "the service")
+    jobs.stop_job(workspace, job.id)
+    assert wait_ended(workspace, job.id).state == "stopped"
+    return workspace, payload, job
 
 
 def finished(workspace: Workspace, job_id: int) -> int:
@@ -158,11 +161,7 @@ def test_a_killed_job_is_interrupted_and_resumes_with_the_same_bytes(
 
 
 def test_a_job_whose_records_changed_does_not_resume(tmp_path: Path, service: RecordingService, gate: Gate) -> None:
-    workspace, payload = approved(tmp_path, service)
-    job = jobs.start_augment(workspace, payload, payload.approval, service.address)
-    wait(gate.waiting.is_set, "the service")
-    jobs.stop_job(workspace, job.id)
-    assert wait_ended(workspace, job.id).state == "stopped"
+    workspace, payload, job = stopped(tmp_path, service, gate)
     with workspace.store() as store:
         records.update_record(store, payload.record_ids[-1], output="Something else")
     jobs.resume_job(workspace, job.id, service.address)
@@ -174,11 +173,7 @@ def test_a_job_whose_records_changed_does_not_resume(tmp_path: Path, service: Re
 def test_a_job_whose_service_passes_records_on_since_does_not_resume(
     tmp_path: Path, service: RecordingService, gate: Gate
 ) -> None:
-    workspace, payload = approved(tmp_path, service)
-    job = jobs.start_augment(workspace, payload, payload.approval, service.address)
-    wait(gate.waiting.is_set, "the service")
-    jobs.stop_job(workspace, job.id)
-    assert wait_ended(workspace, job.id).state == "stopped"
+    workspace, _, job = stopped(tmp_path, service, gate)
     service.passes_on_to = "api.example"
     jobs.resume_job(workspace, job.id, service.address)
     failed = wait_ended(workspace, job.id)
@@ -189,11 +184,7 @@ def test_a_job_whose_service_passes_records_on_since_does_not_resume(
 def test_a_job_that_did_not_keep_where_records_go_on_to_still_resumes(
     tmp_path: Path, service: RecordingService, gate: Gate
 ) -> None:
-    workspace, payload = approved(tmp_path, service)
-    job = jobs.start_augment(workspace, payload, payload.approval, service.address)
-    wait(gate.waiting.is_set, "the service")
-    jobs.stop_job(workspace, job.id)
-    assert wait_ended(workspace, job.id).state == "stopped"
+    workspace, _, job = stopped(tmp_path, service, gate)
     with workspace.store() as store:
         store.run("UPDATE jobs SET settings = json_remove(settings, '$.passes_on_to')")
     gate.open.set()

@@ -45,6 +45,7 @@ WHOLE: dict[str, tuple[str, ...]] = {
         "xoxb-123456789012-abcdefghijkl", "hf_abcdefghijklmnopqrstuvwxyz012345", TOKEN, LOCK, CUT_LOCK,
         "Bearer abcdef0123456789abcdef", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "5f4dcc3b5aa765d61d8327deb882cf99",
         "password: hunter22", "Passwort: geheim12", "password is hunter22", "api_key=abcdef123456", "PIN: 1234",
+        "PİN: 1234", "pın: 1234", "paſſword: hunter22", LOCK.lower(),
     ),
     "web address with a password": ("https://me:pw1234@example.org/x",),
 }  # fmt: skip

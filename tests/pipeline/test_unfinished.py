@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import JobRefused
-from app.pipeline import editing, jobs
+from app.pipeline import editing, jobs, review
 from app.pipeline.dataset import build_training_set
 from app.pipeline.forgetting import forget, forget_deleted
 from app.pipeline.unfinished import remove_unfinished
@@ -13,7 +13,7 @@ from app.pipeline.workspace import Workspace
 from personal_store import jobs as stored_jobs
 from personal_store import training
 from personal_store.nouns import JobState
-from tests.pipeline.support import workspace_with
+from tests.pipeline.support import add_pairs, workspace_with
 
 
 @pytest.fixture
@@ -96,6 +96,20 @@ def test_making_an_edit_final_removes_what_learned_from_the_earlier_text(
     editing.edit(workspace, ids[0], input="Another text.")
     forget_deleted(workspace)
     assert not folder.exists()
+
+
+def test_making_deletions_and_edits_final_keeps_what_learned_from_none_of_them(
+    made: tuple[Workspace, tuple[int, ...]],
+) -> None:
+    workspace, ids = made
+    pairs = add_pairs(workspace, ids[:2])
+    editing.edit(workspace, ids[-1], output="Held out")
+    _, folder = training_job(workspace)
+    # The training can go on once these are taken back.
+    editing.add(workspace, "title", "A record more", "More", "2024-09-01")
+    review.reject(workspace, pairs[:1])
+    forget_deleted(workspace)
+    assert folder.is_dir()
 
 
 def test_a_newer_adapter_removes_older_unfinished_trainings_of_its_task_alone(

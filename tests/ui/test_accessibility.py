@@ -1,6 +1,6 @@
 """For everyone: axe-core finds nothing serious on any tab in either theme, and the keyboard alone is enough."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from app.pipeline.sharing import shared_now
 from app.pipeline.workspace import Workspace
-from tests.browsing import MARKS, SCHEMES, TABS, Visit, chromium, new_visit
+from tests.browsing import MARKS, SCHEMES, TABS, Visit, new_visit
 from tests.ui import stages
 from tests.ui.conftest import Page
 
@@ -18,12 +18,6 @@ pytestmark = MARKS
 GRAVE = ("serious", "critical")
 PRESSES = 150
 """Presses of Tab after which something counts as out of reach."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as browser:
-        yield browser
 
 
 def unfold(visit: Visit) -> None:

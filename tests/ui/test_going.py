@@ -1,11 +1,12 @@
-"""A growing answer is drawn as often as a page can follow, and its end always is."""
+"""A growing answer is drawn as often as a page can follow, its end always is, and it is ended alone."""
 
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from app.ui.going import PACE, paced
+from app.ui.going import PACE, Going, paced
+from app.ui.uploads import DIRECT
 
 
 class Clock:
@@ -45,3 +46,14 @@ def test_end_that_came_at_once_is_drawn(clock: Clock) -> None:
 @pytest.mark.parametrize("count", [0, 1])
 def test_nothing_is_drawn_twice(clock: Clock, count: int) -> None:
     assert list(paced(clock.every(1.0, count))) == list(range(count))
+
+
+def test_a_conversation_ends_its_own_answer_alone() -> None:
+    going = Going()
+    with going.begin() as comparison, going.begin(DIRECT) as answer, going.begin("a window") as another:
+        going.drop(DIRECT)
+        assert [list(writing.drawn("text")) for writing in (comparison, answer, another)] == [["text"], [], ["text"]]
+        assert [writing.stop.is_set() for writing in (comparison, answer, another)] == [False, True, False]
+        going.stop()
+        assert comparison.stop.is_set()
+        assert another.stop.is_set()

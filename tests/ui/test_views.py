@@ -3,6 +3,7 @@
 import html
 import os
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import pytest
@@ -116,21 +117,24 @@ VERDICT = {
 }
 
 
-def train_job(workspace: Workspace, activated: bool, **changes: str) -> None:
+BETTER_LOSS = {"held_out_loss": 1.0, "base_held_out_loss": 2.0}
+
+
+def train_job(workspace: Workspace, **result: Any) -> None:
     with workspace.store() as store:
         job = jobs.create_job(store, "train", {})
-        jobs.set_state(store, job.id, "done", result={"activated": activated, "scores": {**VERDICT, **changes}})
+        jobs.set_state(store, job.id, "done", result=result)
 
 
 def test_the_verdict_stands_in_words_with_three_numbers_and_their_intervals(tmp_path: Path) -> None:
     workspace = open_workspace(tmp_path)
-    train_job(workspace, True)
+    train_job(workspace, activated=True, scores=VERDICT)
     shown = state.train_view(workspace)["verdict"]
     assert (shown["headline"], shown["tone"]) == ("It got better", "good")
     assert "Base 0.20 (0.10 to 0.30)" in shown["text"]
     assert "Personal 0.50 (0.40 to 0.60)" in shown["text"]
     assert shown["go"][0] == "write"
-    train_job(workspace, False, verdict="no different")
+    train_job(workspace, activated=False, scores={**VERDICT, "verdict": "no different"})
     shown = state.train_view(workspace)["verdict"]
     assert (shown["headline"], shown["go"]) == ("No different", None)
     assert "left off" in shown["text"]
@@ -138,12 +142,20 @@ def test_the_verdict_stands_in_words_with_three_numbers_and_their_intervals(tmp_
 
 def test_of_a_training_that_could_not_be_judged_the_loss_and_the_reason_are_shown(tmp_path: Path) -> None:
     workspace = open_workspace(tmp_path)
-    with workspace.store() as store:
-        job = jobs.create_job(store, "train", {})
-        told = {"scores": {}, "unjudged": "It could not be judged.", "held_out_loss": 1.0, "base_held_out_loss": 2.0}
-        jobs.set_state(store, job.id, "done", result={**told, "activated": True})
+    train_job(workspace, activated=True, scores={}, unjudged="It could not be judged.", **BETTER_LOSS)
     shown = state.train_view(workspace)["verdict"]
     assert shown["text"].startswith("It could not be judged. On the held-out records")
+
+
+@pytest.mark.parametrize("measured", [{"scores": VERDICT}, {"scores": {}, **BETTER_LOSS}])
+def test_of_a_better_adapter_that_is_off_while_another_model_writes_that_is_said(
+    tmp_path: Path, measured: dict[str, Any]
+) -> None:
+    workspace = open_workspace(tmp_path)
+    train_job(workspace, activated=False, helps=True, **measured)
+    shown = state.train_view(workspace)["verdict"]
+    assert (shown["headline"], shown["go"]) == ("It got better", None)
+    assert "off while another model writes" in shown["text"]
 
 
 def test_scoring_is_shown_with_how_far_it_is(tmp_path: Path) -> None:

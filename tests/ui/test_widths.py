@@ -4,13 +4,12 @@ CDCDA_SCREENSHOTS=shots python -m pytest -m slow tests/ui/test_widths.py
 """
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browsing import MARKS, TABS, chromium, new_visit
+from tests.browsing import MARKS, TABS, new_visit
 from tests.ui import stages
 from tests.ui.conftest import Page
 
@@ -22,12 +21,6 @@ STAGES = {"empty": lambda workspace: None, "records": stages.with_records, "live
 PICTURES = os.environ.get("CDCDA_SCREENSHOTS")
 SHOWN = (("empty", "light"), ("records", "dark"), ("lived-in", "light"), *((("lived-in", "dark"),) if PICTURES else ()))
 """Stages and themes; colours make nothing wider, so each stage is shown in one of them, unless pictures are wanted."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.mark.parametrize(("stage", "scheme"), SHOWN)
