@@ -70,7 +70,7 @@ def _has_foreign_digits(text: str) -> bool:
 
 def possible_kinds(text: str) -> Iterator[str]:
     """Kinds, as in `sensitivity.PATTERNS`, of which there may be one in the text."""
-    lowered = text.translate(LOOKALIKES).lower()
+    lowered = (text if text.isascii() else text.translate(LOOKALIKES)).lower()
     ascii = text.encode("ascii", "replace")
     cases = ascii.translate(CASES)
     foreign, capitals = _has_foreign_digits(text), b"A" in cases
