@@ -89,6 +89,7 @@ def test_a_llama_cpp_that_cannot_serve_adapters_is_a_finding_with_advice(monkeyp
         llama_print_system_info = staticmethod(lambda: b"AVX2 = 1 | NEON = 0")
 
     monkeypatch.setattr(machine, "library", Old)
+    monkeypatch.setattr(machine, "built_for_amx", lambda: False)
     finding = machine._llama()
     assert (finding.good, "built for AVX2; cannot serve adapters" in finding.detail) == (False, True)
     assert "Install llama-cpp-python again" in finding.advice
