@@ -106,6 +106,8 @@ def page(served: Page, tmp_path: Path) -> Page:
     # The workspace is frozen and shared by all handlers, so it is moved rather than replaced.
     object.__setattr__(served.workspace, "data_dir", open_workspace(tmp_path / "data").data_dir)
     served.services.cloud = NOWHERE
+    # What a page keeps for its visitor, like a conversation, begins anew.
+    served.client.reset_session()
     return served
 
 
