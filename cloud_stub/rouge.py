@@ -26,8 +26,10 @@ class ScriptTokenizer:
 @functools.cache
 def _scorer(latin: bool) -> Any:
     import rouge_score.rouge_scorer
+    import rouge_score.tokenizers
 
-    tokenizer = None if latin else ScriptTokenizer()
+    # Left to find its own tokenizer it says so by absl, which puts every library's debugging on standard error.
+    tokenizer = rouge_score.tokenizers.DefaultTokenizer() if latin else ScriptTokenizer()
     return rouge_score.rouge_scorer.RougeScorer(["rouge1", "rougeL"], use_stemmer=False, tokenizer=tokenizer)
 
 

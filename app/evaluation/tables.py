@@ -19,8 +19,9 @@ from app.evaluation.metrics import Metric, bert_score, metrics_of
 from app.tasks import find_task
 from app.wording import counted
 
-MAIN = "cdcda"
-ABLATIONS = (MAIN, "cdcda-rs", "cdcda-nods", "direct")
+MAIN = ("cdcda", "cdcda-neutral")
+"""CDCDA-PLM, and what stands for it in a run of neutral rewrites alone."""
+ABLATIONS = ("cdcda", "cdcda-rs", "cdcda-nods", "direct")
 USUAL_K = 5
 
 Value = TypeVar("Value", int, float)
@@ -74,10 +75,16 @@ class Scores:
             found.setdefault(setting_of(measured.unit), {}).setdefault(measured.unit["user"], []).append(measured)
         return found
 
+    @functools.cached_property
+    def main(self) -> str | None:
+        """The method that the others are compared with; None where it was not run."""
+        run = {setting[0] for setting in self.by_setting}
+        return next((method for method in MAIN if method in run), None)
+
     def _of_main(self, named: Iterable[tuple[str, Value | None]]) -> list[Value]:
         """The values of CDCDA-PLM; those of every method where it has none, not having been run."""
         there = [(method, value) for method, value in named if value is not None]
-        return [value for method, value in there if method == MAIN] or [value for _, value in there]
+        return [value for method, value in there if method == self.main] or [value for _, value in there]
 
     @property
     def main_share(self) -> float | None:
@@ -126,7 +133,8 @@ class Scores:
         devices, clouds = (sorted({getattr(one, side) for one in compared}) for side in ("device", "cloud"))
         questions = sum(self.by_setting[settings[0]][user][0].questions for user in users)
         seeds = sorted({measured.unit["seed"] for measured in self.units} - {None})
-        counts = f"{len(users)} users, {questions} questions, seeds {', '.join(map(str, seeds)) or 'none'}"
+        asked = f"{counted(len(users), 'user')}, {counted(questions, 'question')}"
+        counts = f"{asked}, seeds {', '.join(map(str, seeds)) or 'none'}"
         notes = [
             (
                 f"{self.task.lamp}, {counts}; on the device {' or '.join(devices)}, in the cloud {' or '.join(clouds)}."
@@ -154,9 +162,9 @@ def _score(estimate: bootstrap.Estimate) -> str:
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
-def _gain(scores: Scores, setting: Setting, main: Setting | None, users: Sequence[str]) -> str:
+def _gain(scores: Scores, setting: Setting, main: Setting, users: Sequence[str]) -> str:
     """How much better CDCDA-PLM is by the first metric; above 0 is better whichever way the metric points."""
-    if main is None or setting == main:
+    if setting == main:
         return ""
     metric = scores.metrics[0]
     sides = [main, setting] if metric.higher_is_better else [setting, main]
@@ -165,25 +173,20 @@ def _gain(scores: Scores, setting: Setting, main: Setting | None, users: Sequenc
     return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
 
 
-def _compared(
-    scores: Scores, title: str, named: Sequence[tuple[str, Setting]], main: Setting | None, first: str = "Method"
-) -> Table:
-    """A table with a row for each named setting."""
+def _compared(scores: Scores, title: str, named: Sequence[tuple[str, Setting]], first: str = "Method") -> Table:
+    """A table with a row for each named setting, and with what CDCDA-PLM gains where it is one of them."""
     settings = [setting for _, setting in named]
     users = scores.common(settings)
-    columns = (
-        first,
-        *(metric.title for metric in scores.metrics),
-        f"Gain of {title_of(MAIN)} ({scores.metrics[0].title})",
-        "Unusable",
-    )
+    main = scores.main_setting(scores.main) if scores.main else None
+    gains = [f"Gain of {title_of(main[0])} ({scores.metrics[0].title})"] if main and main in settings else []
+    columns = (first, *(metric.title for metric in scores.metrics), *gains, "Unusable")
     rows = []
     for name, setting in named:
         estimates = [
             bootstrap.estimate(scores.sums(setting, metric, users), metric.finish) for metric in scores.metrics
         ]
-        gain = _gain(scores, setting, main if main in settings else None, users)
-        rows.append((name, *map(_score, estimates), gain, str(scores.unusable(setting, users))))
+        gained = [_gain(scores, setting, main, users)] if main and gains else []
+        rows.append((name, *map(_score, estimates), *gained, str(scores.unusable(setting, users))))
     return Table(title, columns, tuple(rows), scores.about(settings, users))
 
 
@@ -203,7 +206,7 @@ def table_1(scores: Scores) -> Table | None:
     named = _named(scores, [method.name for method in METHODS])
     if not named:
         return None
-    table = _compared(scores, f"Table 1: all methods{_at(scores)}", named, scores.main_setting(MAIN))
+    table = _compared(scores, f"Table 1: all methods{_at(scores)}", named)
     absent = {title_of(setting[0]) for setting in scores.by_setting} - {title for title, _ in named}
     if not absent:
         return table
@@ -215,7 +218,7 @@ def table_2(scores: Scores) -> Table | None:
     """The ablations: random selection, no selection, no augmentation."""
     named = _named(scores, ABLATIONS)
     title = f"Table 2: ablations{_at(scores)}"
-    return _compared(scores, title, named, scores.main_setting(MAIN)) if len(named) > 1 else None
+    return _compared(scores, title, named) if len(named) > 1 else None
 
 
 def table_3(scores: Scores) -> Table | None:
@@ -224,14 +227,14 @@ def table_3(scores: Scores) -> Table | None:
         (
             setting
             for setting in scores.by_setting
-            if setting[1] is not None and setting[0] in (MAIN, "rkd") and setting[2] in (None, scores.main_k)
+            if setting[1] is not None and setting[0] in (scores.main, "rkd") and setting[2] in (None, scores.main_k)
         ),
         key=lambda setting: (setting[0], setting[1] or 0.0),
     )
     named = [(f"{title_of(setting[0])}, {setting[1]:g}", setting) for setting in settings]
     named = [*_named(scores, ["direct"]), *named]
     title = "Table 3: share ratio" + (f" (k = {scores.main_k})" if any(setting[2] for setting in settings) else "")
-    return _compared(scores, title, named, scores.main_setting(MAIN), "Method, ratio") if settings else None
+    return _compared(scores, title, named, "Method, ratio") if settings else None
 
 
 def table_of_ks(scores: Scores) -> Table | None:
@@ -245,13 +248,13 @@ def table_of_ks(scores: Scores) -> Table | None:
         named += [(f"{method.title}, {setting[2]}", setting) for setting in settings if len(settings) > 1]
     share = "" if scores.main_share is None else f" (share ratio {scores.main_share:g})"
     title = f"Figure 2 in numbers: pairs for each shared record{share}"
-    return _compared(scores, title, named, scores.main_setting(MAIN), "Method, k") if named else None
+    return _compared(scores, title, named, "Method, k") if named else None
 
 
 def table_of_pairs(scores: Scores) -> Table | None:
     """What was written and what the filters kept, by share ratio and k."""
     settings = sorted(
-        (setting for setting in scores.by_setting if setting[0] == MAIN),
+        (setting for setting in scores.by_setting if setting[0] == scores.main),
         key=lambda setting: (setting[1] or 0, setting[2]),
     )
     rows = []

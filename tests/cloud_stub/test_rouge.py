@@ -1,5 +1,8 @@
 """ROUGE of texts in any script, against rouge-score and by hand."""
 
+import subprocess
+import sys
+
 import hypothesis
 import pytest
 import rouge_score.rouge_scorer
@@ -37,3 +40,9 @@ def test_an_emoji_or_a_foreign_name_does_not_change_that() -> None:
 )
 def test_words_of_other_scripts_count(one: str, other: str, score: float) -> None:
     assert rouge_l(one, other) == pytest.approx(score, abs=0.1)
+
+
+def test_scoring_does_not_make_other_libraries_speak() -> None:
+    program = "import logging; from cloud_stub.rouge import rouge; rouge('a', 'b'); print(logging.getLogger().handlers)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")

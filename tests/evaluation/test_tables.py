@@ -88,7 +88,7 @@ def test_the_tables_are_these(out: Path) -> None:
 def test_users_without_a_result_in_a_row_are_left_out_and_named(out: Path) -> None:
     (out / "units" / "u1" / "direct-seed0.json").unlink()
     first, *_ = tables(Scores(measure_run(out, bert=False)))
-    assert "1 users, 1 questions" in first.notes[0]
+    assert "1 user, 1 question, seeds" in first.notes[0]
     assert first.notes[1] == "Left out, because a row has no result of theirs yet: u1."
     (out / "units" / "u0" / "direct-seed0.json").unlink()
     (out / "units" / "u0" / "copy.json").unlink()
@@ -117,6 +117,23 @@ def test_without_cdcda_the_others_are_shown_at_their_own_share_and_k(out: Path) 
     without(out, "cdcda-rs", "eda")
     first, third = tables(Scores(measure_run(out, bert=False)))
     assert (first.title, third.title) == ("Table 1: all methods (share ratio 1)", "Table 3: share ratio")
+
+
+def test_without_cdcda_its_neutral_variant_is_what_the_others_are_compared_with(out: Path) -> None:
+    without(out, "cdcda", "cdcda-rs")
+    first, *_ = tables(Scores(measure_run(out, bert=False)))
+    assert first.columns == ("Method", "ROUGE-1", "ROUGE-L", "Unusable")
+    for user, gold in GOLDS.items():
+        store(out, Unit(user, "cdcda-neutral", 1.0, 1, 0), gold, written=4, kept=1)
+    first, third, pairs = tables(Scores(measure_run(out, bert=False)))
+    assert first.columns[3] == "Gain of CDCDA-PLM, neutral x (ROUGE-1)"
+    assert [(row[0], row[3][:6]) for row in first.rows] == [
+        ("copy of the input", "+1.000"),
+        ("Direct-FT", "+0.333"),
+        ("CDCDA-PLM, neutral x", ""),
+    ]
+    assert [row[0] for row in third.rows] == ["Direct-FT", "CDCDA-PLM, neutral x, 1"]
+    assert pairs.rows == (("1", "1", "8", "2", "25.0%", "25.0%"),)
 
 
 def test_the_figure_needs_no_share_and_says_where_it_is_not_drawn(
