@@ -29,7 +29,7 @@ PRESETS: Mapping[str, Preset] = {
         ),
         Preset(
             DEFAULT,
-            "Three passes, set as in the CDCDA-PLM paper.",
+            "Three passes; rank and alpha as in the CDCDA-PLM paper.",
             FineTuning(),
         ),
         Preset(
