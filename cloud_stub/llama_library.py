@@ -9,6 +9,7 @@ import ctypes
 import functools
 import os
 import pathlib
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -27,11 +28,11 @@ Logits = numpy.ndarray[Any, numpy.dtype[numpy.float32]]
 
 _ERROR_LEVEL = 4
 _last_errors: collections.deque[str] = collections.deque(maxlen=1)
+_loading = threading.Lock()
 
 
 @functools.cache
-def library() -> Any:
-    """The ctypes module of llama.cpp, its log silenced; the last error line is kept for messages."""
+def _loaded() -> Any:
     # Threads that spin long while they wait for each other make llama.cpp many times slower as soon as anything else
     # wants the processors. OpenMP reads this once, when it is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
@@ -47,6 +48,13 @@ def library() -> Any:
     # llama.cpp holds the bare pointer: without a reference the callback would be collected.
     llama_cpp.cdcda_cloud_log_callback = keep_errors
     return llama_cpp
+
+
+def library() -> Any:
+    """The ctypes module of llama.cpp, its log silenced; the last error line is kept for messages."""
+    # Two threads that come first together would each set a log callback, and the one that is set might be collected.
+    with _loading:
+        return _loaded()
 
 
 def built_for_amx() -> bool:

@@ -5,6 +5,7 @@ What is returned are llama.cpp's own pointers; who opens one frees it. Function 
 
 import collections
 import functools
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ _ERROR_LEVEL = 4
 _USUAL_PIECE = 64
 """Bytes that nearly every token has room in."""
 _last_errors: collections.deque[str] = collections.deque(maxlen=1)
+_loading = threading.Lock()
 
 
 @functools.cache
-def library() -> Any:
-    """The ctypes module of llama.cpp, its log silenced; the last error line is kept for messages."""
+def _loaded() -> Any:
     import ctypes
 
     share_cores()
@@ -35,6 +36,13 @@ def library() -> Any:
     # llama.cpp holds the bare pointer: without a reference the callback would be collected.
     llama_cpp.cdcda_log_callback = keep_errors
     return llama_cpp
+
+
+def library() -> Any:
+    """The ctypes module of llama.cpp, its log silenced; the last error line is kept for messages."""
+    # Two threads that come first together would each set a log callback, and the one that is set might be collected.
+    with _loading:
+        return _loaded()
 
 
 def last_error() -> str:
