@@ -483,7 +483,7 @@ def test_the_embedded_model_trained_twice_on_two_threads_gives_the_same_bytes(tm
         for word in ("rain", "salt", "maps", "bread", "night")
     ]
     prepared = weights.prepare(model, tmp_path / "prepared", lambda _: None)
-    settings = FineTuning(epochs=2, batch=2)
+    settings = FineTuning(epochs=1, batch=2)
     folders = [tmp_path / name for name in ("one", "two")]
     first, second = (
         fine_tune(prepared, items[:4], items[4:], settings, folder, lambda _: None, lambda: False) for folder in folders
