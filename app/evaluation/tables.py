@@ -177,15 +177,15 @@ def _compared(scores: Scores, title: str, named: Sequence[tuple[str, Setting]], 
     """A table with a row for each named setting, and with what CDCDA-PLM gains where it is one of them."""
     settings = [setting for _, setting in named]
     users = scores.common(settings)
-    main = scores.main_setting(scores.main) if scores.main else None
-    gains = [f"Gain of {title_of(main[0])} ({scores.metrics[0].title})"] if main and main in settings else []
+    main = next((setting for setting in settings if scores.main and setting == scores.main_setting(scores.main)), None)
+    gains = [f"Gain of {title_of(main[0])} ({scores.metrics[0].title})"] if main else []
     columns = (first, *(metric.title for metric in scores.metrics), *gains, "Unusable")
     rows = []
     for name, setting in named:
         estimates = [
             bootstrap.estimate(scores.sums(setting, metric, users), metric.finish) for metric in scores.metrics
         ]
-        gained = [_gain(scores, setting, main, users)] if main and gains else []
+        gained = [_gain(scores, setting, main, users)] if main else []
         rows.append((name, *map(_score, estimates), *gained, str(scores.unusable(setting, users))))
     return Table(title, columns, tuple(rows), scores.about(settings, users))
 
