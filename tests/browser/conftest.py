@@ -1,6 +1,7 @@
 """The app as a process and a page of it in Chromium; the model that is trained is tiny and random."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -104,3 +105,11 @@ def approve(visit: Visit, pairs_each: int) -> None:
     visit.press("Preview what leaves")
     visit.page.locator("#payload pre").first.wait_for()
     visit.press("Approve and augment")
+
+
+def pairs_from(visit: Visit, records: int) -> int:
+    """Wait for the end of an augmentation; the new pairs that it counts, which differ from run to run."""
+    visit.see(f"new pairs? from {records} records", minutes=5)
+    found = re.search(rf"(\d+) new pairs? from {records} records", visit.page.locator("#augmenting").inner_text())
+    assert found
+    return int(found.group(1))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.pipeline.sharing import shared_now
-from tests.browser.conftest import App, approve, import_sample, share_first
+from tests.browser.conftest import App, approve, import_sample, pairs_from, share_first
 from tests.browsing import MARKS, MINUTE, Visit
 
 playwright_api = pytest.importorskip("playwright.sync_api")
@@ -22,11 +22,11 @@ HOSTILE = """<img src=x onerror="document.title='taken'"> ${document.title='take
 
 
 def augment(visit: Visit) -> None:
-    # Of the small embedded model most samples come to nothing, and which ones depends on what is decoded beside them.
+    # Of the small embedded model many samples come to nothing, and which ones depends on what is decoded beside them.
     share_first(visit, 4)
     visit.shot("2-share")
     approve(visit, 2)
-    visit.see("new pairs from 4 records", minutes=10)
+    assert pairs_from(visit, 4)
     visit.shot("4-augmented")
 
 

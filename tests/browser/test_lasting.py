@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from personal_store import jobs
-from tests.browser.conftest import App, approve, import_sample, share_first
+from tests.browser.conftest import App, approve, import_sample, pairs_from, share_first
 from tests.browsing import MARKS, MINUTE, Visit, new_visit
 
 playwright_api = pytest.importorskip("playwright.sync_api")
@@ -53,9 +53,9 @@ def test_reload_in_the_middle_of_augmenting_loses_nothing(visit: Visit) -> None:
     visit.open("Share")
     visit.see("2 of 120 records shared")
     assert visit.page.locator("#share-records input:checked").count() == 2
-    visit.see("new pairs from 2 records", minutes=10)
+    count = pairs_from(visit, 2)
     visit.open("Review")
-    visit.page.locator("#review-cards .card").first.wait_for()
+    playwright_api.expect(visit.page.locator("#review-cards .card")).to_have_count(count)
     assert visit.faults == []
 
 
