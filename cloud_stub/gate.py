@@ -39,7 +39,8 @@ class ComeBack(HTTPException):
     """The service cannot take this on now; says in whole seconds when to come back."""
 
     def __init__(self, status: int, sentence: str, seconds: int) -> None:
-        super().__init__(status, f"{sentence}; try again in {seconds} seconds.", {"Retry-After": str(seconds)})
+        when = f"in {seconds} seconds" if seconds != 1 else "in a second"
+        super().__init__(status, f"{sentence}; try again {when}.", {"Retry-After": str(seconds)})
 
 
 def too_fast(most: int, what: str, seconds: int) -> ComeBack:

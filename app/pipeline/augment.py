@@ -15,6 +15,7 @@ from app.pipeline.local_service import CloudAddress, named_address, start_local_
 from app.pipeline.payload import Destination, Payload, PayloadSettings, approval_of, rebuild_payload
 from app.pipeline.review import reviewed_pairs
 from app.pipeline.sensitivity import restore
+from app.wording import counted
 from cloud_stub.schemas import FailureLine, PairLine, RecordLine
 from personal_store import jobs, pairs, records
 from personal_store.errors import NotFound
@@ -157,7 +158,7 @@ def run(context: JobContext) -> Mapping[str, Any]:
     result = _result(context, len(payload.record_ids), time.monotonic() - started)
     if undone := _undone(context, payload.record_ids):
         raise CloudError(
-            f"The augmentation service left {undone} records undone; resume the job to ask for them again."
+            f"The augmentation service left {counted(undone, 'record')} undone; resume the job to ask again."
         )
     context.report("summary", result)
     return result

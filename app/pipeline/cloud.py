@@ -28,6 +28,7 @@ from app.pipeline.payload import (
     require_destination,
 )
 from app.pipeline.workspace import Workspace
+from app.wording import counted
 from cloud_stub.base_schemas import BaseDescription, Bases
 from cloud_stub.schemas import (
     LINE,
@@ -137,7 +138,8 @@ def _checked(line: bytes, payload: Payload) -> CloudLine:
     if isinstance(message, RecordLine):
         return message
     if message.number > payload.settings.k:
-        raise CloudError(f"{SERVICE} answered with more than the {payload.settings.k} pairs asked for; do not use it.")
+        asked = counted(payload.settings.k, "pair")
+        raise CloudError(f"{SERVICE} answered with more than the {asked} asked for; do not use it.")
     return _cleaned(message) if isinstance(message, PairLine) else message
 
 
@@ -274,7 +276,8 @@ def send_approved(
             # Nothing was answered yet: a refusal comes before the first line.
             if busy.seconds is None or time_back == TIMES_BACK:
                 raise CloudError(str(busy)) from None
-            waiting(f"{SERVICE} is busy; asking again in {busy.seconds} seconds ({time_back + 1} of {TIMES_BACK})")
+            when = f"in {counted(busy.seconds, 'second')}"
+            waiting(f"{SERVICE} is busy; asking again {when} ({time_back + 1} of {TIMES_BACK})")
             time.sleep(busy.seconds)
 
 

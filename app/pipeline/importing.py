@@ -372,9 +372,10 @@ def preview_file(
 
 
 def _nothing_usable(name: str, rejected: Sequence[Rejected]) -> str:
-    first = rejected[0]
+    first, count = rejected[0], len(rejected)
+    which = f"The only row of {name} cannot" if count == 1 else f"None of the {count} rows of {name} can"
     return (
-        f"None of the {len(rejected)} rows of {name} can be used (line {first.line}: {first.reason}); "
+        f"{which} be used (line {first.line}: {first.reason}); "
         "check the columns, or name others with --input and --output."
     )
 

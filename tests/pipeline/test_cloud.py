@@ -215,7 +215,7 @@ def test_a_busy_service_is_asked_again_when_it_says(
     lines = send(workspace, service, waiting=said.append)
     assert time.monotonic() - started >= 1
     assert sum(isinstance(line, PairLine) for line in lines) == 4
-    assert said == ["The augmentation service is busy; asking again in 1 seconds (1 of 5)"]
+    assert said == ["The augmentation service is busy; asking again in 1 second (1 of 5)"]
     assert outcomes(workspace) == ["sent", "sent"]
 
 

@@ -171,6 +171,16 @@ def test_a_folder_and_a_missing_file_are_no_history(tmp_path: Path) -> None:
             preview_file(path)
 
 
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [(",A title\n", "The only row of a.csv cannot be used (line 2"), (",A\n,B\n", "None of the 2 rows")],
+)
+def test_a_file_without_a_usable_row_says_why(tmp_path: Path, rows: str, said: str) -> None:
+    problem = preview(tmp_path, "a.csv", "abstract,title\n" + rows).problem
+    assert problem
+    assert problem.startswith(said)
+
+
 def test_columns_that_could_be_anything_are_named_in_the_problem(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "one,two,three\nA very long text that goes on,short words,other words\n" * 2)
     found = preview_file(path)

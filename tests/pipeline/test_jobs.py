@@ -125,7 +125,7 @@ def test_a_job_says_that_the_service_is_busy_and_goes_on(tmp_path: Path, service
     job = jobs.start_augment(workspace, payload, payload.approval, service.address)
     reported = list(jobs.follow(workspace, job.id, poll=0.05))
     assert [event.data["message"] for event in reported if event.kind == "preparing"] == [
-        "The augmentation service is busy; asking again in 1 seconds (1 of 5)"
+        "The augmentation service is busy; asking again in 1 second (1 of 5)"
     ]
     assert jobs.get(workspace, job.id).state == "done"
 

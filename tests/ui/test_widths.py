@@ -18,6 +18,8 @@ pytestmark = MARKS
 WIDTHS = (380, 768, 1280, 1920)
 """Pixels of CSS."""
 STAGES = {"empty": lambda workspace: None, "records": stages.with_records, "lived-in": stages.lived_in}
+DRAWN = "new Promise((done) => requestAnimationFrame(() => setTimeout(done, 100)))"
+"""Until a window of a new size is drawn, and what scripts make of the size."""
 PICTURES = os.environ.get("CDCDA_SCREENSHOTS")
 SHOWN = (("empty", "light"), ("records", "dark"), ("lived-in", "light"), *((("lived-in", "dark"),) if PICTURES else ()))
 """Stages and themes; colours make nothing wider, so each stage is shown in one of them, unless pictures are wanted."""
@@ -29,10 +31,11 @@ def test_no_tab_is_wider_than_the_window(page: Page, browser: Any, tmp_path: Pat
     visit = new_visit(browser, Path(PICTURES or tmp_path), scheme=scheme)
     visit.goto(page.client.src)
     too_wide = []
-    for width in WIDTHS:
-        visit.page.set_viewport_size({"width": width, "height": 900})
-        for tab in TABS:
-            visit.turn_to(tab)
+    for tab in TABS:
+        visit.turn_to(tab)
+        for width in WIDTHS:
+            visit.page.set_viewport_size({"width": width, "height": 900})
+            visit.page.evaluate(DRAWN)
             if PICTURES:
                 visit.shot(f"{stage}-{tab}-{scheme}-{width}")
             if visit.page.evaluate("document.documentElement.scrollWidth") > width:
