@@ -5,20 +5,14 @@
 The service runs on the embedded model; the model that is trained is tiny and random, so that training takes seconds.
 """
 
-import json
-from pathlib import Path
-
 import pytest
 
-from app.pipeline.sharing import shared_now
-from tests.browser.conftest import App, approve, import_sample, pairs_from, share_first
+from tests.browser.conftest import approve, import_sample, pairs_from, share_first
 from tests.browsing import MARKS, MINUTE, Visit
 
 playwright_api = pytest.importorskip("playwright.sync_api")
 
 pytestmark = MARKS
-
-HOSTILE = """<img src=x onerror="document.title='taken'"> ${document.title='taken'} {{value}} `"""
 
 
 def augment(visit: Visit) -> None:
@@ -74,38 +68,3 @@ def test_journey_from_the_sample_to_both_answers(visit: Visit) -> None:
     visit.shot("8-settings")
     assert visit.hosts == {"127.0.0.1"}
     assert visit.faults == []
-
-
-def test_click_storm_on_the_boxes_shares_the_clicked_records_alone(visit: Visit, app: App) -> None:
-    import_sample(visit)
-    visit.open("Share")
-    visit.page.locator("#share-records input[type=checkbox]").nth(24).wait_for()
-    clicked = visit.page.evaluate(
-        """() => {
-            const rows = [...document.querySelectorAll('#share-records li')].slice(0, 20);
-            for (let round = 0; round < 3; round++) rows.forEach((row) => row.querySelector('input').click());
-            rows[0].querySelector('input').click();
-            return rows.slice(1).map((row) => Number(row.dataset.key));
-        }"""
-    )
-    visit.see("19 of 120 records shared")
-    visit.page.wait_for_timeout(500)
-    assert sorted(shared_now(app.workspace).shared) == sorted(clicked)
-    visit.press("Share none")
-    visit.see("0 of 120 records shared")
-    assert visit.page.locator("#share-records input:checked").count() == 0
-
-
-def test_text_of_records_stays_text(visit: Visit, tmp_path: Path) -> None:
-    path = tmp_path / "hostile.jsonl"
-    path.write_text(json.dumps({"abstract": f"{HOSTILE} happened", "title": f"{HOSTILE} title"}), encoding="utf-8")
-    visit.page.locator("input[type=file]").first.set_input_files(str(path))
-    visit.press("Import")
-    visit.see("1 imported")
-    visit.page.locator("#history-records .record").wait_for()
-    visit.open("Share")
-    visit.page.locator("#share-records .record").wait_for()
-    visit.page.wait_for_timeout(500)
-    assert visit.page.title() == "CDCDA"
-    assert "${document.title='taken'}" in visit.page.locator("#share-records .record-output").text_content()
-    assert visit.hosts == {"127.0.0.1"}

@@ -8,7 +8,7 @@ import pytest
 
 from personal_store import jobs
 from tests.browser.conftest import App, approve, import_sample, pairs_from, share_first
-from tests.browsing import MARKS, MINUTE, Visit, new_visit
+from tests.browsing import MARKS, MINUTE, Visit
 
 playwright_api = pytest.importorskip("playwright.sync_api")
 
@@ -76,21 +76,6 @@ def test_training_goes_on_through_a_reload_and_is_seen_and_stopped_in_a_second_t
     second.get_by_role("button", name="Resume", exact=True).locator("visible=true").wait_for(timeout=MINUTE)
     visit.page.get_by_role("button", name="Resume", exact=True).locator("visible=true").wait_for(timeout=MINUTE)
     assert visit.faults == []
-
-
-def test_what_one_tab_shares_the_other_shows(visit: Visit) -> None:
-    import_sample(visit)
-    share_first(visit, 3)
-    second = new_visit(visit.page.context.browser, visit.folder)
-    second.goto(visit.page.url)
-    second.open("Share")
-    second.see("3 of 120 records shared")
-    second.page.locator("#share-records input[type=checkbox]").nth(0).click()
-    second.see("2 of 120 records shared")
-    visit.open("History")
-    visit.open("Share")
-    visit.see("2 of 120 records shared")
-    assert not visit.page.locator("#share-records input[type=checkbox]").nth(0).is_checked()
 
 
 def test_killed_app_is_started_again_and_its_training_resumed(visit: Visit, app: App, address: str) -> None:

@@ -1,0 +1,84 @@
+"""Boxes of the Share list under a person's hand: many clicks, two windows, and texts that would be more than text."""
+
+import json
+from pathlib import Path
+
+from app.pipeline import editing
+from app.pipeline.sharing import shared_now
+from tests.browser.conftest import import_sample, share_first
+from tests.browsing import MARKS, Visit, new_visit
+from tests.ui.conftest import Page
+
+pytestmark = MARKS
+
+HOSTILE = """<img src=x onerror="document.title='taken'"> ${document.title='taken'} {{value}} `"""
+
+
+def test_click_storm_on_the_boxes_shares_the_clicked_records_alone(page: Page, visit: Visit) -> None:
+    visit.goto(page.client.src)
+    import_sample(visit)
+    visit.open("Share")
+    visit.page.locator("#share-records input[type=checkbox]").nth(24).wait_for()
+    clicked = visit.page.evaluate(
+        """() => {
+            const rows = [...document.querySelectorAll('#share-records li')].slice(0, 20);
+            for (let round = 0; round < 3; round++) rows.forEach((row) => row.querySelector('input').click());
+            rows[0].querySelector('input').click();
+            return rows.slice(1).map((row) => Number(row.dataset.key));
+        }"""
+    )
+    visit.see("19 of 120 records shared")
+    visit.page.wait_for_timeout(500)
+    assert sorted(shared_now(page.workspace).shared) == sorted(clicked)
+    visit.press("Share none")
+    visit.see("0 of 120 records shared")
+    assert visit.page.locator("#share-records input:checked").count() == 0
+
+
+def test_text_of_records_stays_text(page: Page, visit: Visit, tmp_path: Path) -> None:
+    path = tmp_path / "hostile.jsonl"
+    path.write_text(json.dumps({"abstract": f"{HOSTILE} happened", "title": f"{HOSTILE} title"}), encoding="utf-8")
+    visit.goto(page.client.src)
+    visit.page.locator("input[type=file]").first.set_input_files(str(path))
+    visit.press("Import")
+    visit.see("1 imported")
+    visit.page.locator("#history-records .record").wait_for()
+    visit.open("Share")
+    visit.page.locator("#share-records .record").wait_for()
+    visit.page.wait_for_timeout(500)
+    assert visit.page.title() == "CDCDA"
+    assert "${document.title='taken'}" in visit.page.locator("#share-records .record-output").text_content()
+    assert visit.hosts == {"127.0.0.1"}
+
+
+def test_what_was_shown_is_what_is_confirmed(page: Page, visit: Visit) -> None:
+    record = editing.add(page.workspace, "title", "Write to jo@example.org", "The dog")
+    visit.goto(page.client.src)
+    visit.open("Share")
+    box = visit.page.locator("#share-records input[type=checkbox]").first
+    box.click()
+    visit.page.locator("dialog.consent dd", has_text="jo@example.org").wait_for()
+    editing.edit(page.workspace, record.id, input="Write to ann@example.org")
+    visit.press("Share as it is")
+    visit.page.locator("dialog.consent dd", has_text="ann@example.org").wait_for()
+    assert shared_now(page.workspace).shared == ()
+    visit.press("Share as it is")
+    visit.see("1 of 1 records shared")
+    assert shared_now(page.workspace).shared == (record.id,)
+
+
+def test_what_one_tab_shares_the_other_shows(page: Page, visit: Visit) -> None:
+    visit.goto(page.client.src)
+    import_sample(visit)
+    share_first(visit, 3)
+    second = new_visit(visit.page.context.browser, visit.folder)
+    second.goto(visit.page.url)
+    second.open("Share")
+    second.see("3 of 120 records shared")
+    second.page.locator("#share-records input[type=checkbox]").nth(0).click()
+    second.see("2 of 120 records shared")
+    visit.open("History")
+    visit.open("Share")
+    visit.see("2 of 120 records shared")
+    assert not visit.page.locator("#share-records input[type=checkbox]").nth(0).is_checked()
+    second.page.context.close()
