@@ -7,7 +7,7 @@ import pytest
 
 from app.pipeline.judging import Thresholds, load_thresholds
 from app.pipeline.review import reviewed_pairs
-from tests.browsing import MARKS, TABS, Visit
+from tests.browsing import MARKS, Visit
 from tests.ui import stages
 from tests.ui.conftest import Page
 from tests.ui.test_accessibility import violations
@@ -22,12 +22,6 @@ ON_TOP = """(node) => {
     return there !== null && (node.contains(there) || there.contains(node));
 }"""
 """Whether the middle of an element is within the window, and nothing lies over it."""
-BEYOND = """() => [...document.querySelectorAll('button, input, select, textarea, .panel, .card, .record')]
-    .filter((node) => node.checkVisibility() && node.getBoundingClientRect().width)
-    .filter((node) => !node.closest('.table-frame, pre, .sources, .toast-wrap'))
-    .filter((node) => node.getBoundingClientRect().left >= document.documentElement.clientWidth)
-    .map((node) => node.outerHTML.slice(0, 120))"""
-"""What lies wholly to the right of the window."""
 
 
 def in_sight(visit: Visit, selector: str) -> bool:
@@ -47,16 +41,6 @@ def test_what_would_leave_and_the_button_that_approves_it_are_in_sight(page: Pag
     visit.page.wait_for_timeout(500)
     assert in_sight(visit, "#payload dl div")
     assert in_sight(visit, "#approve-button")
-
-
-def test_nothing_lies_to_the_right_of_the_window(page: Page, visit: Visit) -> None:
-    stages.lived_in(page.workspace)
-    visit.goto(page.client.src)
-    found = {}
-    for tab in TABS:
-        visit.turn_to(tab)
-        found[tab] = visit.page.evaluate(BEYOND)
-    assert found == {tab: [] for tab in TABS}
 
 
 @pytest.mark.parametrize("width", [380, 1280])
