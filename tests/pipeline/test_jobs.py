@@ -341,65 +341,21 @@ def test_a_training_that_is_told_to_keep_ends_as_an_adapter(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_history_of_one_record_is_learned_and_nothing_is_held_out(tmp_path: Path) -> None:
+def test_a_history_of_one_record_is_learned_with_the_epochs_of_the_preset_and_nothing_is_held_out(
+    tmp_path: Path,
+) -> None:
     workspace, _ = tiny_workspace(tmp_path, 1)
-    done = wait_ended(workspace, jobs.start_train(workspace, jobs.TrainSettings(rank=4, preset="quick")).id)
+    job = jobs.start_train(workspace, jobs.TrainSettings(rank=4, preset="quick"))
+    done = wait_ended(workspace, job.id)
+    (started,) = [event.data for event in jobs.events(workspace, job.id) if event.kind == "started"]
+    assert started["settings"]["epochs"] == 1
     assert (done.state, done.error) == ("done", None)
     assert done.result
     assert (done.result["examples"], done.result["held_out"], done.result["held_out_loss"]) == (1, 0, None)
 
 
 @pytest.mark.slow
-def test_a_preset_brings_its_own_epochs(tmp_path: Path) -> None:
-    workspace, _ = tiny_workspace(tmp_path, 12)
-    job = jobs.start_train(workspace, jobs.TrainSettings(rank=4, preset="quick"))
-    assert wait_ended(workspace, job.id).state == "done"
-    (started,) = [event.data for event in jobs.events(workspace, job.id) if event.kind == "started"]
-    assert started["settings"]["epochs"] == 1
-
-
-def kill_when(workspace: Workspace, job_id: int, reached: Callable[[Job], bool], what: str) -> None:
-    """SIGKILL for the worker as soon as its job is that far; nothing of the training may be there then."""
-    wait(lambda: reached(jobs.get(workspace, job_id)), what)
-    process_id = jobs.get(workspace, job_id).process_id
-    assert process_id
-    os.kill(process_id, signal.SIGKILL)
-    assert wait_ended(workspace, job_id).state == "interrupted"
-    assert not any(event.kind == "progress" for event in jobs.events(workspace, job_id)), "it was beyond loading"
-    assert not [path for path in workspace.adapters.rglob("*") if path.is_file()]
-
-
-@pytest.mark.slow
-def test_a_training_that_is_killed_before_its_first_step_is_interrupted_and_resumes_to_the_same_adapter(
-    tmp_path: Path,
-) -> None:
-    workspace, _ = tiny_workspace(tmp_path, 12)
-    settings = jobs.TrainSettings(epochs=2, rank=4)
-    job = jobs.start_train(workspace, settings)
-
-    def reports(kind: str) -> Callable[[Job], bool]:
-        seen = len(jobs.events(workspace, job.id))
-        return lambda _: any(event.kind == kind for event in jobs.events(workspace, job.id)[seen:])
-
-    kill_when(workspace, job.id, lambda job: job.process_id not in (None, os.getpid()), "the worker")
-    for phase in ("preparing", "started"):
-        jobs.resume_job(workspace, job.id)
-        kill_when(workspace, job.id, reports(phase), phase)
-    jobs.resume_job(workspace, job.id)
-    done = wait_ended(workspace, job.id)
-    assert (done.state, done.error) == ("done", None)
-    other = wait_ended(workspace, jobs.start_train(workspace, settings).id)
-    assert other.state == "done"
-    with workspace.store() as store:
-        folders = [workspace.adapters / adapter.folder for adapter in training.adapters(store)]
-    assert len(folders) == 2
-    assert len({(folder / "adapter_model.safetensors").read_bytes() for folder in folders}) == 1
-    assert not list(workspace.adapters.rglob("*.part"))
-    assert not list(workspace.prepared.rglob(".*")), "a folder that was half unpacked stayed"
-
-
-@pytest.mark.slow
-def test_a_training_that_is_killed_behind_its_last_step_takes_none_again_and_gives_the_same_adapter(
+def test_a_training_that_is_killed_in_every_phase_takes_no_step_again_and_gives_the_same_adapter(
     tmp_path: Path,
 ) -> None:
     workspace, _ = tiny_workspace(tmp_path, 12)
@@ -409,20 +365,34 @@ def test_a_training_that_is_killed_behind_its_last_step_takes_none_again_and_giv
     def steps() -> list[int]:
         return [event.data["step"] for event in jobs.events(workspace, job.id) if event.kind == "progress"]
 
+    def began() -> bool:
+        return jobs.get(workspace, job.id).process_id not in (None, os.getpid())
+
     def reports(phase: str) -> Callable[[], bool]:
         seen = len(jobs.events(workspace, job.id))
         return lambda: any(event.kind == phase for event in jobs.events(workspace, job.id)[seen:])
 
-    for phase in ("saving", "scoring"):
-        wait(reports(phase), phase)
+    def kill_when(reached: Callable[[], bool], what: str) -> None:
+        wait(reached, what)
         process_id = jobs.get(workspace, job.id).process_id
         assert process_id
         os.kill(process_id, signal.SIGKILL)
         assert wait_ended(workspace, job.id).state == "interrupted"
         with workspace.store() as store:
             assert training.adapters(store) == ()
+
+    kill_when(began, "the worker")
+    for phase in ("preparing", "started"):
         jobs.resume_job(workspace, job.id)
-    assert wait_ended(workspace, job.id).state == "done"
+        kill_when(reports(phase), phase)
+        assert steps() == [], "it was beyond loading"
+        assert not [path for path in workspace.adapters.rglob("*") if path.is_file()]
+    for phase in ("saving", "scoring"):
+        jobs.resume_job(workspace, job.id)
+        kill_when(reports(phase), phase)
+    jobs.resume_job(workspace, job.id)
+    done = wait_ended(workspace, job.id)
+    assert (done.state, done.error) == ("done", None)
     assert steps() == list(range(1, 7))
     other = wait_ended(workspace, jobs.start_train(workspace, settings).id)
     assert other.state == "done"
@@ -431,6 +401,7 @@ def test_a_training_that_is_killed_behind_its_last_step_takes_none_again_and_giv
     assert len(folders) == 2
     assert len({(folder / "adapter_model.safetensors").read_bytes() for folder in folders}) == 1
     assert not list(workspace.adapters.rglob("*.part"))
+    assert not list(workspace.prepared.rglob(".*")), "a folder that was half unpacked stayed"
 
 
 @pytest.mark.slow
