@@ -9,11 +9,14 @@ import gradio as gr
 import pytest
 
 from app.errors import BadInput
+from app.pipeline.generation import Writer
 from app.pipeline.workspace import Workspace, open_workspace
 from app.ui import notices, state, theme, views
+from app.ui.personalise import examples_view
+from app.ui.services import Services
 from personal_store import jobs
 from personal_store.nouns import JobState
-from tests.ui.conftest import HOSTILE
+from tests.ui.conftest import HOSTILE, NOWHERE, some_records
 
 
 @pytest.mark.parametrize(("size", "text"), [(5, "5 bytes"), (93_000_000, "93 MB"), (1_117_320_768, "1.1 GB")])
@@ -28,6 +31,19 @@ def test_durations_read_naturally(seconds: float, text: str) -> None:
 
 def test_page_beyond_the_end_becomes_the_last() -> None:
     assert views.pages(total=120, page=9, size=50) == {"page": 3, "pages": 3, "total": 120, "first": 101, "last": 120}
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (12, "newest 1 record, with what was made from it, held out"),
+        (20, "newest 2 records, with what was made from them, held out"),
+    ],
+)
+def test_what_is_held_out_agrees_with_its_number(tmp_path: Path, count: int, words: str) -> None:
+    workspace = open_workspace(tmp_path / "data")
+    some_records(workspace, count)
+    assert words in examples_view(Services(workspace, NOWHERE, Writer(workspace), NOWHERE))["text"]
 
 
 def test_long_curve_is_thinned_and_keeps_its_end() -> None:
