@@ -79,4 +79,7 @@ def augment_view(workspace: Workspace) -> views.View:
     if state.is_active(job) and job.state != "queued":
         detail = _so_far(events, advance)
     onward = views.way_to("review") if job.state == "done" and total else None
-    return state.job_view(job, done, total, words, detail) | {"pairs": _arrived(workspace, job), "go": onward}
+    return state.job_view(workspace, job, done, total, words, detail) | {
+        "pairs": _arrived(workspace, job),
+        "go": onward,
+    }

@@ -158,7 +158,7 @@ class Actions:
         """Progress, adapters and buttons, from the whole state."""
         job = state.present_job(self._workspace, "train")
         ready = gr.Button(interactive=not state.is_active(job))
-        buttons = (*state.job_buttons(job), state.keep_button(self._workspace, job))
+        buttons = (*state.job_buttons(self._workspace, job), state.keep_button(self._workspace, job))
         return state.train_view(self._workspace), self._adapters(), ready, *buttons
 
 

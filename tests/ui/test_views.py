@@ -9,9 +9,11 @@ import gradio as gr
 import pytest
 
 from app.errors import BadInput
+from app.pipeline.forgetting import forget
 from app.pipeline.generation import Writer
 from app.pipeline.workspace import Workspace, open_workspace
 from app.ui import notices, state, theme, views
+from app.ui.arriving import augment_view
 from app.ui.personalise import examples_view
 from app.ui.services import Services
 from personal_store import jobs
@@ -72,6 +74,29 @@ def test_the_job_that_runs_is_shown_then_the_next_one_then_the_newest(tmp_path: 
             jobs.heartbeat(store, job_id)
             jobs.set_state(store, job_id, state_now, process_id=os.getpid())
             assert present() == shown
+
+
+@pytest.mark.parametrize("ended", ["stopped", "interrupted", "failed"])
+def test_a_job_whose_record_was_forgotten_is_shown_with_the_reason_in_place_of_resume(
+    tmp_path: Path, ended: JobState
+) -> None:
+    workspace = open_workspace(tmp_path / "data")
+    ids = some_records(workspace)
+    with workspace.store() as store:
+        job_id = jobs.create_job(store, "augment", {"record_ids": ids[:2]}).id
+        jobs.set_state(store, job_id, ended)
+
+    def shown() -> tuple[bool, str]:
+        _, resume = state.job_buttons(workspace, state.present_job(workspace, "augment"))
+        return resume.visible, augment_view(workspace)["detail"]
+
+    offered, before = shown()
+    assert offered
+    assert "record" not in before
+    forget(workspace, ids[0])
+    offered, detail = shown()
+    assert not offered
+    assert detail.endswith("a record that it began with is gone; preview and approve what is shared now.")
 
 
 def test_error_becomes_a_note_with_its_sentence_escaped() -> None:
