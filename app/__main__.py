@@ -9,6 +9,7 @@ heavy is imported before the arguments are read: `cdcda-app --help` answers at o
 import argparse
 import concurrent.futures
 import contextlib
+import errno
 import fcntl
 import gc
 import os
@@ -23,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.errors import SHOWN, PortInUse
+from app.errors import SHOWN, PortNotOpened
 
 if TYPE_CHECKING:
     from app.pipeline.local_service import CloudAddress, LocalService
@@ -63,22 +64,30 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _in_use(port: int, why: str) -> PortInUse:
-    return PortInUse(
-        f"Port {port} should be free for the page but is not ({why});"
-        " end the program that uses it, or choose another with --port."
-    )
+def _not_opened(port: int, error: OSError) -> PortNotOpened:
+    """Why the page's port cannot be opened, and what to do about it."""
+    if error.errno == errno.EADDRINUSE:
+        return PortNotOpened(
+            f"Port {port} should be free for the page but another program has it; end that program, or choose another"
+            " port with --port."
+        )
+    if error.errno == errno.EACCES:
+        return PortNotOpened(
+            f"The system does not let you open port {port} for the page; choose another with --port, like {PORT}."
+        )
+    why = error.strerror or "its server did not start"
+    return PortNotOpened(f"The page cannot be shown on port {port} ({why}); start the app again once that is mended.")
 
 
 def claim_port(port: int) -> int:
-    """The port, or a free one for 0; raises PortInUse when somebody listens there."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    """The port, or a free one for 0; raises PortNotOpened when somebody listens there, or the system refuses it."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((HOST, port))
-        except OSError as error:
-            raise _in_use(port, error.strerror or "it cannot be opened") from None
-        return int(probe.getsockname()[1])
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        raise _not_opened(port, error) from None
 
 
 def _locked(mark: Path) -> int | None:
@@ -165,9 +174,10 @@ def _open_page(options: argparse.Namespace, port: int, workspace: "Workspace", s
     page = build_ui(services)
     try:
         page.launch(server_name=HOST, server_port=port, prevent_thread_lock=True, inbrowser=False, **launch_options())
-    except OSError:
-        # Free when it was claimed, some seconds ago; Gradio says what only its own users understand.
-        raise _in_use(port, "another program took it meanwhile") from None
+    except OSError as error:
+        # Free when it was claimed, some seconds ago; of a port Gradio says what only its own users understand.
+        claim_port(port)
+        raise _not_opened(port, error) from None
     # What is imported and laid out stays: the collector would walk it again and again, a tenth of a second each time.
     gc.freeze()
     return page, services

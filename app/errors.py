@@ -18,7 +18,7 @@
         DiskFull            there is no room left; nothing half-written was kept
         NotWritten          the system will not have a file for another reason; nothing half-written was kept
         OutOfMemory         a training does not fit in memory even one example at a time
-        PortInUse           the page's port is taken
+        PortNotOpened       a port is taken, or the system refuses it
         WorkerLost          a process or machine that worked on a run is gone
 
 The store has a tree of its own (personal_store.errors). A surface shows either as it is: SHOWN.
@@ -99,8 +99,8 @@ class OutOfMemory(AppError):
     """A training does not fit in memory even one example at a time; its checkpoint is kept."""
 
 
-class PortInUse(AppError):
-    """The page's port is taken."""
+class PortNotOpened(AppError):
+    """A port is taken, or the system refuses it."""
 
 
 SHOWN = (AppError, StoreError)

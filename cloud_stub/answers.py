@@ -68,14 +68,19 @@ def _pair(text: str, prompt: Prompt) -> tuple[str, str]:
     return first, _held(second, prompt.answers) if prompt.answers else second
 
 
+def behind_thoughts(text: str) -> str:
+    """What a text says once its thoughts have ended; empty where they have not."""
+    # Where the prompt opens the thoughts, the answer holds their end alone.
+    return _THOUGHT.sub("", text).rpartition("</think>")[2].strip()
+
+
 def parse(text: str, prompt: Prompt) -> tuple[str, str]:
     """The two parts of an answer; empty where it has none that can be used.
 
     The second part of a prompt that has allowed answers is one of those; a prompt without a bridge has a first part
     alone.
     """
-    # Where the prompt opens the thoughts, the answer holds their end alone.
-    said = _THOUGHT.sub("", text).rpartition("</think>")[2].strip()
+    said = behind_thoughts(text)
     if not prompt.bridge:
         return _undressed(said.split("\n")[0]), ""
     return _pair(said, prompt)

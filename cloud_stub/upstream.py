@@ -17,7 +17,7 @@ import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from cloud_stub.answers import parse
+from cloud_stub.answers import behind_thoughts, parse
 from cloud_stub.errors import UpstreamFailed, UpstreamNotUsable
 from cloud_stub.prompts import Prompt
 from cloud_stub.writing import Sample, SampleFault
@@ -92,14 +92,19 @@ def _failed(fault: SampleFault) -> Sample:
     return Sample("", "", 0, fault)
 
 
-def _fault(text: str, thoughts: str, usage: Mapping[str, Any]) -> SampleFault:
-    """Why an answer that reached its bound did so: OpenAI's servers count thoughts and do not tell them."""
+def _fault(text: str, thoughts: str, usage: Mapping[str, Any], has_room: bool) -> SampleFault:
+    """Why an answer that reached its bound did so: OpenAI's servers count thoughts and do not tell them.
+
+    Without room to think in, thoughts are to blame even where they ended.
+    """
+    if has_room and behind_thoughts(text):
+        return "too long"
     counted = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
     thought = thoughts or counted or "<think>" in text or "</think>" in text or not text.strip()
     return "unfinished thinking" if thought else "too long"
 
 
-def _sample(answer: Mapping[str, Any], prompt: Prompt) -> Sample:
+def _sample(answer: Mapping[str, Any], prompt: Prompt, has_room: bool) -> Sample:
     """What an answer holds; raises LookupError, TypeError or ValueError where it is not of the protocol."""
     choice = answer["choices"][0]
     message = choice["message"]
@@ -110,7 +115,7 @@ def _sample(answer: Mapping[str, Any], prompt: Prompt) -> Sample:
     usage = answer.get("usage") or {}
     tokens = int(usage.get("completion_tokens") or len(thoughts + text) // 4)
     cut = choice.get("finish_reason") == "length"
-    return Sample(*parse(text, prompt), tokens, _fault(text, thoughts, usage) if cut else None)
+    return Sample(*parse(text, prompt), tokens, _fault(text, thoughts, usage, has_room) if cut else None)
 
 
 class Upstream:
@@ -246,15 +251,15 @@ class Upstream:
                 # The package retries until the answer begins, not when its body breaks off.
                 return await self._read(parameters)
 
-    async def sample(self, wanted: Mapping[str, Any], prompt: Prompt) -> Sample:
-        """One sample, in its turn."""
+    async def sample(self, wanted: Mapping[str, Any], prompt: Prompt, has_room: bool) -> Sample:
+        """One sample, in its turn; `has_room` says whether the model was given tokens to think with."""
         import httpx2
         import openai
 
         async with self._slots:
             try:
                 async with asyncio.timeout(self._answer_seconds):
-                    return _sample(await self._asked(wanted), prompt)
+                    return _sample(await self._asked(wanted), prompt, has_room)
             except (TimeoutError, openai.APITimeoutError, httpx2.TimeoutException):
                 self.complain(f"the upstream server did not answer within {self._answer_seconds:g} seconds")
                 return _failed("stopped")
@@ -286,7 +291,7 @@ class UpstreamModel:
             "temperature": temperature,
             "seed": seed,
         }
-        return await self._upstream.sample(wanted, prompt)
+        return await self._upstream.sample(wanted, prompt, self._thinking_tokens > 0)
 
     async def _sample(self, prompt: Prompt, seed: int, temperature: float) -> Sample:
         """A sample; once more where the model had no room for the thoughts that it turns out to have."""

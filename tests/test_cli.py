@@ -41,6 +41,13 @@ def history(tmp_path: Path) -> Path:
     return path
 
 
+def test_where_no_pair_came_it_is_said_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    SHOW["augment"]({"records": 2, "pairs": 0, "kept": 0, "failed": 10, "rejected": {"length": 0}})
+    said = capsys.readouterr().out
+    assert said.startswith("No new pairs from 2 records; 10 samples came to nothing. Share more records,")
+    assert "cdcda review" not in said
+
+
 def test_the_way_to_the_payload(capsys: pytest.CaptureFixture[str], data_dir: Path, history: Path) -> None:
     imported = run(capsys, data_dir, "import", str(history))
     assert imported == {

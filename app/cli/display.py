@@ -50,6 +50,12 @@ def _show_augment(result: Result) -> None:
     if "adapter" in result:
         _show_train(result)
         return
+    if not result["pairs"]:
+        _say(
+            f"No new pairs from {counted(result['records'], 'record')}; {came_to_nothing(result)}. Share more records,"
+            " ask for more pairs with --k, or choose a stronger augmenter with `cdcda models use NAME --for cloud`."
+        )
+        return
     reasons = ", ".join(f"{count} for {name}" for name, count in result["rejected"].items())
     _say(
         f"{counted(result['pairs'], 'pair')} from {counted(result['records'], 'record')}, {result['kept']} kept;"

@@ -218,7 +218,7 @@ def _case(workspace: "Workspace", options: argparse.Namespace) -> Result:
 def _survival(workspace: "Workspace", options: argparse.Namespace) -> Result:
     from app.evaluation.calibrating import survival
 
-    return {"tables": [survival(options.out).markdown()]}
+    return {"tables": [table.markdown() for table in survival(options.out)]}
 
 
 def _download(workspace: "Workspace", options: argparse.Namespace) -> Result:

@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from app.device.adapters import MANIFEST as ADAPTER_MANIFEST
 from app.device.checkpoints import CHECKPOINT
@@ -23,7 +23,7 @@ from app.device.writing import replacing, writing
 from app.errors import FileNotUsable
 from app.pipeline import network
 from app.pipeline.workspace import Workspace
-from personal_store import archive, preferences
+from personal_store import archive, preferences, training
 from personal_store.store import Row, Store
 
 FORMAT = "cdcda-archive"
@@ -91,18 +91,46 @@ def _write_adapters(workspace: Workspace, file: zipfile.ZipFile) -> dict[str, st
     return written
 
 
+def _pack(workspace: Workspace, raw: IO[bytes]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Write a whole archive, in place of what was written; its tables, and its adapters' files with their hashes."""
+    raw.seek(0)
+    raw.truncate()
+    with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED) as file:
+        with workspace.store() as store:
+            tables = _write_tables(store, file)
+        adapters = _write_adapters(workspace, file)
+        made = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        manifest = {"format": FORMAT, "version": VERSION, "schema": archive.SCHEMA, "made": made}
+        file.writestr(MANIFEST, json.dumps({**manifest, "tables": tables, "files": adapters}, indent=1))
+    return tables, adapters
+
+
+def _adapter_ids(workspace: Workspace) -> set[int]:
+    with workspace.store() as store:
+        return {adapter.id for adapter in training.adapters(store)}
+
+
+def _pack_what_stays(workspace: Workspace, raw: IO[bytes]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The same, anew where an adapter was deleted meanwhile: its row would come back without its folder."""
+    while True:
+        before = _adapter_ids(workspace)
+        try:
+            packed = _pack(workspace, raw)
+        except FileNotFoundError:
+            if before <= _adapter_ids(workspace):
+                raise
+            continue
+        if before <= _adapter_ids(workspace):
+            return packed
+
+
 def export_archive(workspace: Workspace, path: Path | str) -> Archived:
     """Write everything into a new file, readable by its owner alone; raises DiskFull and NotWritten."""
     path = Path(path)
     with replacing(path, "The archive") as unfinished:
         descriptor = os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-        with open(descriptor, "wb") as raw, zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED) as file:
-            with workspace.store() as store:
-                tables = _write_tables(store, file)
-            adapters = _write_adapters(workspace, file)
-            made = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-            manifest = {"format": FORMAT, "version": VERSION, "schema": archive.SCHEMA, "made": made}
-            file.writestr(MANIFEST, json.dumps({**manifest, "tables": tables, "files": adapters}, indent=1))
+        with open(descriptor, "wb") as raw:
+            tables, adapters = _pack_what_stays(workspace, raw)
     rows = {name: table["rows"] for name, table in tables.items()}
     return Archived(str(path), rows, len(adapters), path.stat().st_size)
 

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from app.pipeline.local_service import TOKEN_VARIABLE, URL_VARIABLE, CloudAddres
 from app.pipeline.models import device_model
 from app.pipeline.payload import Payload, require_approved, require_destination
 from app.pipeline.workspace import Workspace
-from personal_store import jobs
+from personal_store import jobs, records, training
 from personal_store.nouns import ENDED, Job, JobEvent, JobKind, JobState
 from personal_store.store import Store
 
@@ -247,13 +247,34 @@ def should_keep(workspace: Workspace, job_id: int) -> bool:
         return jobs.has_event(store, job_id, KEEP)
 
 
-def _require_kept(store: Store, job_id: int) -> None:
-    """Raises JobRefused where what a training had learned is gone."""
-    for event in jobs.events(store, job_id):
+def _began_with(store: Store, job: Job, events: Sequence[JobEvent]) -> set[int]:
+    """Ids of the records that a job must find again to go on, as far as it says which."""
+    gathered = next((event.data for event in events if event.kind == "gathered"), None)
+    if job.kind == "train" and gathered is not None:
+        made_of = training.get_training_set(store, gathered["training_set"])
+        return {*made_of.record_ids, *made_of.held_out_ids}
+    return set(job.settings.get("record_ids", ()))
+
+
+def _why_not(store: Store, job: Job) -> str:
+    events = jobs.events(store, job.id)
+    for event in events:
         if event.kind == DISCARDED:
-            raise JobRefused(
-                f"What job {job_id} had learned was removed, because {event.data['why']}; start a new training."
-            )
+            return f"What job {job.id} had learned was removed, because {event.data['why']}; start a new training."
+    began_with = _began_with(store, job, events)
+    if records.present_ids(store, list(began_with)) != began_with:
+        todo = "preview and approve what is shared now" if job.kind == "augment" else "start a new training"
+        return f"Job {job.id} cannot go on, because a record that it began with is gone; {todo}."
+    return ""
+
+
+def why_not_resumed(workspace: Workspace, job: Job) -> str:
+    """Why a job that was stopped, was interrupted or failed cannot go on, in a sentence; empty where nothing is known
+    against it."""
+    if job.state not in RESUMABLE:
+        return ""
+    with workspace.store() as store:
+        return _why_not(store, job)
 
 
 def resume_job(workspace: Workspace, job_id: int, address: CloudAddress | None = None) -> Job:
@@ -272,7 +293,8 @@ def resume_job(workspace: Workspace, job_id: int, address: CloudAddress | None =
         require_destination(job.settings["destination"], address)
     _end_child(workspace, job_id)
     with workspace.store() as store, store.change():
-        _require_kept(store, job_id)
+        if why := _why_not(store, job):
+            raise JobRefused(why)
         # Without the old worker's id and heartbeat the job would count as dead until the new one has started.
         if not jobs.move(store, job_id, RESUMABLE, "queued"):
             raise JobRefused(f"Job {job_id} was resumed elsewhere just now; see `cdcda jobs`.")

@@ -140,7 +140,9 @@ class Payload:
 
 def destination_of(url: str, passes_on_to: str | None = None) -> Destination:
     """Where a service at this base address takes records."""
-    return Destination(url.rstrip("/") + "/v1/augment", passes_on_to)
+    base = url.rstrip("/")
+    # Without its port it would read as the service that the program starts itself.
+    return Destination((f"{base}:80" if base == "http://127.0.0.1" else base) + "/v1/augment", passes_on_to)
 
 
 def require_destination(destination: str, address: CloudAddress | None) -> None:

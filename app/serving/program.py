@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 
-from app.errors import PortInUse
+from app.errors import PortNotOpened
 from app.pipeline.shelf import Shelf
 from app.serving.server import build_app
 
@@ -27,12 +27,12 @@ def choose_token() -> tuple[str, bool]:
 
 
 def listen(port: int) -> socket.socket:
-    """A socket that listens there, on this computer alone; 0 takes a free port. Raises PortInUse."""
+    """A socket that listens there, on this computer alone; 0 takes a free port. Raises PortNotOpened."""
     try:
         return socket.create_server((HOST, port), backlog=64)
     except OSError as error:
         reason = "another program has it" if error.errno == errno.EADDRINUSE else error.strerror
-        raise PortInUse(
+        raise PortNotOpened(
             f"Port {port} should be free for other programs' requests but is not ({reason}); choose another with"
             " --port, or 0 for a free one."
         ) from None

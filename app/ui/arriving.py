@@ -29,9 +29,11 @@ def _augment_words(job: Job, records: int) -> str:
         return ""
     kept, pairs = job.result.get("kept", 0), job.result.get("pairs", 0)
     failed = job.result.get("failed", 0)
-    words = f"{counted(pairs, 'new pair')} from {counted(records, 'record')}, {kept} kept by the filters."
-    words += (f" {came_to_nothing(job.result)}." if failed else "") + " Look at them under Review."
-    return words + (f" {strings.FEW_KEPT}" if kept < FEW * (pairs + failed) else "")
+    nothing = f" {came_to_nothing(job.result)}." if failed else ""
+    if not pairs:
+        return f"No new pairs from {counted(records, 'record')}.{nothing} {strings.NONE_CAME}"
+    words = f"{counted(pairs, 'new pair')} from {counted(records, 'record')}, {kept} kept by the filters.{nothing}"
+    return words + " Look at them under Review." + (f" {strings.FEW_KEPT}" if kept < FEW * (pairs + failed) else "")
 
 
 def advance_of(workspace: Workspace, job: Job, events: Sequence[JobEvent]) -> Advance | None:
@@ -78,5 +80,8 @@ def augment_view(workspace: Workspace) -> views.View:
         words = f"{finished} of {counted(total, 'record')}, {words}"
     if state.is_active(job) and job.state != "queued":
         detail = _so_far(events, advance)
-    onward = views.way_to("review") if job.state == "done" and total else None
-    return state.job_view(job, done, total, words, detail) | {"pairs": _arrived(workspace, job), "go": onward}
+    onward = views.way_to("review") if job.state == "done" and (job.result or {}).get("pairs") else None
+    return state.job_view(workspace, job, done, total, words, detail) | {
+        "pairs": _arrived(workspace, job),
+        "go": onward,
+    }

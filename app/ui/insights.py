@@ -169,7 +169,7 @@ def _job_view(workspace: Workspace, job: Job | None) -> views.View:
         return {}
     standing = standing_of(workspace, job)
     share = round((standing.share or 0) * 100)
-    return state.job_view(job, share, 100, state.state_words(workspace, job), standing.words)
+    return state.job_view(workspace, job, share, 100, state.state_words(workspace, job), standing.words)
 
 
 def _vote_row(name: str, found: Votes) -> views.View:
@@ -249,7 +249,7 @@ class Actions:
         job = state.present_job(self._workspace, "curve")
         ready = gr.Button(interactive=not state.is_active(job))
         seen = _job_view(self._workspace, job), curve_view(self._workspace, job)
-        return *seen, ready, *state.job_buttons(job)
+        return *seen, ready, *state.job_buttons(self._workspace, job)
 
 
 def build_insights(services: Services) -> InsightsTab:

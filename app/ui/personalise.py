@@ -16,7 +16,7 @@ from app.ui.parts import drawn, lead, stop_and_resume
 from app.ui.runs import build_runs, learned_view
 from app.ui.services import Services
 from app.ui.starting import StartPanel, build_start, settings_of, wire_start
-from app.wording import counted
+from app.wording import counted, verb
 from personal_store import training
 from personal_store.nouns import Adapter
 
@@ -63,7 +63,10 @@ def examples_view(services: Services) -> views.View:
         return views.notice(strings.NOT_READY, str(error), "warn", tab="history")
     own = sum(text.pair_id is None for text in found.texts)
     pairs = len(found.texts) - own
-    held_out = f"your newest {counted(len(found.held_out), 'record')}, with what was made from it, held out"
+    newest = len(found.held_out)
+    held_out = (
+        f"your newest {counted(newest, 'record')}, with what was made from {verb(newest, 'it', 'them')}, held out"
+    )
     text = f"{own} of your records and {counted(pairs, 'kept pair')}; {held_out}."
     return views.notice(f"{counted(len(found.texts), 'example')} for {found.task.title}", text)
 
@@ -155,7 +158,7 @@ class Actions:
         """Progress, adapters and buttons, from the whole state."""
         job = state.present_job(self._workspace, "train")
         ready = gr.Button(interactive=not state.is_active(job))
-        buttons = (*state.job_buttons(job), state.keep_button(self._workspace, job))
+        buttons = (*state.job_buttons(self._workspace, job), state.keep_button(self._workspace, job))
         return state.train_view(self._workspace), self._adapters(), ready, *buttons
 
 

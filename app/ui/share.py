@@ -215,7 +215,7 @@ class Actions:
     def poll(self) -> tuple[Any, ...]:
         """Progress and its buttons, from the whole state."""
         job = state.present_job(self._workspace, "augment")
-        return augment_view(self._workspace), *state.job_buttons(job), newest_view(self._workspace)
+        return augment_view(self._workspace), *state.job_buttons(self._workspace, job), newest_view(self._workspace)
 
 
 def _lay_out_list(actions: Actions) -> tuple[list[gr.components.Component], gr.HTML]:

@@ -11,7 +11,6 @@ from app.ui import strings, views
 from app.wording import counted
 from personal_store.nouns import ENDED, Job, JobEvent, JobKind
 
-RESUMABLE = frozenset({"stopped", "interrupted", "failed"})
 TONES = {"failed": "bad", "interrupted": "warn", "stopped": "warn"}
 STATES = {
     "queued": "waiting for another job to end",
@@ -56,13 +55,11 @@ def running_job(workspace: Workspace) -> Job | None:
     return next((job for job in active_jobs(workspace) if not waits(job)), None)
 
 
-def job_buttons(job: Job | None) -> tuple[Any, Any]:
+def job_buttons(workspace: Workspace, job: Job | None) -> tuple[Any, Any]:
     """Stop and Resume as the job's state allows them."""
     stopping = job is not None and job.state == "stopping"
-    return (
-        gr.Button(visible=is_active(job), interactive=not stopping),
-        gr.Button(visible=job is not None and job.state in RESUMABLE),
-    )
+    resumable = job is not None and job.state in jobs.RESUMABLE and not jobs.why_not_resumed(workspace, job)
+    return gr.Button(visible=is_active(job), interactive=not stopping), gr.Button(visible=resumable)
 
 
 def keep_button(workspace: Workspace, job: Job | None) -> Any:
@@ -83,12 +80,11 @@ def state_words(workspace: Workspace, job: Job) -> str:
     return STATES[job.state]
 
 
-def job_view(job: Job, done: float, total: int, state: str, detail: str) -> views.View:
+def job_view(workspace: Workspace, job: Job, done: float, total: int, state: str, detail: str) -> views.View:
     """Title, bar and words of a job, drawn from its whole state."""
-    if job.error:
-        detail = job.error
     if job.state == "interrupted":
         detail = "It ended without saying so; Resume goes on without repeating what is finished."
+    detail = jobs.why_not_resumed(workspace, job) or job.error or detail
     return {
         "title": strings.JOB_TITLES[job.kind],
         "done": done,
@@ -190,7 +186,7 @@ def train_view(workspace: Workspace) -> views.View:
     if ended_early:
         state = strings.ENDED_EARLY.format(**job.result or {})
     done = total if job.state == "done" and not ended_early else int(progress.get("step", 0))
-    return job_view(job, done, total, state, _train_detail(job, events, progress)) | {
+    return job_view(workspace, job, done, total, state, _train_detail(job, events, progress)) | {
         "curve": views.curve(losses, held, total),
         "verdict": _verdict(job),
     }

@@ -148,8 +148,12 @@ ENTAILMENT, ROUGE, SHORTEST, LONGEST = (
     "Meaning stays at least", "Wording overlaps at most", "Length at least", "Length at most",
 )  # fmt: skip
 FEW_KEPT = "A stronger augmenter, from Settings, Models, would have more of them kept; accept by hand what you like."
+NONE_CAME = "Share more records, ask for more pairs for each, or choose a stronger augmenter in Settings, Models."
 JUDGING = "Judging your pairs…"
-NO_PAIRS = ("No pairs yet", "Go to Share, tick some records, preview what leaves, and approve it.")
+NO_PAIRS = (
+    "No pairs yet",
+    "Go to Share, tick some records, preview what leaves, and approve it; where none came back, Share says why.",
+)
 NO_SUCH_PAIRS = ("No pair here", "No pair matches this filter; choose another one under “Show”.")
 YOUR_EDIT, SYNTHETIC = "Yours, edited", "Synthetic"
 FILTER_NAMES = {"consistency": "meaning", "diversity": "wording", "length": "length", "safety": "safety"}

@@ -21,6 +21,11 @@ from app.ui.uploads import session_of
 
 NO_CONVERSATION: views.View = {"messages": [], "empty": views.empty(strings.NO_CHAT)}
 
+GIVE_BACK = r"""(drawn, typed) => [
+    {...drawn, unanswered: ""}, [drawn?.unanswered, typed].filter(Boolean).join("\n")
+]"""
+"""Puts a message that no answer came of before what was typed meanwhile, which the page alone knows."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Conversation:
@@ -88,18 +93,18 @@ class Talking:
         earlier: list[views.View],
         before: list[views.View],
         look_up: bool,
-        fields: tuple[Any, Any],
+        typed: bool = False,
         sampling: Sampling | None = None,
     ) -> Iterator[tuple[Any, ...]]:
         """The conversation with its new turn as it grows; where no answer comes of it, as it was `before`.
 
-        `fields` is what stands in the message field once the message is taken, and where no answer comes of it.
+        A message that was `typed` is taken out of the field; the page gives it back where no answer comes of it.
         """
         self._going.drop(window)
         asked = [*earlier, {"id": len(earlier), "role": "user", "text": message}]
         waiting = [*asked, {"id": len(asked), "role": "model", "text": "", "waiting": True}]
         with self._going.begin(window) as writing:
-            yield from writing.drawn(({"messages": waiting}, asked, fields[0]))
+            yield from writing.drawn(({"messages": waiting}, asked, "" if typed else gr.skip()))
             count, turns = RETRIEVED if look_up else 0, earlier_turns(earlier)
             growing = self._writer.stream(
                 message, CHAT, "active", sampling, turns, retrieved=count, should_stop=writing.stop.is_set
@@ -109,7 +114,8 @@ class Talking:
                     talk = [*asked, answer_turn(len(asked), draft)]
                     yield from writing.drawn(({"messages": talk}, talk, gr.skip()))
             except SHOWN:
-                yield from writing.drawn((conversation_view(before), before, fields[1]))
+                unanswered = {"unanswered": message} if typed else {}
+                yield from writing.drawn((conversation_view(before) | unanswered, before, gr.skip()))
                 raise
 
     def chat(
@@ -118,7 +124,7 @@ class Talking:
         """Answer a message with the adapter that is on; the conversation as it grows."""
         if not (message or "").strip():
             raise BadInput("The message is empty; write something first.")
-        yield from self._answer(session_of(request), message, messages, messages, look_up, ("", message))
+        yield from self._answer(session_of(request), message, messages, messages, look_up, typed=True)
 
     def again(
         self, request: gr.Request, messages: list[views.View], look_up: bool = False
@@ -126,8 +132,7 @@ class Talking:
         """Another answer to the last message, in place of the one there is."""
         earlier, message = before_last_question(messages)
         drawn_with = Sampling(temperature=WARMTH, seed=views.stamp() % 1_000_000)
-        untouched = (gr.skip(), gr.skip())
-        yield from self._answer(session_of(request), message, earlier, messages, look_up, untouched, drawn_with)
+        yield from self._answer(session_of(request), message, earlier, messages, look_up, sampling=drawn_with)
 
     def edit(self, request: gr.Request, messages: list[views.View]) -> tuple[Any, ...]:
         """Take the last message back into the field, to be changed and sent anew; an answer that grows is dropped."""
@@ -162,7 +167,9 @@ def wire_conversation(at: Conversation, actions: Talking) -> None:
     """Connect the conversation with what it does."""
     asked: dict[str, Any] = {"show_progress": "hidden"}
     given = [at.message, at.messages, at.look_up]
-    gr.on([at.send_button.click, at.message.submit], shown(actions.chat), given, at.results, api_name="chat", **asked)
+    sent, field = [at.send_button.click, at.message.submit], [at.drawn, at.message]
+    chatted = gr.on(sent, shown(actions.chat), given, at.results, api_name="chat", **asked)
+    chatted.failure(None, field, field, js=GIVE_BACK)
     at.again_button.click(shown(actions.again), given[1:], at.results, api_name="chat_again", **asked)
     at.edit_button.click(shown(actions.edit), at.messages, at.results, api_name="chat_edit", **asked)
     at.clear_button.click(actions.clear, None, at.results[:2], api_name="new_conversation", **asked)

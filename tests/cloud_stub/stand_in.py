@@ -131,9 +131,11 @@ def _think(answer: dict[str, Any], manners: Manners, most: int) -> int:
     tokens = manners.thinking_tokens + int(answer["usage"]["completion_tokens"])
     thoughts = "hmm " * min(most, manners.thinking_tokens)
     if tokens > most:
-        tokens, choice["finish_reason"], choice["message"]["content"] = most, "length", ""
+        room = max(0, most - manners.thinking_tokens)
+        cut = choice["message"]["content"][: 4 * room]
+        tokens, choice["finish_reason"], choice["message"]["content"] = most, "length", cut
     if manners.thoughts == "content":
-        end = "" if choice["finish_reason"] == "length" else "</think>"
+        end = "</think>" if choice["message"]["content"] else ""
         choice["message"]["content"] = f"<think>{thoughts}{end}{choice['message']['content']}"
     elif manners.thoughts:
         choice["message"][manners.thoughts] = thoughts

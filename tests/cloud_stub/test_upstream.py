@@ -199,6 +199,30 @@ def test_a_model_that_thinks_without_end_is_told_of_and_not_asked_again() -> Non
     assert "within 200 tokens; give it more with --thinking-tokens" in said[0]
 
 
+BOUND = 81
+"""Tokens that PROMPT's answer may have; its thoughts come on top."""
+
+
+@pytest.mark.parametrize("thoughts", ["content", "reasoning_content"])
+def test_an_answer_that_is_cut_behind_its_thoughts_is_too_long(thoughts: str) -> None:
+    said: list[str] = []
+    manners = {"thinking_tokens": BOUND + 195, "thoughts": thoughts}
+    with standing_in(**manners) as stand_in, connected(stand_in.url, report=said.append) as upstream:
+        model = UpstreamModel(upstream, "thinker", thinking_tokens=200)
+        (sample,) = asyncio.run(model.write(PROMPT, [1], 0.7, never))
+        assert [body["max_tokens"] for body in stand_in.bodies] == [BOUND + 200]
+    assert (sample.fault, said) == ("too long", [])
+
+
+@pytest.mark.parametrize("thoughts", ["content", "reasoning_content"])
+def test_a_model_whose_thoughts_left_its_first_answer_too_little_gets_room_for_them(thoughts: str) -> None:
+    manners = {"thinking_tokens": BOUND - 5, "thoughts": thoughts}
+    with standing_in(**manners) as stand_in, connected(stand_in.url) as upstream:
+        (sample,) = asyncio.run(UpstreamModel(upstream, "thinker").write(PROMPT, [1], 0.7, never))
+        assert [body["max_tokens"] for body in stand_in.bodies] == [BOUND, BOUND + THINKING_TOKENS]
+    assert sample.fault is None
+
+
 def test_retry_after_is_honoured() -> None:
     with standing_in(retry_after="0.7") as stand_in, in_front(stand_in.url) as client:
         started = time.monotonic()

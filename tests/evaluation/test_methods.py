@@ -69,7 +69,7 @@ def test_the_ablations_learn_as_many_pairs_and_all_pairs(
     assert 0 < filtered["kept"] < 18
     assert filtered["learned"] == drawn["learned"] == filtered["kept"]
     # Without a limit of entailment the length filter alone decides; the highest limit lets nothing of the stand-in by.
-    survived = survival(tmp_path / "out")
+    (survived,) = survival(tmp_path / "out")
     assert (survived.rows[0][-1], survived.rows[-1][-1]) == (f"{filtered['kept'] / 18:.1%}", "0.0%")
     assert "18 pairs of 6 records at share ratio 1 and k = 3" in survived.notes[0]
     # One pool serves the three of them.
@@ -158,6 +158,20 @@ def test_tweets_are_learned_alone_or_from_neutral_rewrites(
     texts = {prompt.text.split("Input: ")[1] for prompt in model.prompts}
     assert "omg flight 0!!, Response: omg flight 0!!." in texts
     assert "Flight 0 is late., Response: omg flight 0!!." in texts
+    own, neutral = survival(tmp_path / "out")
+    assert "4 pairs of 4 records at" in own.notes[0]
+    assert "4 pairs of 4 neutral rewrites at" in neutral.notes[0]
+    assert own.rows != neutral.rows
+
+
+@pytest.mark.slow
+def test_survival_is_of_the_pairs_that_were_made_where_only_neutral_rewrites_were_asked_for(
+    tmp_path: Path, service: CloudAddress
+) -> None:
+    plan = plan_for(tmp_path, tweets(tmp_path / "data"), "LaMP_7", thresholds=SOME)
+    work(tmp_path, plan, Grid("cdcda-neutral", ks=(1,)), service)
+    (neutral,) = survival(tmp_path / "out")
+    assert "4 pairs of 4 neutral rewrites at share ratio 1 and k = 1" in neutral.notes[0]
 
 
 @pytest.mark.slow

@@ -153,7 +153,8 @@ def test_survival_counts_everybody_with_pairs_whoever_was_asked_for_last(tmp_pat
     data, out = titles(tmp_path / "data"), tmp_path / "out"
     for only in ("u0", "u1"):
         run(plan_for(tmp_path, data, only=(only,)), Grid("cdcda", ks=(1,)), out, LocalEngine(service), quiet)
-    assert "11 pairs of 11 records" in survival(out).notes[0]
+    (survived,) = survival(out)
+    assert "11 pairs of 11 records" in survived.notes[0]
 
 
 def test_a_method_that_cannot_be_done_stops_the_run_before_it_begins(

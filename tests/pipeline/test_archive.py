@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.errors import DiskFull, FileNotUsable, JobRefused, NotWritten
-from app.pipeline import editing
+from app.pipeline import adapters, editing
 from app.pipeline.archive import export_archive, import_archive
 from app.pipeline.forgetting import delete_everything, retrain_task
 from app.pipeline.network import is_offline, set_offline
@@ -124,6 +124,28 @@ def test_an_archive_that_is_made_while_a_training_runs_comes_back_without_its_fi
     new = open_workspace(tmp_path / "new")
     import_archive(new, path)
     assert sorted(path.name for path in new.adapters.rglob("*")) == ["adapter.bin", "manifest.json", "one"]
+
+
+@pytest.mark.parametrize("behind", ["tables/sqlite_sequence.jsonl", "adapters/one/adapter.bin"])
+def test_an_adapter_that_is_deleted_while_an_archive_is_made_is_not_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behind: str
+) -> None:
+    old, path, begin = full(tmp_path / "old"), tmp_path / "all.zip", zipfile.ZipFile.open
+
+    def meanwhile(file: zipfile.ZipFile, name: Any, *arguments: Any, **options: Any) -> Any:
+        opened = begin(file, name, *arguments, **options)
+        if name == behind and adapters.listing(old):
+            adapters.delete(old, 1)
+        return opened
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", meanwhile)
+    done = export_archive(old, path)
+    monkeypatch.undo()
+    assert (done.files, done.rows["adapters"]) == (0, 0)
+    new = open_workspace(tmp_path / "new")
+    import_archive(new, path)
+    assert dump(new) == dump(old)
+    assert list(new.adapters.iterdir()) == []
 
 
 def test_the_hash_in_an_archive_is_of_what_was_packed_though_the_file_is_replaced(

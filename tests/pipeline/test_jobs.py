@@ -14,6 +14,7 @@ import pytest
 
 from app.errors import ApprovalMismatch, BadInput, JobRefused, NothingToTrain
 from app.pipeline import jobs
+from app.pipeline.forgetting import forget
 from app.pipeline.generation import Writer
 from app.pipeline.models import use_model
 from app.pipeline.payload import Payload, build_payload, destination_of
@@ -168,6 +169,17 @@ def test_a_job_whose_records_changed_does_not_resume(tmp_path: Path, service: Re
     failed = wait_ended(workspace, job.id)
     assert (failed.state, len(service.bodies)) == ("failed", 1)
     assert "preview and approve" in (failed.error or "")
+
+
+def test_a_job_with_a_record_that_was_forgotten_is_not_resumed_and_says_why(
+    tmp_path: Path, service: RecordingService, gate: Gate
+) -> None:
+    workspace, payload, job = stopped(tmp_path, service, gate)
+    assert jobs.why_not_resumed(workspace, jobs.get(workspace, job.id)) == ""
+    forget(workspace, payload.record_ids[-1])
+    with pytest.raises(JobRefused, match="a record that it began with is gone; preview and approve what is shared now"):
+        jobs.resume_job(workspace, job.id, service.address)
+    assert jobs.get(workspace, job.id).state == "stopped"
 
 
 def test_a_job_whose_service_passes_records_on_since_does_not_resume(

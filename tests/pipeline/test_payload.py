@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import ApprovalMismatch, BadInput, NothingShared
+from app.pipeline.estimating import estimate
+from app.pipeline.local_service import CloudAddress
 from app.pipeline.payload import (
     LOCAL_DESTINATION,
     NOT_SAID,
@@ -17,6 +19,7 @@ from app.pipeline.payload import (
     destination_of,
     rebuild_payload,
     require_approved,
+    require_destination,
 )
 from app.pipeline.sharing import share_ids, share_none, share_ratio
 from cloud_stub.schemas import AugmentRequest, PromptForm
@@ -141,6 +144,19 @@ def test_an_approval_is_for_one_place_alone(tmp_path: Path) -> None:
             if other is not payload:
                 with pytest.raises(ApprovalMismatch, match="nothing was sent"):
                     require_approved(other, payload.approval)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1", "http://127.0.0.1/", "http://127.0.0.1:80"])
+def test_a_service_that_is_named_by_this_computers_bare_address_is_not_the_apps_own(tmp_path: Path, url: str) -> None:
+    workspace, ids = workspace_with(tmp_path, 2)
+    share_ids(workspace, ids)
+    named = build_payload(workspace, destination_of(url))
+    assert str(named.destination) == "http://127.0.0.1:80/v1/augment"
+    assert estimate(workspace, named).cost is None
+    with pytest.raises(ApprovalMismatch):
+        require_approved(named, build_payload(workspace).approval)
+    with pytest.raises(ApprovalMismatch):
+        require_destination(LOCAL_DESTINATION.url, CloudAddress(url, "token"))
 
 
 def test_an_approval_can_be_reckoned_by_hand(tmp_path: Path) -> None:

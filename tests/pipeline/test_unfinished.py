@@ -56,11 +56,15 @@ def test_forgetting_a_record_removes_what_an_unfinished_training_learned_from_it
     assert jobs.get(workspace, job_id).state == state
 
 
-def test_forgetting_a_record_that_was_only_held_out_keeps_it(made: tuple[Workspace, tuple[int, ...]]) -> None:
+def test_forgetting_a_record_that_was_only_held_out_keeps_it_though_it_cannot_go_on(
+    made: tuple[Workspace, tuple[int, ...]],
+) -> None:
     workspace, ids = made
-    _, folder = training_job(workspace)
+    job_id, folder = training_job(workspace)
     forget(workspace, ids[-1])
     assert folder.is_dir()
+    with pytest.raises(JobRefused, match="a record that it began with is gone; start a new training"):
+        jobs.resume_job(workspace, job_id)
 
 
 def test_a_training_under_way_is_left_alone_and_goes_once_it_has_stopped(

@@ -51,3 +51,24 @@ def test_the_header_says_how_long_it_still_takes(workspace: Workspace) -> None:
     view = header_view(Services(workspace, service, Writer(workspace), service))
     (now,) = [fact for fact in view["facts"] if fact["label"] == "Now"]
     assert now["value"] == "Augmenting, 28%, 2 min left"
+
+
+def test_where_no_pair_came_it_is_said_what_to_do_and_nobody_is_sent_to_review(tmp_path: Path) -> None:
+    workspace = open_workspace(tmp_path)
+
+    def ended(pairs: int) -> tuple[str, Any]:
+        result = {"records": 2, "pairs": pairs, "kept": pairs, "failed": 10 - pairs, "failed_because": ["too long"]}
+        with workspace.store() as store:
+            job = jobs.create_job(store, "augment", {})
+            jobs.set_state(store, job.id, "done", result=result)
+        shown = arriving.augment_view(workspace)
+        return shown["detail"], shown["go"]
+
+    detail, onward = ended(0)
+    assert detail.startswith("No new pairs from 2 records. 10 samples came to nothing (too long). Share more records,")
+    assert "Review" not in detail
+    assert onward is None
+    detail, onward = ended(9)
+    assert detail.endswith("Look at them under Review.")
+    assert onward is not None
+    assert onward[0] == "review"

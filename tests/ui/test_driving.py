@@ -158,7 +158,7 @@ PRIVATE = {
     ("hold", "change"): ("restore",),
 }
 """Handlers of a person's doing that have no name of their own: by which names the same is done."""
-NOT_A_PERSON = {"load", "unload", "tick", "success"}
+NOT_A_PERSON = {"load", "unload", "tick", "success", "failure"}
 """Events that come by themselves."""
 OF_LISTS = {
     "change": "change_records",

@@ -1,5 +1,6 @@
 """`cdcda-app` as a process: it becomes ready, refuses a taken port, and ends quietly."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -13,6 +14,9 @@ from pathlib import Path
 import pytest
 from gradio_client import Client, handle_file
 
+from app.__main__ import claim_port
+from app.errors import PortNotOpened
+from tests.limits import no_more_files
 from tests.tiny import tiny_gguf
 
 READY = "CDCDA is ready at "
@@ -126,7 +130,11 @@ def test_taken_port_is_one_sentence_and_exit_1(tmp_path: Path) -> None:
 
 
 def test_a_port_that_is_taken_while_the_page_is_built_is_one_sentence_too(tmp_path: Path) -> None:
-    code = "import sys, app.__main__ as a\na.claim_port = lambda port: port\nsys.exit(a.main(sys.argv[1:]))"
+    code = (
+        "import sys, app.__main__ as a\nclaim = a.claim_port\n"
+        "def free_at_first(port):\n    a.claim_port = claim\n    return port\n"
+        "a.claim_port = free_at_first\nsys.exit(a.main(sys.argv[1:]))"
+    )
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         arguments = [
@@ -144,6 +152,46 @@ def test_a_port_that_is_taken_while_the_page_is_built_is_one_sentence_too(tmp_pa
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1].startswith(f"Port {port} should be free")
     assert "Traceback" not in done.stderr
+
+
+@contextlib.contextmanager
+def without_rights() -> Iterator[None]:
+    """Nobody's rights inside, where the test has more."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+EVERYBODYS = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+"""Holds the first port that needs no rights, on Linux."""
+
+
+@pytest.mark.skipif(not EVERYBODYS.exists() or int(EVERYBODYS.read_text()) < 2, reason="no port needs rights here")
+def test_a_port_that_is_not_permitted_is_said_to_be() -> None:
+    with without_rights(), pytest.raises(PortNotOpened, match=r"does not let you open port 1 .*--port, like 7860"):
+        claim_port(1)
+
+
+def test_what_else_stands_in_the_way_of_a_port_is_said() -> None:
+    with no_more_files(), pytest.raises(PortNotOpened, match=r"port 7860 \(Too many open files\); start the app again"):
+        claim_port(7860)
+
+
+def test_what_else_stands_in_the_way_of_the_page_is_said(tmp_path: Path) -> None:
+    code = (
+        "import errno, gradio, os, sys, app.__main__ as a\n"
+        "def launch(*_, **__): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
+        "gradio.Blocks.launch = launch\nsys.exit(a.main(sys.argv[1:]))"
+    )
+    arguments = [sys.executable, "-c", code, *command(tmp_path)[3:]]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "(No space left on device); start the app again" in done.stderr
 
 
 def test_bad_address_is_bad_usage(tmp_path: Path) -> None:

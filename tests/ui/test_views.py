@@ -9,11 +9,16 @@ import gradio as gr
 import pytest
 
 from app.errors import BadInput
+from app.pipeline.forgetting import forget
+from app.pipeline.generation import Writer
 from app.pipeline.workspace import Workspace, open_workspace
 from app.ui import notices, state, theme, views
+from app.ui.arriving import augment_view
+from app.ui.personalise import examples_view
+from app.ui.services import Services
 from personal_store import jobs
 from personal_store.nouns import JobState
-from tests.ui.conftest import HOSTILE
+from tests.ui.conftest import HOSTILE, NOWHERE, some_records
 
 
 @pytest.mark.parametrize(("size", "text"), [(5, "5 bytes"), (93_000_000, "93 MB"), (1_117_320_768, "1.1 GB")])
@@ -28,6 +33,19 @@ def test_durations_read_naturally(seconds: float, text: str) -> None:
 
 def test_page_beyond_the_end_becomes_the_last() -> None:
     assert views.pages(total=120, page=9, size=50) == {"page": 3, "pages": 3, "total": 120, "first": 101, "last": 120}
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (12, "newest 1 record, with what was made from it, held out"),
+        (20, "newest 2 records, with what was made from them, held out"),
+    ],
+)
+def test_what_is_held_out_agrees_with_its_number(tmp_path: Path, count: int, words: str) -> None:
+    workspace = open_workspace(tmp_path / "data")
+    some_records(workspace, count)
+    assert words in examples_view(Services(workspace, NOWHERE, Writer(workspace), NOWHERE))["text"]
 
 
 def test_long_curve_is_thinned_and_keeps_its_end() -> None:
@@ -56,6 +74,29 @@ def test_the_job_that_runs_is_shown_then_the_next_one_then_the_newest(tmp_path: 
             jobs.heartbeat(store, job_id)
             jobs.set_state(store, job_id, state_now, process_id=os.getpid())
             assert present() == shown
+
+
+@pytest.mark.parametrize("ended", ["stopped", "interrupted", "failed"])
+def test_a_job_whose_record_was_forgotten_is_shown_with_the_reason_in_place_of_resume(
+    tmp_path: Path, ended: JobState
+) -> None:
+    workspace = open_workspace(tmp_path / "data")
+    ids = some_records(workspace)
+    with workspace.store() as store:
+        job_id = jobs.create_job(store, "augment", {"record_ids": ids[:2]}).id
+        jobs.set_state(store, job_id, ended)
+
+    def shown() -> tuple[bool, str]:
+        _, resume = state.job_buttons(workspace, state.present_job(workspace, "augment"))
+        return resume.visible, augment_view(workspace)["detail"]
+
+    offered, before = shown()
+    assert offered
+    assert "record" not in before
+    forget(workspace, ids[0])
+    offered, detail = shown()
+    assert not offered
+    assert detail.endswith("a record that it began with is gone; preview and approve what is shared now.")
 
 
 def test_error_becomes_a_note_with_its_sentence_escaped() -> None:
