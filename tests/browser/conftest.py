@@ -110,6 +110,6 @@ def approve(visit: Visit, pairs_each: int) -> None:
 def pairs_from(visit: Visit, records: int) -> int:
     """Wait for the end of an augmentation; the new pairs that it counts, which differ from run to run."""
     visit.see(f"new pairs? from {records} records", minutes=5)
-    found = re.search(rf"(\d+) new pairs? from {records} records", visit.page.locator("#augmenting").inner_text())
+    found = re.search(rf"(\w+) new pairs? from {records} records", visit.page.locator("#augmenting").inner_text())
     assert found
-    return int(found.group(1))
+    return int(found.group(1).replace("No", "0"))
