@@ -9,12 +9,15 @@ from typing import Any
 import hypothesis
 import pytest
 
+from app.device.threads import share_cores
 from app.pipeline import names
 
 # A deadline measures the neighbours on a shared computer.
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=40)
 hypothesis.settings.load_profile("quick")
 
+# Before anything loads torch: two processes test beside each other, and threads that spin take each other's cores.
+share_cores()
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 for name in (
