@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app.pipeline.workspace import Workspace, open_workspace
-from tests.browsing import Visit, chromium, new_visit
+from tests.browsing import MINUTE, Visit, chromium, new_visit
 from tests.tiny import tiny_gguf
 
 READY = "CDCDA is ready at "
@@ -113,3 +113,20 @@ def pairs_from(visit: Visit, records: int) -> int:
     found = re.search(rf"(\w+) new pairs? from {records} records", visit.page.locator("#augmenting").inner_text())
     assert found
     return int(found.group(1).replace("No", "0"))
+
+
+LONG = 20
+"""Epochs that keep even the tiny model busy for a while."""
+
+
+def begin_training(visit: Visit) -> None:
+    """Press Train for a long training, and wait for the first steps."""
+    visit.open("Personalise")
+    visit.see("examples for Title")
+    epochs_field = visit.page.get_by_label("number input for Epochs")
+    if not epochs_field.is_visible():
+        visit.press("Settings of the training")
+    epochs_field.fill(str(LONG))
+    epochs_field.press("Tab")
+    visit.page.locator("#train-button").click()
+    visit.page.locator("#training .curve").wait_for(timeout=5 * MINUTE)

@@ -20,6 +20,11 @@ def augment(visit: Visit) -> None:
     share_first(visit, 4)
     visit.shot("2-share")
     approve(visit, 2)
+    visit.page.locator("#augmenting .progress").wait_for()
+    visit.reload()
+    visit.open("Share")
+    visit.see("4 of 120 records shared")
+    assert visit.page.locator("#share-records input:checked").count() == 4
     assert pairs_from(visit, 4)
     visit.shot("4-augmented")
 

@@ -1,12 +1,12 @@
-"""Boxes of the Share list under a person's hand: many clicks, two windows, and texts that would be more than text."""
+"""Boxes of the Share list under a person's hand: many clicks, and texts that would be more than text."""
 
 import json
 from pathlib import Path
 
 from app.pipeline import editing
 from app.pipeline.sharing import shared_now
-from tests.browser.conftest import import_sample, share_first
-from tests.browsing import MARKS, Visit, new_visit
+from tests.browser.conftest import import_sample
+from tests.browsing import MARKS, Visit
 from tests.ui.conftest import Page
 
 pytestmark = MARKS
@@ -65,20 +65,3 @@ def test_what_was_shown_is_what_is_confirmed(page: Page, visit: Visit) -> None:
     visit.press("Share as it is")
     visit.see("1 of 1 records shared")
     assert shared_now(page.workspace).shared == (record.id,)
-
-
-def test_what_one_tab_shares_the_other_shows(page: Page, visit: Visit) -> None:
-    visit.goto(page.client.src)
-    import_sample(visit)
-    share_first(visit, 3)
-    second = new_visit(visit.page.context.browser, visit.folder)
-    second.goto(visit.page.url)
-    second.open("Share")
-    second.see("3 of 120 records shared")
-    second.page.locator("#share-records input[type=checkbox]").nth(0).click()
-    second.see("2 of 120 records shared")
-    visit.open("History")
-    visit.open("Share")
-    visit.see("2 of 120 records shared")
-    assert not visit.page.locator("#share-records input[type=checkbox]").nth(0).is_checked()
-    second.page.context.close()
