@@ -42,6 +42,18 @@ def _refuse_others(family: int, address: Any) -> None:
         raise OutboundConnection(f"a test tried to connect to {address!r}")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Each of several testing processes, and what it starts, keeps to cores of its own.
+
+    Threads that compute wait for each other, and would wait for the neighbour's most of the time.
+    """
+    told = getattr(config, "workerinput", None)
+    if told is not None and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        own = cores[int(told["workerid"].removeprefix("gw")) :: told["workercount"]]
+        os.sched_setaffinity(0, own or cores)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Two processes share the tests: slow ones beside each other are those of the page and those of the models."""
     for item in items:

@@ -170,7 +170,7 @@ def _has_started(person: Person) -> bool:
 @pytest.mark.slow
 def test_the_journey_on_the_models_that_come_with_the_install(tmp_path: Path) -> None:
     person = Person(tmp_path, None)
-    steps = journey(person, small_history(tmp_path, 30), shared=2, k=2, epochs=2)
+    steps = journey(person, small_history(tmp_path, 16), shared=2, k=2, epochs=2)
     trained = steps["trained"]
     assert steps["augmented"]["model"] == "smollm2-135m"
     assert steps["augmented"]["pairs"] + steps["augmented"]["failed"] == 4

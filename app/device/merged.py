@@ -10,11 +10,11 @@ import contextlib
 import hashlib
 import os
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from app.device.gguf_merging import merge
+from app.device.tidying import is_abandoned
 from app.device.weights import file_hash
 from app.errors import DiskFull, NotWritten
 
@@ -23,8 +23,6 @@ SMALL = 256 * 2**20
 KEPT = 4
 """Files that stay: those used last."""
 _FOLDER, _TEMPORARY = "merged", ".merging-"
-_ABANDONED = 3600
-"""Seconds after which nobody is still writing a file that takes seconds."""
 
 
 def _folder(cache: Path) -> Path:
@@ -38,7 +36,7 @@ def _name(model: Path, adapters: Sequence[Path]) -> str:
 
 def _tidy(folder: Path) -> None:
     files = sorted(folder.glob("*.gguf"), key=lambda file: file.stat().st_mtime, reverse=True)
-    left = [file for file in folder.glob(f"{_TEMPORARY}*") if time.time() - file.stat().st_mtime > _ABANDONED]
+    left = [file for file in folder.glob(f"{_TEMPORARY}*") if is_abandoned(file, _TEMPORARY)]
     for file in [*files[KEPT:], *left]:
         with contextlib.suppress(OSError):
             file.unlink()
@@ -46,7 +44,7 @@ def _tidy(folder: Path) -> None:
 
 def _make(model: Path, adapters: Sequence[Path], file: Path) -> None:
     """Under another name first: nobody opens half a file. Raises AdapterRefused, DiskFull and NotWritten."""
-    handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=file.parent)
+    handle, name = tempfile.mkstemp(prefix=f"{_TEMPORARY}{os.getpid()}-", dir=file.parent)
     os.close(handle)
     try:
         merge(model, adapters, Path(name), small=True)

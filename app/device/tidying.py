@@ -18,7 +18,7 @@ USED = 24 * 3600
 TEMPORARY = ".preparing-"
 """Begins the name of a folder that is being made or thrown away; the number of the process that does it follows."""
 _ABANDONED_AFTER = 6 * 3600
-"""Seconds after which such a folder is taken for a killed process's, whoever has its number now."""
+"""Seconds after which what is unfinished is taken for a killed process's, whoever has its number now."""
 
 
 def prepared_folders(cache: Path) -> list[Path]:
@@ -50,10 +50,11 @@ def _is_gone(process_id: int) -> bool:
     return False
 
 
-def _is_abandoned(folder: Path) -> bool:
-    maker = folder.name.removeprefix(TEMPORARY).partition("-")[0]
+def is_abandoned(unfinished: Path, prefix: str) -> bool:
+    """Whether the process whose number follows the prefix in a name is gone, or has long had time to finish."""
+    maker = unfinished.name.removeprefix(prefix).partition("-")[0]
     try:
-        old = time.time() - folder.stat().st_mtime > _ABANDONED_AFTER
+        old = time.time() - unfinished.stat().st_mtime > _ABANDONED_AFTER
     except FileNotFoundError:
         return False  # Its process has just finished.
     return old or (maker.isdecimal() and _is_gone(int(maker)))
@@ -62,7 +63,7 @@ def _is_abandoned(folder: Path) -> bool:
 def remove_abandoned(cache: Path) -> None:
     """Removes what processes that were killed while they made or threw away a folder left behind."""
     for folder in cache.glob(f"{TEMPORARY}*"):
-        if _is_abandoned(folder):
+        if is_abandoned(folder, TEMPORARY):
             shutil.rmtree(folder, ignore_errors=True)
 
 

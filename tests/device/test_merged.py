@@ -1,6 +1,7 @@
 """Small models with adapters merged in write what the adapters laid over write, and are kept as files."""
 
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -120,15 +121,19 @@ def test_only_those_used_last_stay(tmp_path: Path, model: LocalModel) -> None:
     assert [file for file in files if file and file.is_file()] == files[-KEPT:]
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path: Path, model: LocalModel) -> None:
-    (tmp_path / "merged").mkdir()
-    left, new = tmp_path / "merged" / ".merging-left", tmp_path / "merged" / ".merging-new"
-    for file in (left, new):
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_makes_stays(
+    tmp_path: Path, model: LocalModel
+) -> None:
+    folder = tmp_path / "merged"
+    folder.mkdir()
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    killed, old, ours = (folder / f".merging-{name}" for name in (f"{gone.pid}-a", "of-before", f"{os.getpid()}-b"))
+    for file in (killed, old, ours):
         file.touch()
-    os.utime(left, (time.time() - 7200,) * 2)
+    os.utime(old, (time.time() - 7 * 3600,) * 2)
     merged_file(model.path, [random_adapter(tmp_path) / GGUF_ADAPTER], tmp_path)
-    assert not left.exists()
-    assert new.exists()
+    assert list(folder.glob(".*")) == [ours]
 
 
 def test_large_model_has_its_adapters_laid_over(
