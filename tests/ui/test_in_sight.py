@@ -14,8 +14,8 @@ from tests.ui.test_accessibility import violations
 
 pytestmark = MARKS
 
-ROWS = 40_000
-"""Of a file whose import takes a second or more."""
+ROWS = 80_000
+"""Of a file whose import takes some seconds."""
 ON_TOP = """(node) => {
     const box = node.getBoundingClientRect();
     const there = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
