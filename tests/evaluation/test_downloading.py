@@ -37,7 +37,7 @@ class Lamp(http.server.BaseHTTPRequestHandler):
 def source() -> Iterator[str]:
     Lamp.asked = []
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Lamp) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/LaMP"
         server.shutdown()
 

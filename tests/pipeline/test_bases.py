@@ -181,7 +181,7 @@ def test_a_service_that_hangs_up_is_said_and_what_came_is_kept(workspace: Worksp
             """Say nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         with pytest.raises(DownloadFailed):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 
 from app.pipeline import adapters, bases
@@ -30,11 +30,9 @@ def newcomer(page: Page) -> Callable[..., Any]:
     """Does one thing in a window of its own."""
 
     def does(action: str, *arguments: Any) -> Any:
-        client = Client(page.client.src, verbose=False)
-        try:
-            return client.predict(*arguments, api_name=f"/{action}")
-        finally:
-            client.close()
+        # Another session is another window to the page; a client of its own would take a second to be closed.
+        page.client.reset_session()
+        return page.client.predict(*arguments, api_name=f"/{action}")
 
     return does
 
