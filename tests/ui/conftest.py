@@ -78,9 +78,9 @@ def _collect() -> None:
         gc.collect()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """One running page for a file of tests; building it takes two seconds."""
+    """One running page for all tests of this folder; building and closing it takes three seconds."""
     folder = tmp_path_factory.mktemp("page")
     with pytest.MonkeyPatch.context() as environment, contextlib.ExitStack() as tidy:
         environment.setenv("CDCDA_DEVICE_MODEL", str(tiny_gguf(folder)))
@@ -111,7 +111,7 @@ def page(served: Page, tmp_path: Path) -> Page:
     return served
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
     with chromium() as browser:
         yield browser
