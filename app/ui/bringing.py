@@ -28,6 +28,8 @@ CUT = 300
 """Characters of a text that are shown in that preview."""
 PART = "history"
 """Under which this part of a window holds the copies of what was chosen here."""
+BAR_IN_SIGHT = '(...given) => (cdcda.barInSight("report"), given)'
+"""Brings the bar of an import into sight, and hands on what was given."""
 
 Sent = Sequence[Mapping[str, Any]]
 """Files as the browser sent them; each says under "path" where its copy lies."""
@@ -236,8 +238,9 @@ def wire(at: Layout, services: Services, query: list[gr.components.Component], l
         name = ("task", "input", "output", "date")[place]
         choice.input(preview, [*at.brought, *chosen], previewed, api_name=f"preview_{name}", **UNCHECKED)
     imported = at.import_button.click(
-        shown(actions.take_in), [*at.brought, *at.mapping], at.report, api_name="import_history", **UNCHECKED
-    )
+        shown(actions.take_in), [*at.brought, *at.mapping], at.report, api_name="import_history", js=BAR_IN_SIGHT,
+        **UNCHECKED,
+    )  # fmt: skip
     sample = at.sample_button.click(shown(actions.take_in_sample), None, at.report, api_name="import_sample")
     imported.success(actions.clear, None, [*at.brought[:2], *previewed], api_visibility="private")
     for done in (imported, sample):

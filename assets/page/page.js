@@ -477,6 +477,18 @@ window.cdcda = (() => {
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
 
+  const PATIENCE = 5000; // Milliseconds in which a bar appears that was asked for.
+
+  /** Bring the bar of a view into sight as soon as there is one: it may stand below the window. */
+  function barInSight(view) {
+    const until = performance.now() + PATIENCE;
+    requestAnimationFrame(function look() {
+      const bar = [...document.querySelectorAll(`.view-${view} [role="progressbar"]`)].find((node) => node.checkVisibility());
+      if (bar) bar.closest(".block").scrollIntoView({ block: "nearest" });
+      else if (performance.now() < until) requestAnimationFrame(look);
+    });
+  }
+
   function report(element, props, server, watch) {
     const place = frame(element, "report");
     bind(props, watch, (value) => refill(place, value.headline && value, () => h("div", { class: "panel", role: "status" },
@@ -1272,6 +1284,6 @@ window.cdcda = (() => {
 
   return {
     header, records, shareList, preview, report, payload, augmenting, review, training, adapters, twoRuns, answers, samples, chat, models, bases,
-    findings, notice, forecast, trainingRows, words, waysOut, ledger, left, plot, working, votes, brought,
+    findings, notice, forecast, trainingRows, words, waysOut, ledger, left, plot, working, votes, brought, barInSight,
   };
 })();

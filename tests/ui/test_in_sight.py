@@ -66,6 +66,9 @@ def test_an_import_says_how_far_it_is_and_leads_on(page: Page, visit: Visit, tmp
     visit.page.locator("input[type=file]").first.set_input_files(str(file))
     # The button comes with the preview, which may be drawn a moment later and push it down.
     visit.page.get_by_role("region", name="The first records of the file").wait_for()
+    # In a window that the preview fills, the bar begins below what is in sight.
+    height = round(visit.page.locator("#import-button").evaluate("node => node.getBoundingClientRect().bottom"))
+    visit.page.set_viewport_size({"width": 1280, "height": height + 20})
     visit.page.locator("#import-button").click()
     visit.page.wait_for_function(
         f"(selector) => [...document.querySelectorAll(selector)].some({ON_TOP})",
