@@ -91,6 +91,45 @@ def _unmarked_utf16(data: bytes) -> str | None:
     return None
 
 
+_LOOKED_AT = 65_536
+"""Bytes that are enough to tell an encoding by."""
+_LATIN = ("cp1250", "iso8859-2", "cp1254", "iso8859-9", "cp1257", "iso8859-13")
+"""Encodings of Latin script for other languages than the Western ones, by their Python names."""
+_SURE, _SURE_OF_SCRIPT = 0.12, 0.25
+"""Confidence of chardet from which it is believed that a text is in one of these, or in another script."""
+_HIGH = re.compile(rb"[\x80-\xff]+")
+
+
+def _not_ascii(data: bytes) -> bytes:
+    """The first lines that have more than ASCII in them."""
+    found = b""
+    for line in io.BytesIO(data):
+        if len(found) >= _LOOKED_AT:
+            break
+        if not line.isascii():
+            found += line[:_LOOKED_AT]
+    return found
+
+
+def _told_by_its_looks(data: bytes) -> str | None:
+    """The encoding before Unicode of a text that is neither UTF-8 nor Western; None where that does not show.
+
+    Accents stand alone among ASCII letters; letters of another script stand side by side.
+    """
+    import chardet
+
+    sample = _not_ascii(data)
+    runs = [len(run) for run in _HIGH.findall(sample)]
+    in_utf8 = sum(len(letter.encode()) for letter in sample.decode("utf-8", "ignore") if not letter.isascii())
+    found = chardet.detect(sample)
+    if 2 * in_utf8 >= sum(runs) or found["encoding"] is None:
+        return None
+    encoding = codecs.lookup(found["encoding"]).name
+    side_by_side = 2 * sum(run for run in runs if run > 1) > sum(runs)
+    believed = encoding in _LATIN or side_by_side
+    return encoding if believed and found["confidence"] > (_SURE if encoding in _LATIN else _SURE_OF_SCRIPT) else None
+
+
 def decode(data: bytes, name: str) -> tuple[str, str]:
     """The text of a file and its encoding; raises FileNotUsable where it is no text."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -103,6 +142,8 @@ def decode(data: bytes, name: str) -> tuple[str, str]:
     try:
         return data.decode(encoding), encoding
     except UnicodeDecodeError:
+        if other := _told_by_its_looks(data):
+            return data.decode(other, "replace"), other
         # Exports are often UTF-8 with a few old bytes in between, so the two are read side by side; a file that is
         # Windows-1252 throughout comes out the same way.
         return data.decode(encoding, "cdcda-leftover"), "cp1252"

@@ -47,6 +47,62 @@ def test_old_bytes_in_a_utf8_file_are_read_as_what_they_were(tmp_path: Path) -> 
     assert [row[0] for row in preview(tmp_path, "a.csv", content).rows] == ["Naïve — yes", "Café on the corner"]
 
 
+BEFORE_UNICODE = {
+    "Сегодня на реке был сильный ветер и паром отменили|Паром не пошёл": ("cp1251", "koi8_r", "cp866"),
+    "Сьогодні на річці був сильний вітер і пором скасували|Пором не пішов": ("cp1251",),
+    "Σήμερα φυσούσε πολύ και το πλοίο δεν έφυγε από το λιμάνι|Το πλοίο έμεινε": ("cp1253",),
+    "היום הייתה רוח חזקה והמעבורת בוטלה בגלל הגלים|המעבורת לא יצאה": ("cp1255",),
+    "كانت الرياح قوية اليوم وألغيت العبارة بسبب الأمواج|العبارة لم تغادر": ("cp1256",),
+    "วันนี้ลมแรงมากและเรือข้ามฟากถูกยกเลิก|เรือไม่ออก": ("cp874",),
+    "今天河上风很大，渡船取消了，大家都在码头等着|渡船没有开": ("gb18030",),
+    "今天河上風很大，渡船取消了，大家都在碼頭等著|渡船沒有開": ("big5",),
+    "今日は川の風が強くて渡し船が欠航になりました。みんな桟橋で待っていた。|渡し船は出なかった": ("cp932", "euc_jp"),
+    "Na rzece było dziś wietrznie i prom odwołano, wszyscy czekali na przystani|Prom nie odpłynął": (
+        "cp1250",
+        "iso8859-2",
+    ),
+    "Na řece dnes foukal silný vítr a přívoz byl zrušen, všichni čekali|Přívoz nevyplul": ("cp1250",),
+    "Bugün nehirde güçlü rüzgâr vardı ve feribot iptal edildi, herkes bekledi|Feribot kalkmadı": ("cp1254",),
+    "Šiandien upėje pūtė stiprus vėjas ir keltas buvo atšauktas, visi laukė prieplaukoje|Keltas neišplaukė": (
+        "cp1257",
+    ),
+    "오늘은 강바람이 강해서 나룻배가 취소되었다. 모두 부두에서 기다렸다.|나룻배는 떠나지 않았다": ("cp949",),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"), [(text, encoding) for text, known in BEFORE_UNICODE.items() for encoding in known]
+)
+@pytest.mark.parametrize("rows", [1, 2000])
+def test_text_comes_in_from_the_encodings_before_unicode(tmp_path: Path, text: str, encoding: str, rows: int) -> None:
+    said, title = text.split("|")
+    lines = [f'"{said} {number}","{title}"' for number in range(rows)]
+    found = preview(tmp_path, "a.csv", "\n".join(["abstract,title", *lines]).encode(encoding))
+    assert found.usable == rows
+    assert found.rows[0][:2] == (f"{said} 0", title)
+
+
+WESTERN = (
+    "ÉTÉ À LA MER «ÇÀ ET LÀ»,Où?",
+    "Grüße „über“ Öl,Ä",
+    "“Naïve” — it’s…,€5",
+    "São João à noite,Já",
+    "Ä Ö Ü ß,It was 10 °C",
+    "Tá sé seo i nGaeilge agus tá sé fuar,½ cup",
+    "déjà vu,Ez ö ü á é",
+    "The critic’s choice — again,It’s fine",
+    "El niño comió ayer en el río,¿Mañana?",
+    "Idag blåste det hårt på älven och färjan ställdes in,Färjan gick inte",
+)
+
+
+@pytest.mark.parametrize("rows", [1, 200])
+@pytest.mark.parametrize("line", WESTERN)
+def test_western_text_stays_western(tmp_path: Path, line: str, rows: int) -> None:
+    found = preview(tmp_path, "a.csv", ("abstract,title\n" + f"{line}\n" * rows).encode("cp1252"))
+    assert (found.encoding, ",".join(found.rows[0][:2])) == ("cp1252", line)
+
+
 @pytest.mark.parametrize(
     ("name", "mark"), [("a.csv", ","), ("a.csv", ";"), ("a.tsv", "\t"), ("a.txt", "\t"), ("a.csv", "|")]
 )
