@@ -24,12 +24,12 @@ PRESETS: Mapping[str, Preset] = {
     for preset in (
         Preset(
             "quick",
-            "One pass; with few records and a base below, it wrote better than three.",
+            "One pass: about as good as three on top of a base; without one it may be too little.",
             FineTuning(epochs=1),
         ),
         Preset(
             DEFAULT,
-            "Three passes; rank and alpha as in the CDCDA-PLM paper.",
+            "Three passes, of which the best is kept; rank and alpha as in the CDCDA-PLM paper.",
             FineTuning(),
         ),
         Preset(
