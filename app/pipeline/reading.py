@@ -125,9 +125,10 @@ def _told_by_its_looks(data: bytes) -> str | None:
     if 2 * in_utf8 >= sum(runs) or found["encoding"] is None:
         return None
     encoding = codecs.lookup(found["encoding"]).name
+    if encoding in _LATIN:
+        return encoding if found["confidence"] > _SURE else None
     side_by_side = 2 * sum(run for run in runs if run > 1) > sum(runs)
-    believed = encoding in _LATIN or side_by_side
-    return encoding if believed and found["confidence"] > (_SURE if encoding in _LATIN else _SURE_OF_SCRIPT) else None
+    return encoding if side_by_side and found["confidence"] > _SURE_OF_SCRIPT else None
 
 
 def decode(data: bytes, name: str) -> tuple[str, str]:

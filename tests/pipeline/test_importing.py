@@ -90,6 +90,7 @@ WESTERN = (
     "Ä Ö Ü ß,It was 10 °C",
     "Tá sé seo i nGaeilge agus tá sé fuar,½ cup",
     "déjà vu,Ez ö ü á é",
+    "É Ç,the ì",
     "The critic’s choice — again,It’s fine",
     "El niño comió ayer en el río,¿Mañana?",
     "Idag blåste det hårt på älven och färjan ställdes in,Färjan gick inte",
