@@ -9,10 +9,12 @@ resume with the records that are unfinished. Queue bound and rate limits are eac
 """
 
 import argparse
+import contextlib
 import signal
+import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -88,11 +90,27 @@ def _wait_to_be_told() -> None:
     ended.wait()
 
 
+@contextlib.contextmanager
+def held(host: str, port: int) -> Iterator[int]:
+    """The port, or a free one for 0, kept from other programs but not from Ray's proxy; raises ServiceError.
+
+    Ray takes twenty seconds to start and opens dozens of ports of the system's choice meanwhile, of which one could be
+    this. A socket that is bound and does not listen keeps it; the proxy binds beside it, with SO_REUSEPORT as it does.
+    """
+    with listen(host, port) as found:
+        family, address = found.family, found.getsockname()
+    with socket.socket(family) as keeper:
+        if hasattr(socket, "SO_REUSEPORT"):
+            # Without the other one a port whose last connections have just ended is not to be had.
+            for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+                keeper.setsockopt(socket.SOL_SOCKET, option, 1)
+            keeper.bind(address)
+        yield address[1]
+
+
 def run(build: Build, replicas: int, host: str, port: int) -> None:
     """Serve so many replicas of an app at one address until told to end by a signal; raises ServiceError."""
-    with listen(host, port) as found:
-        port = found.getsockname()[1]
-    with cluster():
+    with held(host, port) as port, cluster():
         from ray import serve
         from ray.serve.config import HTTPOptions
 

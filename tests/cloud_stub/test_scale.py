@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ import psutil
 import pytest
 
 from cloud_stub import scale
+from cloud_stub.errors import PortInUse
 from cloud_stub.schemas import MAX_BODY
 from tests.cloud_stub.fakes import TOKEN, Client, record, request_body
 from tests.cloud_stub.resuming import Received, ResumingClient
@@ -178,6 +180,28 @@ def test_a_killed_replica_loses_only_unfinished_records(url: str) -> None:
         assert one.repeated == 0
         assert {line["output"].split()[0] for lines in one.records.values() for line in lines} == {f"mark{client}"}
         assert {len(lines) for lines in one.records.values()} == {5}
+
+
+def test_a_held_port_is_kept_from_others_and_open_to_the_proxy() -> None:
+    with scale.held("127.0.0.1", 0) as port:
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))
+        with socket.create_server(("127.0.0.1", port), reuse_port=True) as proxy:
+            for _ in range(8):
+                socket.create_connection(("127.0.0.1", port), timeout=5).close()
+                proxy.accept()[0].close()
+            with pytest.raises(PortInUse, match=str(port)), scale.held("127.0.0.1", port):
+                pass
+
+
+def test_a_port_whose_last_connection_has_just_ended_can_be_held() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port), timeout=5):
+            # Who ends a connection first keeps its end for a minute.
+            server.accept()[0].close()
+    with scale.held("127.0.0.1", port) as again:
+        assert again == port
 
 
 def test_its_own_option_goes_along_with_those_of_the_program(capsys: pytest.CaptureFixture[str]) -> None:
