@@ -163,7 +163,7 @@ def _until_signal() -> Iterator[threading.Event]:
             signal.signal(kind, handler)
 
 
-def _open_page(options: argparse.Namespace, port: int, workspace: "Workspace", service: Any) -> Any:
+def _open_page(options: argparse.Namespace, workspace: "Workspace", service: Any) -> Any:
     """Build and launch the page; the service may still be starting on the other thread while Gradio is imported."""
     from app.pipeline.generation import Writer
     from app.ui.page import build_ui, launch_options
@@ -172,15 +172,17 @@ def _open_page(options: argparse.Namespace, port: int, workspace: "Workspace", s
     address, own = service.result()
     services = Services(workspace, address, Writer(workspace), own.address if own else None)
     page = build_ui(services)
+    # What was free some seconds ago may be taken by now.
+    port = claim_port(options.port)
     try:
         page.launch(server_name=HOST, server_port=port, prevent_thread_lock=True, inbrowser=False, **launch_options())
     except OSError as error:
-        # Free when it was claimed, some seconds ago; of a port Gradio says what only its own users understand.
+        # Of a port Gradio says what only its own users understand.
         claim_port(port)
         raise _not_opened(port, error) from None
     # What is imported and laid out stays: the collector would walk it again and again, a tenth of a second each time.
     gc.freeze()
-    return page, services
+    return page, services, f"http://{HOST}:{port}"
 
 
 def serve(options: argparse.Namespace, asked: threading.Event) -> None:
@@ -189,7 +191,9 @@ def serve(options: argparse.Namespace, asked: threading.Event) -> None:
     from app.pipeline.workspace import open_workspace
 
     share_cores()
-    port, workspace = claim_port(options.port), open_workspace(options.data_dir)
+    # Said before the seconds that everything else takes.
+    claim_port(options.port)
+    workspace = open_workspace(options.data_dir)
     # A store that cannot be read is said here, once, rather than by every part of the page.
     workspace.store().close()
     uploads = _private_uploads()
@@ -197,11 +201,10 @@ def serve(options: argparse.Namespace, asked: threading.Event) -> None:
         tidy.callback(_remove, uploads)
         service = other_thread.submit(_start_service, options, workspace)
         tidy.callback(_close_service, service)
-        page, services = _open_page(options, port, workspace, service)
+        page, services, address = _open_page(options, workspace, service)
         tidy.callback(services.writer.close)
         tidy.callback(_stop_jobs)
         tidy.callback(page.close, verbose=False)
-        address = f"http://{HOST}:{port}"
         _say(f"CDCDA is ready at {address}")
         if not options.no_browser:
             webbrowser.open(address)

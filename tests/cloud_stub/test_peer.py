@@ -1,6 +1,8 @@
 """llama.cpp's own server as upstream, which nobody here wrote, with the embedded model."""
 
+import contextlib
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -14,11 +16,13 @@ from tests.cloud_stub.fakes import record, request_body
 from tests.cloud_stub.programs import PATIENCE, ready, started, wait_until_ready
 
 
-def free_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
+@contextlib.contextmanager
+def free_port() -> Iterator[int]:
+    """A port that no other program is given meanwhile, and that a server takes all the same."""
+    with socket.socket() as keeper:
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.bind(("127.0.0.1", 0))
+        yield keeper.getsockname()[1]
 
 
 def wait_until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
@@ -35,16 +39,16 @@ def wait_until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
 @pytest.fixture(scope="module")
 def llama_server() -> Iterator[str]:
     pytest.importorskip("sse_starlette")
-    port = free_port()
-    command = [sys.executable, "-m", "llama_cpp.server", "--model", str(embedded_model().path)]
-    command += ["--model_alias", "smollm2", "--host", "127.0.0.1", "--port", str(port), "--n_ctx", "2048"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    with process:
-        try:
-            wait_until_it_answers(f"http://127.0.0.1:{port}/v1", process)
-            yield f"http://127.0.0.1:{port}/v1"
-        finally:
-            process.kill()
+    with free_port() as port:
+        command = [sys.executable, "-m", "llama_cpp.server", "--model", str(embedded_model().path)]
+        command += ["--model_alias", "smollm2", "--host", "127.0.0.1", "--port", str(port), "--n_ctx", "2048"]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with process:
+            try:
+                wait_until_it_answers(f"http://127.0.0.1:{port}/v1", process)
+                yield f"http://127.0.0.1:{port}/v1"
+            finally:
+                process.kill()
 
 
 @pytest.mark.slow
