@@ -56,6 +56,11 @@ def uploads(store: Store) -> tuple[Upload, ...]:
     return tuple(map(_upload, store.rows("SELECT * FROM uploads ORDER BY id")))
 
 
+def count_uploads(store: Store) -> int:
+    """How many lines there are."""
+    return int(store.rows("SELECT count(*) AS lines FROM uploads")[0]["lines"])
+
+
 def sent_records(store: Store, ids: Iterable[int]) -> Mapping[int, Sent]:
     """How often each of those records left, and when last; a record that never left is not in it."""
     rows = store.rows(

@@ -13,17 +13,13 @@ from app.pipeline.review import Direction, ReviewedPair, Score
 from app.pipeline.workspace import Workspace
 from app.ui import strings, views
 from app.ui.notices import shown
-from app.ui.parts import QUIET, drawn
+from app.ui.parts import QUIET, WITHOUT_ITEMS, drawn
 from app.wording import counted
 
 HIGHEST: dict[str, float] = {"entailment": 1.0, "rouge_l": 1.0, "length_ratio": 3.0}
 """The greatest bound that can be chosen for a score."""
 FIRST: dict[str, float] = {"entailment": 0.9, "rouge_l": 0.5, "length_ratio": 1.0}
 """The bound that a score begins with."""
-
-WITHOUT_CARDS = "(...given) => [...given.slice(0, -1), {newest: given.at(-1)?.newest, page: given.at(-1)?.page}]"
-"""For handlers that are told last which pairs were drawn: the page sends the newest one's id and its own number,
-not the cards."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +111,7 @@ def lay_out_by_score() -> ByScore:
 def wire_by_score(at: ByScore, actions: Actions, show: gr.Radio, cards: gr.HTML) -> None:
     """Count at every change of the fields and of the list, and decide at a press."""
     asked = [*at.fields, show, cards]
-    here: dict[str, Any] = {"js": WITHOUT_CARDS, **QUIET}
+    here: dict[str, Any] = {"js": WITHOUT_ITEMS, **QUIET}
     moved = [at.part.expand, *(field.input for field in at.fields[1:]), cards.change, cards.input]
     gr.on(moved, shown(actions.count), asked, at.counted, api_name="count_by_score", **here)
     chosen = [at.fields[0], at.fields[1], show, cards]

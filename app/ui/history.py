@@ -1,7 +1,6 @@
 """The History tab: bring records in, see and search them, change them by hand, make tasks of one's own."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,9 +11,9 @@ from app.pipeline import editing, forgetting, jobs, sharing, tasks
 from app.pipeline.workspace import Workspace
 from app.tasks import TASKS
 from app.ui import bringing, strings, views
-from app.ui.listing import filter_of, known, list_records
+from app.ui.listing import filter_of, known, left_so_far, list_records
 from app.ui.notices import answered, shown
-from app.ui.parts import QUIET, UNCHECKED, drawn, lead
+from app.ui.parts import QUIET, UNCHECKED, WITHOUT_ITEMS, drawn, lead
 from app.ui.services import Services
 from app.wording import counted, verb
 from personal_store import changes, records
@@ -68,6 +67,10 @@ class Actions:
     def turn(self, text: str, task: str, order: Any, only: str, event: gr.EventData) -> views.View:
         """The page that a list's buttons ask for."""
         return self.load(text, task, order, only, int(event.page))
+
+    def redraw(self, text: str, task: str, order: Any, only: str, drawn: views.View) -> views.View:
+        """The page that is open, with what has left since; nothing before the list was drawn once."""
+        return self.load(text, task, order, only, drawn["page"]) if "page" in drawn else gr.skip()
 
     def forget_record(self, record_id: int) -> dict[str, Any]:
         """Delete a record and everything made from it, without a trace."""
@@ -220,7 +223,15 @@ def build_history(services: Services) -> HistoryTab:
     delete.click(shown(actions.delete_task), fields[0], query[1], api_name="delete_task")
     gr.api(shown(actions.forget_record), api_name="forget_record")
     gr.api(shown(actions.change_records), api_name="change_records")
-    polled: list[gr.components.Component] = [upper.stop_button, upper.ended]
-    return HistoryTab(
-        listing, query, load, shown(actions.all_choices), polled, functools.partial(bringing.poll, services)
-    )
+
+    def poll() -> tuple[Any, ...]:
+        return *bringing.poll(services), left_so_far(services.workspace)
+
+    # Never seen.
+    left = gr.Textbox(visible=False)
+    left.change(
+        shown(actions.redraw), [*query, listing], listing, js=WITHOUT_ITEMS, api_visibility="private",
+        show_progress="hidden",
+    )  # fmt: skip
+    polled: list[gr.components.Component] = [upper.stop_button, upper.ended, left]
+    return HistoryTab(listing, query, load, shown(actions.all_choices), polled, poll)

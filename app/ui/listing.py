@@ -40,6 +40,12 @@ def _page_of(store: Store, query: RecordQuery, page: float) -> RecordPage:
     return records.find_records(store, dataclasses.replace(query, offset=offset, limit=views.PAGE_SIZE))
 
 
+def left_so_far(workspace: Workspace) -> str:
+    """How many uploads the ledger has; a change draws the lists again, which say of each record how often it left."""
+    with workspace.store() as store:
+        return str(ledger.count_uploads(store))
+
+
 def list_records(
     workspace: Workspace,
     query: RecordQuery,

@@ -16,6 +16,11 @@ since the start, a task of the person's own for example. What is chosen goes to 
 in a sentence what it does not know."""
 
 
+WITHOUT_ITEMS = "(...given) => [...given.slice(0, -1), {newest: given.at(-1)?.newest, page: given.at(-1)?.page}]"
+"""For handlers that are told last what a list shows: the page sends the list's own number and, of pairs, the newest
+one's id, not what stands in it."""
+
+
 def lead(text: str) -> gr.Markdown:
     """The heading and the sentence that open a tab."""
     return gr.Markdown(text, elem_classes="lead")

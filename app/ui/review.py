@@ -12,10 +12,10 @@ from app.pipeline import jobs, judging, review
 from app.pipeline.review import ReviewedPair
 from app.pipeline.workspace import Workspace
 from app.ui import state, strings, views
-from app.ui.by_score import WITHOUT_CARDS, lay_out_by_score, wire_by_score
 from app.ui.by_score import Actions as ScoreActions
+from app.ui.by_score import lay_out_by_score, wire_by_score
 from app.ui.notices import answered, shown
-from app.ui.parts import QUIET, drawn, lead
+from app.ui.parts import QUIET, WITHOUT_ITEMS, drawn, lead
 from app.ui.services import Services
 from app.ui.thresholds import LENGTH_TOP, STANDARD, histograms
 from app.wording import counted
@@ -247,10 +247,10 @@ def build_review(services: Services) -> ReviewTab:
     for button, kind in ((accept_button, "accepted"), (reject_button, "rejected")):
         button.click(
             shown(functools.partial(actions.decide_drawn, kind=kind)), [show, cards], cards,
-            js=WITHOUT_CARDS, api_visibility="private", **QUIET,
+            js=WITHOUT_ITEMS, api_visibility="private", **QUIET,
         )  # fmt: skip
     ended.change(
-        shown(actions.redraw), [show, cards], cards, js=WITHOUT_CARDS, api_visibility="private", show_progress="hidden"
+        shown(actions.redraw), [show, cards], cards, js=WITHOUT_ITEMS, api_visibility="private", show_progress="hidden"
     )
     wire_by_score(by_score, ScoreActions(services.workspace, matching, actions.draw), show, cards)
     gr.api(shown(actions.judge), api_name="judge")

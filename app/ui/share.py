@@ -15,9 +15,9 @@ from app.ui import state, strings, views
 from app.ui.arriving import augment_view
 from app.ui.bringing import task_choices
 from app.ui.left import newest_view
-from app.ui.listing import filter_of, list_records
+from app.ui.listing import filter_of, left_so_far, list_records
 from app.ui.notices import answered, shown
-from app.ui.parts import QUIET, UNCHECKED, drawn, lead, stop_and_resume
+from app.ui.parts import QUIET, UNCHECKED, WITHOUT_ITEMS, drawn, lead, stop_and_resume
 from app.ui.services import Services
 from personal_store.nouns import RecordQuery
 
@@ -96,7 +96,7 @@ class _Layout:
     previewed: list[gr.components.Component]
     """The payload, its hash, the button that approves it."""
     polled: list[gr.components.Component]
-    """Progress, Stop, Resume, the newest lines of the ledger."""
+    """Progress, Stop, Resume, the newest lines of the ledger, how many there are."""
 
 
 def _consent(word: Any) -> Any:
@@ -137,6 +137,10 @@ class Actions:
     def turn(self, text: str, only: Any, event: gr.EventData) -> views.View:
         """The page that the list's buttons ask for."""
         return self.rows(text, only, int(event.page))
+
+    def redraw(self, text: str, only: Any, drawn: views.View) -> views.View:
+        """The page that is open, with what has left since; nothing before the list was drawn once."""
+        return self.rows(text, only, drawn["page"]) if "page" in drawn else gr.skip()
 
     def propose(self, ratio: float, strategy: Any, seed: float, text: str, only: Any = "") -> views.View:
         """Share that part of the records; what a hand has ticked or unticked stays."""
@@ -215,7 +219,8 @@ class Actions:
     def poll(self) -> tuple[Any, ...]:
         """Progress and its buttons, from the whole state."""
         job = state.present_job(self._workspace, "augment")
-        return augment_view(self._workspace), *state.job_buttons(self._workspace, job), newest_view(self._workspace)
+        buttons = state.job_buttons(self._workspace, job)
+        return augment_view(self._workspace), *buttons, newest_view(self._workspace), left_so_far(self._workspace)
 
 
 def _lay_out_list(actions: Actions) -> tuple[list[gr.components.Component], gr.HTML]:
@@ -256,7 +261,8 @@ def _lay_out_preview() -> list[gr.components.Component]:
 def _lay_out_progress() -> list[gr.components.Component]:
     progress, buttons = drawn("augmenting", elem_id="augmenting"), stop_and_resume()
     with gr.Accordion(strings.LEFT_TITLE, open=False):
-        return [progress, *buttons, drawn("left", elem_id="newest-left")]
+        # The last one is never seen.
+        return [progress, *buttons, drawn("left", elem_id="newest-left"), gr.Textbox(visible=False)]
 
 
 def _lay_out(actions: Actions) -> _Layout:
@@ -294,6 +300,10 @@ def _wire_sending(at: _Layout, actions: Actions) -> None:
     results = [*at.previewed, *at.polled]
     at.preview_button.click(shown(actions.preview), at.request, at.previewed, api_name="preview_payload", **UNCHECKED)
     at.previewed[2].click(shown(actions.approve), approved, results, api_name="approve", **UNCHECKED)
+    at.polled[-1].change(
+        shown(actions.redraw), [*at.query, at.listing], at.listing, js=WITHOUT_ITEMS, api_visibility="private",
+        show_progress="hidden",
+    )  # fmt: skip
     at.polled[1].click(shown(actions.stop), None, at.polled, api_name="stop_augmenting")
     at.polled[2].click(shown(actions.resume), None, at.polled, api_name="resume_augmenting")
 

@@ -149,8 +149,8 @@ PRIVATE = {
     ("load", "select"): ("state", "find_records", "find_to_share", "list_pairs", "insights", "choose_task"),
     # An import has ended, in this window or in another one.
     ("load", "change"): ("state", "find_records"),
-    # An augmentation has ended.
-    ("redraw", "change"): ("state", "list_pairs"),
+    # Records have left, or an augmentation has ended.
+    ("redraw", "change"): ("state", "list_pairs", "find_to_share", "find_records"),
     ("all_choices", "select"): (),
     # Opening the page says what a training would take.
     ("foresee", "then"): ("forecast",),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from app.pipeline import editing
 from app.pipeline.sharing import shared_now
+from personal_store import ledger
 from tests.browser.conftest import import_sample
 from tests.browsing import MARKS, Visit
 from tests.ui.conftest import Page
@@ -65,3 +66,23 @@ def test_what_was_shown_is_what_is_confirmed(page: Page, visit: Visit) -> None:
     visit.press("Share as it is")
     visit.see("1 of 1 records shared")
     assert shared_now(page.workspace).shared == (record.id,)
+
+
+def test_what_has_left_is_said_in_the_lists_that_are_open_on_the_page_that_is_open(page: Page, visit: Visit) -> None:
+    visit.goto(page.client.src)
+    import_sample(visit)
+    rows = {tab: visit.page.locator(f"#{tab}-records [data-key]") for tab in ("history", "share")}
+    newest = int(rows["history"].first.get_attribute("data-key") or 0)
+    visit.open("Share")
+    second = visit.page.locator("#share-records .pager", has_text="51 – 100 of 120")
+    visit.page.locator("#share-records").get_by_role("button", name="Next").click()
+    second.wait_for()
+    third = int(rows["share"].nth(2).get_attribute("data-key") or 0)
+    with page.workspace.store() as store:
+        ledger.append_upload(store, "http://127.0.0.1:1", [newest, third], 1, "0" * 64, "sent")
+    sent = visit.page.locator("#share-records .record", has_text="sent once, last on")
+    sent.first.wait_for()
+    assert (sent.count(), sent.get_attribute("data-key")) == (1, str(third))
+    assert second.is_visible()
+    visit.open("History")
+    rows["history"].first.get_by_text("sent once, last on").wait_for()
