@@ -245,6 +245,7 @@ def _points_before(context: JobContext, made: CurvePlan, bench: _Bench) -> dict[
         "task": task.name,
         "task_hash": hash_of([task.template, task.answer, task.metric]),
         "held_out": len(made.data.held_out),
+        "record_ids": sorted({*made.data.record_ids, *(text.record_id for text in made.data.held_out)}),
         "shared": made.shared,
         **bench.desk.story,
     }

@@ -36,6 +36,12 @@ KEEP = "keep"
 """The event that asks a training to end and keep what it has learned."""
 DISCARDED = "discarded"
 """The event that says why what a training had learned is gone."""
+INSTEAD = {
+    "augment": "preview and approve what is shared now",
+    "train": "start a new training",
+    "curve": "start a new measuring",
+}
+"""What to do where a job of a kind cannot go on."""
 RESUMABLE: tuple[JobState, ...] = ("stopped", "interrupted", "failed")
 ALIVE: tuple[JobState, ...] = ("queued", "running", "stopping")
 
@@ -249,11 +255,11 @@ def should_keep(workspace: Workspace, job_id: int) -> bool:
 
 def _began_with(store: Store, job: Job, events: Sequence[JobEvent]) -> set[int]:
     """Ids of the records that a job must find again to go on, as far as it says which."""
-    gathered = next((event.data for event in events if event.kind == "gathered"), None)
-    if job.kind == "train" and gathered is not None:
+    gathered = next((event.data for event in events if event.kind == "gathered"), {})
+    if job.kind == "train" and gathered:
         made_of = training.get_training_set(store, gathered["training_set"])
         return {*made_of.record_ids, *made_of.held_out_ids}
-    return set(job.settings.get("record_ids", ()))
+    return {*job.settings.get("record_ids", ()), *gathered.get("record_ids", ())}
 
 
 def _why_not(store: Store, job: Job) -> str:
@@ -263,8 +269,7 @@ def _why_not(store: Store, job: Job) -> str:
             return f"What job {job.id} had learned was removed, because {event.data['why']}; start a new training."
     began_with = _began_with(store, job, events)
     if records.present_ids(store, list(began_with)) != began_with:
-        todo = "preview and approve what is shared now" if job.kind == "augment" else "start a new training"
-        return f"Job {job.id} cannot go on, because a record that it began with is gone; {todo}."
+        return f"Job {job.id} cannot go on, because a record that it began with is gone; {INSTEAD[job.kind]}."
     return ""
 
 

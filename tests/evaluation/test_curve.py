@@ -11,6 +11,7 @@ from app.errors import JobRefused, NothingToTrain
 from app.evaluation import curve
 from app.pipeline import jobs
 from app.pipeline.context import JobContext, Stopped
+from app.pipeline.forgetting import forget
 from app.pipeline.models import use_model
 from app.pipeline.tasks import make_task
 from app.pipeline.workspace import Workspace
@@ -132,6 +133,20 @@ def test_changed_records_need_a_new_measuring(workspace: Workspace) -> None:
         store.run("UPDATE records SET output = 'another' WHERE id = ?", [first])
     with pytest.raises(JobRefused, match="start a new one"):
         curve.run(context_of(workspace, job))
+
+
+def test_a_measuring_with_a_record_that_was_forgotten_is_not_resumed_and_says_why(workspace: Workspace) -> None:
+    job = measuring(workspace)
+    with pytest.raises(Stopped):
+        curve.run(context_of(workspace, job, lambda: True))
+    with workspace.store() as store:
+        stored_jobs.set_state(store, job.id, "stopped")
+    assert jobs.why_not_resumed(workspace, jobs.get(workspace, job.id)) == ""
+    held_out = stored_records(workspace)[-1]
+    forget(workspace, held_out)
+    assert jobs.why_not_resumed(workspace, jobs.get(workspace, job.id)).endswith("is gone; start a new measuring.")
+    with pytest.raises(JobRefused, match="a record that it began with is gone"):
+        jobs.resume_job(workspace, job.id)
 
 
 def another_model(workspace: Workspace, folder: Path) -> None:
