@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from personal_store.errors import AlreadyStored
-from personal_store.forgetting import mark_stale
+from personal_store.forgetting import forget_answers_of_changes, mark_stale
 from personal_store.nouns import Change, ChangeKind, NewRecord, Record
 from personal_store.records import add_records, get_records, update_record
 from personal_store.store import Row, Store, ids_json, now
@@ -27,6 +27,7 @@ def _log(store: Store, kind: ChangeKind, before: Mapping[int, Any]) -> None:
         "INSERT INTO changed_records VALUES (?, ?, ?)",
         [(change, id, None if value is None else json.dumps(value)) for id, value in before.items()],
     )
+    forget_answers_of_changes(store, change - KEPT)
     store.run("DELETE FROM changes WHERE id <= ?", [change - KEPT])
 
 

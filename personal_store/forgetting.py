@@ -4,15 +4,17 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from personal_store import preferences
 from personal_store.errors import NotFound
 from personal_store.migrations import backups
 from personal_store.nouns import Forgotten
 from personal_store.store import Store, ids_json
+from personal_store.training import LEARNED_EARLIER
 
 LEARNED_FROM = """
 SELECT adapters.id FROM adapters JOIN training_sets ON training_sets.id = training_set_id WHERE
-    EXISTS (SELECT 1 FROM json_each(training_sets.record_ids) WHERE value = :id)
-    OR EXISTS (SELECT 1 FROM json_each(training_sets.pair_ids) JOIN pairs ON pairs.id = value WHERE record_id = :id)
+    (EXISTS (SELECT 1 FROM json_each(training_sets.record_ids) WHERE value = :id)
+    OR EXISTS (SELECT 1 FROM json_each(training_sets.pair_ids) JOIN pairs ON pairs.id = value WHERE record_id = :id))
 """
 """Adapters whose training set holds the record or a pair made from it; being held out teaches nothing."""
 
@@ -21,6 +23,9 @@ UNDOABLE = "SELECT DISTINCT record_id FROM changed_records WHERE before IS NOT N
 
 TELLING = 16
 """Characters from which on a text tells something by itself, wherever it stands."""
+
+BLANKS = "char(9) || char(10) || char(13) || ' '"
+"""What may stand around an instruction that was piped in; texts of records have none of it."""
 
 
 def mark_stale(store: Store, id: int) -> tuple[int, ...]:
@@ -64,18 +69,22 @@ def _texts(store: Store, id: int) -> set[str]:
     return found
 
 
-def _forget_answers(store: Store, texts: set[str]) -> int:
-    """Delete answers that were asked for with one of these texts, or that hold one; how many.
+def _answers_to(store: Store, texts: set[str]) -> list[int]:
+    """Answers that were asked for with one of these texts, or that hold one.
 
     A short text is looked for only as the whole of what was asked: a label stands in many answers by itself.
     """
     long = json.dumps([text for text in texts if len(text) >= TELLING])
-    answers = store.column(
-        "SELECT id FROM generations WHERE prompt IN (SELECT value FROM json_each(:texts)) OR EXISTS"
+    return store.column(
+        f"SELECT id FROM generations WHERE trim(prompt, {BLANKS}) IN (SELECT value FROM json_each(:texts)) OR EXISTS"
         " (SELECT 1 FROM json_each(:long) WHERE instr(prompt, value) OR instr(text, value))",
         {"texts": json.dumps(list(texts)), "long": long},
     )
-    gone = ids_json(answers)
+
+
+def _forget_answers(store: Store, texts: set[str]) -> int:
+    """Delete answers that were asked for with one of these texts, or that hold one; how many."""
+    gone = ids_json(_answers_to(store, texts))
     store.run(
         "DELETE FROM comparisons WHERE before_id IN (SELECT value FROM json_each(:gone))"
         " OR after_id IN (SELECT value FROM json_each(:gone))",
@@ -127,18 +136,60 @@ def edited_ids(store: Store) -> tuple[int, ...]:
     return tuple(store.column(f"{UNDOABLE} AND record_id IN (SELECT id FROM records) ORDER BY record_id"))
 
 
-def _earlier_texts(store: Store) -> set[str]:
-    """Texts of deleted records, and those before an edit, that no record has."""
-    kept = store.column("SELECT before FROM changed_records WHERE before IS NOT NULL")
-    texts = {text for before in kept for text in _texts_in(json.loads(before))}
+def _texts_of_changes(store: Store, condition: str, last: int) -> set[str]:
+    """Texts in what is kept of the changes whose id fulfils a condition on `last`."""
+    kept = store.column(
+        f"SELECT before FROM changed_records WHERE before IS NOT NULL AND change_id {condition}", [last]
+    )
+    return {text for before in kept for text in _texts_in(json.loads(before))}
+
+
+def forget_answers_of_changes(store: Store, last: int) -> None:
+    """Delete answers to texts that nothing holds once the changes up to that one are final."""
+    texts = _texts_of_changes(store, "<= ?", last)
+    # Most often there are none, and the search through all records is spared.
+    if not _answers_to(store, texts):
+        return
+    texts -= _texts_of_changes(store, "> ?", last)
     still_there = "EXCEPT SELECT input FROM records EXCEPT SELECT output FROM records"
-    return set(store.column(f"SELECT value FROM json_each(?) {still_there}", [json.dumps(list(texts))]))
+    _forget_answers(store, set(store.column(f"SELECT value FROM json_each(?) {still_there}", [json.dumps([*texts])])))
+
+
+def _rewritten(store: Store) -> Mapping[int, str]:
+    """Records that are there and had another text, and when they got the newest one."""
+    rows = store.rows(
+        "SELECT record_id, before, made_at, input, output FROM changed_records JOIN changes ON changes.id = change_id"
+        " JOIN records ON records.id = record_id WHERE kind = 'edited' ORDER BY change_id DESC"
+    )
+    found: dict[int, str] = {}
+    for row in rows:
+        if [row["input"], row["output"]] != list(_texts_in(json.loads(row["before"]))):
+            found.setdefault(row["record_id"], row["made_at"])
+    return found
+
+
+def _forget_made_of_earlier(store: Store, id: int, until: str) -> None:
+    """Delete the pairs that were written from a record's earlier texts, and mark what learned those texts stale."""
+    earlier = {"id": id, "until": until}
+    learned = store.column(f"{LEARNED_FROM.rstrip()} AND training_sets.created_at <= :until", earlier)
+    store.run("UPDATE adapters SET stale = 1 WHERE id IN (SELECT value FROM json_each(?))", [ids_json(learned)])
+    # Their sources seem to be there still, so that undoing something else would take the mark away.
+    known = preferences.get(store, LEARNED_EARLIER, list[int]())
+    preferences.put(store, LEARNED_EARLIER, sorted({*known, *learned}))
+    # What a job sends is settled when it begins, so it is the job's time that tells.
+    jobs = "SELECT id FROM jobs WHERE created_at <= :until"
+    store.run(f"DELETE FROM pairs WHERE record_id = :id AND job_id IN ({jobs})", earlier)
 
 
 def forget_changes(store: Store) -> bool:
-    """Make everything final that could be undone: deleted records and earlier texts go without a trace."""
+    """Make everything final that could be undone: deleted records and earlier texts go without a trace.
+
+    So do the answers to them and the pairs that were written from them; adapters that learned from them are stale.
+    """
     with store.change():
-        _forget_answers(store, _earlier_texts(store))
+        for id, until in _rewritten(store).items():
+            _forget_made_of_earlier(store, id, until)
+        forget_answers_of_changes(store, store.value("SELECT coalesce(max(id), 0) FROM changes"))
         store.run("DELETE FROM changes")
         _drop_words(store)
     return erase(store)

@@ -5,9 +5,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from personal_store import preferences
 from personal_store.errors import NotFound
 from personal_store.nouns import Adapter, TrainingSet
 from personal_store.store import Row, Store, ids_json, now
+
+LEARNED_EARLIER = "adapters that learned from texts that were forgotten"
+"""The preference that holds the ids of adapters that stay stale though each record that they learned from is there."""
 
 
 def _training_set(row: Row) -> TrainingSet:
@@ -115,8 +119,9 @@ def adapter_of_job(store: Store, job_id: int) -> Adapter | None:
 
 def freshen(store: Store) -> None:
     """Take the mark "stale" from adapters of which every source is there again."""
+    for_good = preferences.get(store, LEARNED_EARLIER, list[int]())
     for row in store.rows("SELECT id, training_set_id FROM adapters WHERE stale = 1"):
-        if not _lacks_a_source(store, get_training_set(store, row["training_set_id"])):
+        if row["id"] not in for_good and not _lacks_a_source(store, get_training_set(store, row["training_set_id"])):
             store.run("UPDATE adapters SET stale = 0 WHERE id = ?", [row["id"]])
 
 

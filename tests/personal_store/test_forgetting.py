@@ -1,9 +1,10 @@
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from personal_store.changes import delete_records, edit_records
+from personal_store.changes import delete_records, edit_records, undo_change
 from personal_store.decisions import decide, decisions
 from personal_store.errors import NotFound
 from personal_store.forgetting import forget_changes, forget_record
@@ -19,6 +20,7 @@ from personal_store.training import add_adapter, get_adapter, get_training_set, 
 
 Add = Callable[..., Record]
 AddSynthetic = Callable[..., int]
+SCORES = Scores(0.5, 0.5, 0.5, 1.0)
 
 
 def raw(path: Path) -> bytes:
@@ -33,7 +35,7 @@ def fill(store: Store) -> tuple[int, list[str]]:
     add_records(store, others)
     update_record(store, id, input="jxseconduq and " + "short " * 10)
     job = create_job(store, "augment", {}).id
-    pair = add_pair(store, NewPair(id, job, 1, "pqsyntheticzv", "kymadewx", "m", 0, Scores(0.5, 0.5, 0.5, 1.0)))
+    pair = add_pair(store, NewPair(id, job, 1, "pqsyntheticzv", "kymadewx", "m", 0, SCORES))
     finish_record(store, job, id)
     decide(store, pair, "edited", output="vveditedqq")
     return id, ["qzfirstxj", "wvansweryk", "jxseconduq", "pqsyntheticzv", "kymadewx", "vveditedqq"]
@@ -83,6 +85,65 @@ def test_what_was_deleted_or_changed_takes_its_answers_along_when_that_is_made_f
     assert forget_changes(store)
     assert store.column("SELECT id FROM generations") == answers[2:]
     assert f"{ASKED} 0".lower().encode() not in raw(path)
+
+
+def test_what_was_made_of_an_earlier_text_goes_when_that_is_made_final(store: Store, path: Path, add: Add) -> None:
+    record, retagged, other = add("the text", "zvkyoutputqx"), add("second"), add("third")
+
+    def augmented() -> list[int]:
+        job = create_job(store, "augment", {}).id
+        made = [NewPair(r.id, job, 1, "like", r.output, "m", 0, SCORES) for r in (record, retagged)]
+        return [add_pair(store, pair) for pair in made]
+
+    def trained(pairs: list[int]) -> int:
+        training_set = save_training_set(store, [record.id, retagged.id, other.id], pairs, [], 0, "hash")
+        name = f"job-{training_set.id}"
+        return add_adapter(store, name, name, "base", training_set.id, None, {}).id
+
+    def stale() -> list[bool]:
+        return [get_adapter(store, adapter).stale for adapter in (early, late)]
+
+    before = augmented()
+    early = trained(before)
+    edit_records(store, [record.id], output="another output")
+    # What happens in one millisecond counts as before.
+    time.sleep(0.01)
+    edit_records(store, [retagged.id], task="chat")
+    record = get_records(store, [record.id])[0]
+    after = augmented()
+    late = trained(after)
+    assert stale() == [False, False]
+    assert forget_changes(store)
+    assert [pair.id for pair in find_pairs(store)] == [before[1], *after]
+    assert stale() == [True, False]
+    assert b"kyoutputqx" not in raw(path)
+    delete_records(store, [other.id])
+    undo_change(store)
+    assert stale() == [True, False]
+
+
+def test_answers_to_a_deleted_record_go_when_its_deletion_can_no_longer_be_undone(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch, add: Add
+) -> None:
+    monkeypatch.setattr("personal_store.changes.KEPT", 2)
+    deleted, again, edited = add("zvasked for kyx"), add("still asked for"), add("a text")
+    answers = [answer(store, text, "An answer") for text in (deleted.input, again.input, "another")]
+    delete_records(store, [deleted.id, again.id])
+    add(again.input, "with another output")
+    for number in range(2):
+        assert len(store.column("SELECT id FROM generations")) == 3
+        edit_records(store, [edited.id], input=f"a text {number}")
+    assert store.column("SELECT id FROM generations") == answers[1:]
+    assert forget_changes(store)
+    assert b"asked for kyx" not in raw(path)
+
+
+def test_blanks_around_a_short_instruction_hide_no_answer(store: Store, add: Add) -> None:
+    record = add("Bob owes 900")
+    answer(store, "\tBob owes 900\r\n", "Really?")
+    kept = answer(store, "Bob owes 9000", "Really?")
+    assert forget_record(store, record.id).answers == 1
+    assert store.column("SELECT id FROM generations") == [kept]
 
 
 def test_a_reader_delays_the_erasure_until_the_last_store_is_closed(
