@@ -2,12 +2,15 @@
 
 Table 1 has every method, Table 2 the ablations, Table 3 the share ratios; two more have what Figure 2 draws, score
 against k, and what the filters kept.
-Scores are over all questions together; intervals are paired bootstraps over users. A table compares on the users who
-have a result in each of its rows, and says so where some are missing. Knows no model but BERTScore's encoder.
+Scores are over all questions together, whatever the number of seeds: a user's seeds are averaged. Intervals are paired
+bootstraps over users. A table compares on the users who have a result in each of its rows, and says so where some are
+missing. Knows no model but BERTScore's encoder.
 """
 
+import collections
 import dataclasses
 import functools
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -56,6 +59,10 @@ def setting_of(unit: Mapping[str, Any]) -> Setting:
 
 def _measured_already(answers: Sequence[str], golds: Sequence[str]) -> Sequence[float]:
     raise ValueError("scores that were measured already have no texts to measure")
+
+
+def _in_words(seeds: Mapping[int, int]) -> str:
+    return ", ".join(f"{seed} ({counted(users, 'user')})" for seed, users in sorted(seeds.items()))
 
 
 class Scores:
@@ -107,15 +114,23 @@ class Scores:
         return wanted[0] if wanted else None
 
     def sums(self, setting: Setting, metric: Metric, users: Sequence[str]) -> Any:
-        """Each user's summed statistics over questions and seeds, [users, statistics]."""
+        """Each user's statistics, summed over questions and averaged over the user's seeds, [users, statistics]."""
         import numpy as np
 
         of_users = [self.by_setting[setting][user] for user in users]
-        return np.stack([np.sum([one.sums[metric.name] for one in of_user], axis=0) for of_user in of_users])
+        return np.stack([np.mean([one.sums[metric.name] for one in of_user], axis=0) for of_user in of_users])
 
-    def unusable(self, setting: Setting, users: Sequence[str]) -> int:
-        """Answers that are empty, no rating or no label."""
-        return sum(one.unusable for user in users for one in self.by_setting[setting][user])
+    def unusable(self, setting: Setting, users: Sequence[str]) -> float:
+        """Answers that are empty, no rating or no label, averaged over each user's seeds."""
+        return sum(statistics.fmean(one.unusable for one in self.by_setting[setting][user]) for user in users)
+
+    def _seeds(self, named: Sequence[tuple[str, Setting]], users: Sequence[str]) -> dict[str, dict[int, int]]:
+        """How many of the users have each seed, by row; rows that do not depend on it left out."""
+        held = {
+            name: collections.Counter(one.unit["seed"] for user in users for one in self.by_setting[setting][user])
+            for name, setting in named
+        }
+        return {name: seeds for name, seeds in held.items() if None not in seeds}
 
     def common(self, settings: Sequence[Setting]) -> tuple[str, ...]:
         """Users with a result in every setting; raises BadInput where there is none."""
@@ -126,13 +141,15 @@ class Scores:
             )
         return tuple(sorted(users))
 
-    def about(self, settings: Sequence[Setting], users: Sequence[str]) -> tuple[str, ...]:
-        """Sentences that stand below a table."""
+    def about(self, named: Sequence[tuple[str, Setting]], users: Sequence[str]) -> tuple[str, ...]:
+        """Sentences that stand below a table of these rows."""
+        settings = [setting for _, setting in named]
         every = {user for setting in settings for user in self.by_setting[setting]}
         compared = [one for setting in settings for user in users for one in self.by_setting[setting][user]]
         devices, clouds = (sorted({getattr(one, side) for one in compared}) for side in ("device", "cloud"))
         questions = sum(self.by_setting[settings[0]][user][0].questions for user in users)
-        seeds = sorted({measured.unit["seed"] for measured in self.units} - {None})
+        by_row = self._seeds(named, users)
+        seeds = sorted({seed for held in by_row.values() for seed in held})
         asked = f"{counted(len(users), 'user')}, {counted(questions, 'question')}"
         counts = f"{asked}, seeds {', '.join(map(str, seeds)) or 'none'}"
         notes = [
@@ -141,6 +158,11 @@ class Scores:
                 f" In brackets: 95 % intervals, paired bootstrap over users, {bootstrap.DRAWS} draws."
             )
         ]
+        if any(held != dict.fromkeys(seeds, len(users)) for held in by_row.values()):
+            notes.append(
+                "Not every row has every seed of every user; a user's seeds are averaged. By row:"
+                f" {'; '.join(f'{name} {_in_words(held)}' for name, held in by_row.items())}."
+            )
         if missing := sorted(every - set(users)):
             notes.append(f"Left out, because a row has no result of theirs yet: {', '.join(missing)}.")
         if self.outdated:
@@ -186,8 +208,8 @@ def _compared(scores: Scores, title: str, named: Sequence[tuple[str, Setting]], 
             bootstrap.estimate(scores.sums(setting, metric, users), metric.finish) for metric in scores.metrics
         ]
         gained = [_gain(scores, setting, main, users)] if main else []
-        rows.append((name, *map(_score, estimates), *gained, str(scores.unusable(setting, users))))
-    return Table(title, columns, tuple(rows), scores.about(settings, users))
+        rows.append((name, *map(_score, estimates), *gained, f"{round(scores.unusable(setting, users), 1):g}"))
+    return Table(title, columns, tuple(rows), scores.about(named, users))
 
 
 def _named(scores: Scores, methods: Sequence[str]) -> list[tuple[str, Setting]]:

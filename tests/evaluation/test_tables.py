@@ -166,6 +166,32 @@ def test_every_seed_is_in_a_score(out: Path) -> None:
     assert "seeds 0, 1" in first.notes[0]
 
 
+def test_a_user_with_more_seeds_counts_no_more_than_another(out: Path) -> None:
+    without(out, "cdcda", "cdcda-rs", "direct", "copy")
+    for user, answer, seeds in (("u0", GOLDS["u0"], (0, 1, 2)), ("u1", "", (0,))):
+        store(out, Unit(user, "device", None, None, None), answer)
+        for seed in seeds:
+            store(out, Unit(user, "cdcda", 1.0, 5, seed), answer)
+    first, *_ = tables(Scores(measure_run(out, bert=False)))
+    rows = {row[0]: row[1:] for row in first.rows}
+    assert [row[0] for row in rows.values()] == ["0.500 [0.000, 1.000]"] * 2
+    assert rows["M_device"][2:] == ("+0.000 [+0.000, +0.000]", "1")
+    assert rows["CDCDA-PLM"][3] == "1"
+    assert "2 users, 2 questions, seeds 0, 1, 2;" in first.notes[0]
+    assert first.notes[1] == (
+        "Not every row has every seed of every user; a user's seeds are averaged. By row: CDCDA-PLM 0 (2 users),"
+        " 1 (1 user), 2 (1 user)."
+    )
+
+
+def test_only_seeds_of_the_rows_are_told(out: Path) -> None:
+    for user in GOLDS:
+        store(out, Unit(user, "eda", None, 3, 7), "red")
+    first, *_ = tables(Scores(measure_run(out, bert=False)))
+    assert "2 questions, seeds 0; on the device" in first.notes[0]
+    assert not [note for note in first.notes if "Not every row" in note]
+
+
 def test_targets_with_bases_of_their_own_are_in_one_table_which_names_each_base(out: Path) -> None:
     store(out, Unit("u1", "direct", None, None, 0), "red", device="small + another")
     first, *_ = tables(Scores(measure_run(out, bert=False)))
