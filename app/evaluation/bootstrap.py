@@ -11,6 +11,9 @@ from typing import Any
 DRAWS = 2000
 LEVEL = 0.95
 
+Finish = Callable[[Any, Any], Any]
+"""Sums of users' statistics, [..., statistics], to scores, [...]; then the sum of all users they are drawn from."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
@@ -48,27 +51,30 @@ def _interval(values: Any) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _drawn(sums: Any, finish: Callable[[Any], Any], seed: int, draws: int) -> Any:
+def _score(sums: Any, finish: Finish) -> float:
+    """The score of all users; `sums` is [users, statistics]."""
+    whole = sums.sum(axis=0)
+    return float(finish(whole, whole))
+
+
+def _drawn(sums: Any, finish: Finish, seed: int, draws: int) -> Any:
     """The score in every draw; `sums` is [users, statistics]."""
-    return finish(draw_counts(len(sums), seed, draws) @ sums)
+    return finish(draw_counts(len(sums), seed, draws) @ sums, sums.sum(axis=0))
 
 
-def estimate(sums: Any, finish: Callable[[Any], Any], seed: int = 0, draws: int = DRAWS) -> Estimate:
-    """A score and its interval from each user's summed statistics, [users, statistics].
-
-    `finish` turns sums of them, [..., statistics], into scores, [...].
-    """
-    return Estimate(float(finish(sums.sum(axis=0))), *_interval(_drawn(sums, finish, seed, draws)))
+def estimate(sums: Any, finish: Finish, seed: int = 0, draws: int = DRAWS) -> Estimate:
+    """A score and its interval from each user's summed statistics, [users, statistics]."""
+    return Estimate(_score(sums, finish), *_interval(_drawn(sums, finish, seed, draws)))
 
 
-def compare(sums: Any, other: Any, finish: Callable[[Any], Any], seed: int = 0, draws: int = DRAWS) -> Difference:
+def compare(sums: Any, other: Any, finish: Finish, seed: int = 0, draws: int = DRAWS) -> Difference:
     """The first method's score less the other's; row u of both is the same user."""
     import numpy as np
 
     if sums.shape != other.shape:
         raise ValueError(f"a paired comparison needs the same users on both sides, got {sums.shape} and {other.shape}")
     drawn = _drawn(sums, finish, seed, draws) - _drawn(other, finish, seed, draws)
-    value = float(finish(sums.sum(axis=0)) - finish(other.sum(axis=0)))
+    value = _score(sums, finish) - _score(other, finish)
     return Difference(value, *_interval(drawn), above=float(np.mean((np.sign(drawn) + 1) / 2)))
 
 

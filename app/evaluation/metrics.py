@@ -3,7 +3,8 @@
 `metrics_of` are the benchmark's. A person's own numbers need not be LaMP's 1 to 5: those go by `mae_of`.
 
 A metric is split in two, so that a bootstrap can draw users again without scoring an answer again: `measure` turns
-each answer into a row of numbers that may be added up, `finish` turns a sum of rows into the score.
+each answer into a row of numbers that may be added up, `finish` turns a sum of rows into the score, beside the sum of
+everybody's rows, of whom the first is a draw.
 Knows no model; BERTScore's rows come from `app.evaluation.bertscore`.
 """
 
@@ -34,8 +35,8 @@ class Metric:
     higher_is_better: bool
     measure: Callable[[Sequence[str], Sequence[str]], Rows]
     """Answers and golds to rows."""
-    finish: Callable[[Rows], Any]
-    """Sums of rows, [..., statistics], to scores, [...]."""
+    finish: Callable[[Rows, Rows], Any]
+    """Sums of rows, [..., statistics], to scores, [...]; then the sum of all rows that they are drawn from."""
 
 
 def same_label(answer: str, gold: str) -> bool:
@@ -81,14 +82,14 @@ def _column(values: Sequence[float]) -> Rows:
     return np.stack([np.asarray(values, dtype=np.float64), np.ones(len(values))], axis=1)
 
 
-def _mean(sums: Rows) -> Any:
+def _mean(sums: Rows, whole: Rows) -> Any:
     return sums[..., 0] / sums[..., 1]
 
 
-def _root_mean(sums: Rows) -> Any:
+def _root_mean(sums: Rows, whole: Rows) -> Any:
     import numpy as np
 
-    return np.sqrt(_mean(sums))
+    return np.sqrt(_mean(sums, whole))
 
 
 def _averaged(name: str, title: str, score: Callable[[str, str], float], higher: bool = True) -> Metric:
@@ -148,16 +149,37 @@ def _confusions(answers: Sequence[str], golds: Sequence[str], labels: Sequence[s
     return rows.reshape(len(golds), -1)
 
 
-def _macro_f1(sums: Rows) -> Any:
+def _by_label(sums: Rows) -> Any:
+    """True positives, false positives and false negatives of each label: [3, ..., labels]."""
     import numpy as np
 
-    hits, wrong, missed = np.moveaxis(sums.reshape(*sums.shape[:-1], 3, -1), -2, 0)
-    whole = 2 * hits + wrong + missed
-    return np.divide(2 * hits, whole, out=np.zeros_like(whole), where=whole > 0).mean(axis=-1)
+    return np.moveaxis(sums.reshape(*sums.shape[:-1], 3, -1), -2, 0)
+
+
+def _asked(sums: Rows) -> Any:
+    """Whether each label is among the golds, [..., labels]."""
+    hits, _, missed = _by_label(sums)
+    return hits + missed > 0
+
+
+def _macro_f1(sums: Rows, whole: Rows) -> Any:
+    import numpy as np
+
+    hits, wrong, missed = _by_label(sums)
+    sizes, asked = 2 * hits + wrong + missed, _asked(sums)
+    scores = np.divide(2 * hits, sizes, out=np.zeros_like(sizes), where=asked)
+    return scores.sum(axis=-1) / np.maximum(asked.sum(axis=-1), 1) * _asked(whole).mean(axis=-1)
 
 
 def macro_f1(labels: Sequence[str]) -> Metric:
-    """Macro F1 over these labels; one that neither occurs nor is answered counts as 0, as in scikit-learn."""
+    """Macro F1 over these labels, as in LaMP's evaluation: one that no gold has counts as 0.
+
+    A draw of users leaves out labels that everybody together has. Counted as 0 they would pull the draws below the
+    score, and cast doubt on answers that are all right. So a draw is averaged over the labels of its own golds, which
+    are the same for every method, and then multiplied by the share of labels that all golds have. Everybody drawn once
+    gives the score itself. A label that only answers have is left out of that mean too, for in most draws it is
+    the gold that chance left out: scikit-learn's mean, which counts it as 0, lies further below the score.
+    """
     fixed = tuple(labels)
     return Metric("f1", "F1", True, lambda answers, golds: _confusions(answers, golds, fixed), _macro_f1)
 
@@ -191,4 +213,5 @@ def score_of(metric: Metric, answers: Sequence[str], golds: Sequence[str]) -> fl
     """The score of all answers together; NaN without any."""
     if not answers:
         return math.nan
-    return float(metric.finish(metric.measure(answers, golds).sum(axis=0)))
+    whole = metric.measure(answers, golds).sum(axis=0)
+    return float(metric.finish(whole, whole))

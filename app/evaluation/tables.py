@@ -65,6 +65,12 @@ def _in_words(seeds: Mapping[int, int]) -> str:
     return ", ".join(f"{seed} ({counted(users, 'user')})" for seed, users in sorted(seeds.items()))
 
 
+def _told_of_intervals(users: int) -> str:
+    if users < 2:
+        return "Without intervals: these are drawn from users, and one user is no sample of them."
+    return f"In brackets: 95 % intervals, paired bootstrap over users, {bootstrap.DRAWS} draws."
+
+
 class Scores:
     """What a run came to, by setting and user."""
 
@@ -155,7 +161,7 @@ class Scores:
         notes = [
             (
                 f"{self.task.lamp}, {counts}; on the device {' or '.join(devices)}, in the cloud {' or '.join(clouds)}."
-                f" In brackets: 95 % intervals, paired bootstrap over users, {bootstrap.DRAWS} draws."
+                f" {_told_of_intervals(len(users))}"
             )
         ]
         if any(held != dict.fromkeys(seeds, len(users)) for held in by_row.values()):
@@ -180,8 +186,10 @@ def title_of(method: str) -> str:
     return next((known.title for known in METHODS if known.name == method), method)
 
 
-def _score(estimate: bootstrap.Estimate) -> str:
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+def _cell(found: bootstrap.Estimate | bootstrap.Difference, users: Sequence[str], sign: str = "") -> str:
+    """The value, and its interval where there is more than one user to draw."""
+    interval = f" [{found.low:{sign}.3f}, {found.high:{sign}.3f}]" if len(users) > 1 else ""
+    return f"{found.value:{sign}.3f}{interval}"
 
 
 def _gain(scores: Scores, setting: Setting, main: Setting, users: Sequence[str]) -> str:
@@ -191,8 +199,7 @@ def _gain(scores: Scores, setting: Setting, main: Setting, users: Sequence[str])
     metric = scores.metrics[0]
     sides = [main, setting] if metric.higher_is_better else [setting, main]
     one, other = (scores.sums(side, metric, users) for side in sides)
-    found = bootstrap.compare(one, other, metric.finish)
-    return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    return _cell(bootstrap.compare(one, other, metric.finish), users, "+")
 
 
 def _compared(scores: Scores, title: str, named: Sequence[tuple[str, Setting]], first: str = "Method") -> Table:
@@ -208,7 +215,8 @@ def _compared(scores: Scores, title: str, named: Sequence[tuple[str, Setting]], 
             bootstrap.estimate(scores.sums(setting, metric, users), metric.finish) for metric in scores.metrics
         ]
         gained = [_gain(scores, setting, main, users)] if main else []
-        rows.append((name, *map(_score, estimates), *gained, f"{round(scores.unusable(setting, users), 1):g}"))
+        scored = [_cell(estimate, users) for estimate in estimates]
+        rows.append((name, *scored, *gained, f"{round(scores.unusable(setting, users), 1):g}"))
     return Table(title, columns, tuple(rows), scores.about(named, users))
 
 

@@ -49,7 +49,7 @@ def main() -> None:
     for metric in sides[0].metrics:
         sums, others = (scores.sums(setting, metric, users) for scores, setting in asked)
         found = bootstrap.compare(sums, others, metric.finish)
-        one, other = (float(metric.finish(side.sum(axis=0))) for side in (sums, others))
+        one, other = (bootstrap.estimate(side, metric.finish).value for side in (sums, others))
         print(f"{metric.title}: {one:.3f} less {other:.3f} is {found.value:+.3f} [{found.low:.3f}, {found.high:.3f}]")
     said = [loops(out, method) for out, method in zip((options.out, options.other), methods, strict=True)]
     print(f"answers that say a word {ON_END} times on end: {said[0]} and {said[1]}")

@@ -50,6 +50,39 @@ def test_macro_f1_is_computed_anew_in_every_draw() -> None:
     assert (found.value, found.low, found.high) == (0.5, 0.0, 1.0)
 
 
+def test_labels_that_a_draw_leaves_out_cast_no_doubt_on_answers_that_are_all_right() -> None:
+    labels = [f"label {number}" for number in range(15)]
+    metric = macro_f1([*labels, "never"])
+    rows = np.stack([metric.measure([label], [label])[0] for label in [*labels, *labels[:5]]])
+    found = bootstrap.estimate(rows, metric.finish)
+    assert (found.value, found.low, found.high) == pytest.approx((15 / 16,) * 3)
+
+
+def test_the_draws_of_macro_f1_lie_about_the_score() -> None:
+    generator = np.random.default_rng(0)
+    labels = [f"label {number}" for number in range(15)]
+    metric = macro_f1(labels)
+    golds = generator.choice(labels, size=(30, 20, 3))
+    answers = np.where(generator.random(golds.shape) < 0.7, golds, generator.choice(labels, size=golds.shape))
+    apart = []
+    for of_users in zip(answers, golds, strict=True):
+        rows = np.stack(
+            [metric.measure(list(one), list(gold)).sum(axis=0) for one, gold in zip(*of_users, strict=True)]
+        )
+        whole = rows.sum(axis=0)
+        drawn = metric.finish(bootstrap.draw_counts(20, 0, 500) @ rows, whole)
+        apart.append(drawn.mean() - metric.finish(whole, whole))
+    assert abs(np.mean(apart)) < 0.015
+
+
+def test_a_draw_is_scored_by_the_labels_of_its_own_golds() -> None:
+    metric = macro_f1(["a", "b", "c", "never"])
+    drawn, left_out = metric.measure(["a", "c", "b"], ["a", "a", "b"]), metric.measure(["c"], ["c"])
+    sums = drawn.sum(axis=0)
+    # a: 2/3, b: 1; three of four labels are in the golds of all.
+    assert metric.finish(sums, sums + left_out.sum(axis=0)) == pytest.approx((2 / 3 + 1) / 2 * 3 / 4)
+
+
 def test_the_seed_decides_the_draws() -> None:
     assert (bootstrap.draw_counts(7, 3, 50) == bootstrap.draw_counts(7, 3, 50)).all()
     assert (bootstrap.draw_counts(7, 3, 50) != bootstrap.draw_counts(7, 4, 50)).any()

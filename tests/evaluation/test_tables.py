@@ -157,6 +157,19 @@ def test_a_method_that_the_first_table_cannot_show_is_named(out: Path) -> None:
     assert first.notes[-1] == "Not in this table, being run with other share ratios or k alone: EDA-FT."
 
 
+def test_one_user_has_scores_without_intervals_and_the_note_says_why(out: Path) -> None:
+    for path in (out / "units" / "u1").glob("*.json"):
+        path.unlink()
+    first, *_ = tables(Scores(measure_run(out, bert=False)))
+    assert [row[1:4] for row in first.rows][:3] == [
+        ("0.000", "0.000", "+1.000"),
+        ("0.667", "0.667", "+0.333"),
+        ("1.000", "1.000", ""),
+    ]
+    assert "Without intervals: these are drawn from users" in first.notes[0]
+    assert "In brackets" not in first.notes[0]
+
+
 def test_every_seed_is_in_a_score(out: Path) -> None:
     for user in GOLDS:
         store(out, Unit(user, "cdcda", 1.0, 5, 1), "nothing")
