@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 Result = Mapping[str, Any]
 NOT_DRAWN = (
-    "No figure was drawn: it shows score against k, and no method was run with two values of it; run cdcda or eda with"
-    " --k 1,5."
+    "No figure was drawn: it shows score against k, and no method was run with two values of it, or no user has a"
+    " result at each of its points; run cdcda or eda with --k 1,5 for the same users."
 )
 
 

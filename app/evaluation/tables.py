@@ -4,7 +4,7 @@ Table 1 has every method, Table 2 the ablations, Table 3 the share ratios; two m
 against k, and what the filters kept.
 Scores are over all questions together, whatever the number of seeds: a user's seeds are averaged. Intervals are paired
 bootstraps over users. A table compares on the users who have a result in each of its rows, and says so where some are
-missing. Knows no model but BERTScore's encoder.
+missing; where there is no such user, a sentence stands in its place. Knows no model but BERTScore's encoder.
 """
 
 import collections
@@ -14,18 +14,21 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from app.errors import BadInput
 from app.evaluation import bootstrap
 from app.evaluation.measured import Measured, Measurements
 from app.evaluation.methods import METHODS
 from app.evaluation.metrics import Metric, bert_score, metrics_of
 from app.tasks import find_task
-from app.wording import counted
+from app.wording import counted, verb
 
 MAIN = ("cdcda", "cdcda-neutral")
 """CDCDA-PLM, and what stands for it in a run of neutral rewrites alone."""
 ABLATIONS = ("cdcda", "cdcda-rs", "cdcda-nods", "direct")
 USUAL_K = 5
+NOBODY = (
+    "Left out: no user has a result in each of its rows, so these cannot be compared; run `cdcda lamp run` for the same"
+    " users with every method and setting."
+)
 
 Value = TypeVar("Value", int, float)
 Setting = tuple[str, float | None, int | None]
@@ -42,10 +45,9 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def markdown(self) -> str:
-        """The table as Markdown, notes below it."""
-        lines = [f"**{self.title}**", "", _line(self.columns), _line(["---"] * len(self.columns))]
-        lines += map(_line, self.rows)
-        return "\n".join([*lines, *(["", *self.notes] if self.notes else [])])
+        """The table as Markdown, notes below it; the notes alone where it has no rows."""
+        lines = [_line(self.columns), _line(["---"] * len(self.columns)), *map(_line, self.rows)] if self.rows else []
+        return "\n\n".join("\n".join(part) for part in ([f"**{self.title}**"], lines, self.notes) if part)
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -139,13 +141,8 @@ class Scores:
         return {name: seeds for name, seeds in held.items() if None not in seeds}
 
     def common(self, settings: Sequence[Setting]) -> tuple[str, ...]:
-        """Users with a result in every setting; raises BadInput where there is none."""
-        users = set.intersection(*(set(self.by_setting[setting]) for setting in settings))
-        if not users:
-            raise BadInput(
-                "No user has a result in every row yet, so nothing can be compared; let `cdcda lamp run` go on."
-            )
-        return tuple(sorted(users))
+        """Users with a result in every setting."""
+        return tuple(sorted(set.intersection(*(set(self.by_setting[setting]) for setting in settings))))
 
     def about(self, named: Sequence[tuple[str, Setting]], users: Sequence[str]) -> tuple[str, ...]:
         """Sentences that stand below a table of these rows."""
@@ -157,7 +154,7 @@ class Scores:
         by_row = self._seeds(named, users)
         seeds = sorted({seed for held in by_row.values() for seed in held})
         asked = f"{counted(len(users), 'user')}, {counted(questions, 'question')}"
-        counts = f"{asked}, seeds {', '.join(map(str, seeds)) or 'none'}"
+        counts = f"{asked}, {verb(len(seeds), 'seed', 'seeds')} {', '.join(map(str, seeds)) or 'none'}"
         notes = [
             (
                 f"{self.task.lamp}, {counts}; on the device {' or '.join(devices)}, in the cloud {' or '.join(clouds)}."
@@ -203,9 +200,14 @@ def _gain(scores: Scores, setting: Setting, main: Setting, users: Sequence[str])
 
 
 def _compared(scores: Scores, title: str, named: Sequence[tuple[str, Setting]], first: str = "Method") -> Table:
-    """A table with a row for each named setting, and with what CDCDA-PLM gains where it is one of them."""
+    """A table with a row for each named setting, and with what CDCDA-PLM gains where it is one of them.
+
+    Without rows where no user has them all.
+    """
     settings = [setting for _, setting in named]
     users = scores.common(settings)
+    if not users:
+        return Table(title, (), (), (NOBODY,))
     main = next((setting for setting in settings if scores.main and setting == scores.main_setting(scores.main)), None)
     gains = [f"Gain of {title_of(main[0])} ({scores.metrics[0].title})"] if main else []
     columns = (first, *(metric.title for metric in scores.metrics), *gains, "Unusable")
@@ -293,8 +295,9 @@ def table_of_pairs(scores: Scores) -> Table | None:
         written, kept = (sum(one.facts.get(name, 0) for one in listed) for name in ("written", "kept"))
         of_history = kept / max(1, sum(one.records for one in listed) * (setting[2] or 1))
         share = f"{kept / written:.1%}" if written else "-"
-        rows.append((f"{setting[1]:g}", str(setting[2]), str(written), str(kept), share, f"{of_history:.1%}"))
-    columns = ("Share ratio", "k", "Pairs written", "Kept", "of those written", "of k x history")
+        users = str(len(scores.by_setting[setting]))
+        rows.append((f"{setting[1]:g}", str(setting[2]), users, str(written), str(kept), share, f"{of_history:.1%}"))
+    columns = ("Share ratio", "k", "Users", "Pairs written", "Kept", "of those written", "of k x history")
     limits = dataclasses.asdict(scores.plan.thresholds)
     note = "Thresholds: " + ", ".join(f"{name} {value:g}" for name, value in limits.items()) + "."
     return Table("What the filters kept", columns, tuple(rows), (note,)) if rows else None

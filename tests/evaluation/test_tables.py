@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from app.cli import main
-from app.errors import BadInput
 from app.evaluation.desks import write_json
+from app.evaluation.figures import draw_figure, drawn_users, points
 from app.evaluation.measured import measure_run, read_measurements
 from app.evaluation.plans import Unit, open_run, people_of
 from app.evaluation.tables import Scores, tables
@@ -52,7 +52,7 @@ TABLE_1 = """\
 | CDCDA-PLM | 1.000 [1.000, 1.000] | 1.000 [1.000, 1.000] |  | 0 |
 | CDCDA-PLM, RS | 0.667 [0.667, 0.667] | 0.667 [0.667, 0.667] | +0.333 [+0.333, +0.333] | 0 |
 
-LaMP_5, 2 users, 2 questions, seeds 0; on the device small, in the cloud large. In brackets: 95 % intervals, paired \
+LaMP_5, 2 users, 2 questions, seed 0; on the device small, in the cloud large. In brackets: 95 % intervals, paired \
 bootstrap over users, 2000 draws."""
 
 TABLE_3_ROWS = [
@@ -64,11 +64,11 @@ TABLE_3_ROWS = [
 PAIRS = """\
 **What the filters kept**
 
-| Share ratio | k | Pairs written | Kept | of those written | of k x history |
-| --- | --- | --- | --- | --- | --- |
-| 0.5 | 5 | 20 | 4 | 20.0% | 10.0% |
-| 1 | 1 | 8 | 4 | 50.0% | 50.0% |
-| 1 | 5 | 40 | 10 | 25.0% | 25.0% |
+| Share ratio | k | Users | Pairs written | Kept | of those written | of k x history |
+| --- | --- | --- | --- | --- | --- | --- |
+| 0.5 | 5 | 2 | 20 | 4 | 20.0% | 10.0% |
+| 1 | 1 | 2 | 8 | 4 | 50.0% | 50.0% |
+| 1 | 5 | 2 | 40 | 10 | 25.0% | 25.0% |
 
 Thresholds: entailment 0.7, rouge_l 0.8, shortest 0.5, longest 2."""
 
@@ -88,13 +88,49 @@ def test_the_tables_are_these(out: Path) -> None:
 def test_users_without_a_result_in_a_row_are_left_out_and_named(out: Path) -> None:
     (out / "units" / "u1" / "direct-seed0.json").unlink()
     first, *_ = tables(Scores(measure_run(out, bert=False)))
-    assert "1 user, 1 question, seeds" in first.notes[0]
+    assert "1 user, 1 question, seed 0;" in first.notes[0]
     assert first.notes[1] == "Left out, because a row has no result of theirs yet: u1."
-    (out / "units" / "u0" / "direct-seed0.json").unlink()
+
+
+def test_a_table_that_no_user_has_every_row_of_is_left_out_and_the_others_are_printed(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (out / "units" / "u0" / "copy.json").unlink()
-    (out / "units" / "u1" / "cdcda-s1-k5-seed0.json").unlink()
-    with pytest.raises(BadInput, match="No user has a result in every row"):
-        tables(Scores(measure_run(out, bert=False)))
+    (out / "units" / "u1" / "cdcda-rs-s1-k5-seed0.json").unlink()
+    first, second, third, ks, _ = tables(Scores(measure_run(out, bert=False)))
+    assert first.markdown() == (
+        "**Table 1: all methods (share ratio 1, k = 5)**\n\nLeft out: no user has a result in each of its rows, so"
+        " these cannot be compared; run `cdcda lamp run` for the same users with every method and setting."
+    )
+    assert [len(table.rows) for table in (second, third, ks)] == [3, 3, 2]
+    scores = tmp_path / "scores.json"
+    bare = ["--no-bertscore", "--data-dir", str(tmp_path / "home")]
+    assert main(["lamp", "table", str(out), "--scores", str(scores), *bare]) == 0
+    assert second.markdown() in capsys.readouterr().out
+    assert scores.is_file()
+
+
+def test_the_lines_of_the_figure_are_of_the_same_users(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for k in (1, 5):
+        store(out, Unit("u0", "eda", None, k, 0), "nothing")
+        store(out, Unit("u1", "eda", None, k, 0), GOLDS["u1"])
+    (out / "units" / "u0" / "cdcda-s1-k1-seed0.json").unlink()
+    scores = Scores(measure_run(out, bert=False))
+    assert drawn_users(scores) == ("u1",)
+    lines = points(scores, ("u1",))
+    assert {name: [(k, round(found.value, 3)) for k, found in line] for name, line in lines.items()} == {
+        "cdcda": [(1, 0.667), (5, 1.0)],
+        "eda": [(1, 1.0), (5, 1.0)],
+    }
+    figure = tmp_path / "k.svg"
+    assert draw_figure(scores, figure)
+    (out / "units" / "u1" / "eda-k1-seed0.json").unlink()
+    bare = ["--no-bertscore", "--data-dir", str(tmp_path / "home")]
+    assert main(["lamp", "table", str(out), "--figure", str(tmp_path / "no.svg"), *bare]) == 0
+    assert "no user has a result at each of its points" in capsys.readouterr().out
+    assert not (tmp_path / "no.svg").exists()
 
 
 def without(out: Path, *methods: str) -> None:
@@ -133,7 +169,7 @@ def test_without_cdcda_its_neutral_variant_is_what_the_others_are_compared_with(
         ("CDCDA-PLM, neutral x", ""),
     ]
     assert [row[0] for row in third.rows] == ["Direct-FT", "CDCDA-PLM, neutral x, 1"]
-    assert pairs.rows == (("1", "1", "8", "2", "25.0%", "25.0%"),)
+    assert pairs.rows == (("1", "1", "2", "8", "2", "25.0%", "25.0%"),)
 
 
 def test_the_figure_needs_no_share_and_says_where_it_is_not_drawn(
@@ -201,7 +237,7 @@ def test_only_seeds_of_the_rows_are_told(out: Path) -> None:
     for user in GOLDS:
         store(out, Unit(user, "eda", None, 3, 7), "red")
     first, *_ = tables(Scores(measure_run(out, bert=False)))
-    assert "2 questions, seeds 0; on the device" in first.notes[0]
+    assert "2 questions, seed 0; on the device" in first.notes[0]
     assert not [note for note in first.notes if "Not every row" in note]
 
 
