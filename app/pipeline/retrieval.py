@@ -26,8 +26,15 @@ PATTERNS = {
 """How a record stands in a prompt, by LaMP name."""
 OTHER_PATTERN = '"{output}" is what I wrote for "{input}"'
 """For tasks that LaMP does not have."""
-FOLLOWING = "Following the given patterns "
-BY_A_PERSON = " are written by a person. "
+BRIDGES = {
+    "LaMP_2": ". ",
+    "LaMP_3": ". ",
+    "LaMP_4": ". ",
+    "LaMP_7": " are written by a person. Following the given patterns ",
+}
+"""What stands between the records and the question, by LaMP name."""
+OTHER_BRIDGE = ". Following the given patterns "
+"""For LaMP-5, and for tasks that LaMP does not have."""
 
 
 class Pair(Protocol):
@@ -100,9 +107,7 @@ def augmented_prompt(task: Task, text: str, found: Sequence[Pair], words: int) -
     if task.lamp == "LaMP_1":
         before, mark, after = question.partition('", which reference')
         return f'{before}", and {", and ".join(shown)}{mark.lstrip(chr(34))}{after}' if mark else question
-    joined = ", and ".join(shown)
-    bridge = BY_A_PERSON if task.lamp == "LaMP_7" else ". "
-    return f"{joined}{bridge}{FOLLOWING}{question}"
+    return f"{', and '.join(shown)}{BRIDGES.get(task.lamp or '', OTHER_BRIDGE)}{question}"
 
 
 def augmented_prompts(task: Task, text: str, found: Sequence[Pair]) -> Iterator[tuple[int, str]]:

@@ -42,6 +42,18 @@ def test_a_citation_names_the_persons_titles_beside_the_question_s() -> None:
     assert prompt.endswith("[1]: a [2]: b")
 
 
+@pytest.mark.parametrize(
+    ("task", "shown"),
+    [
+        ("LaMP_2", 'the tag for the movie: "a boat on" is "Boats", and the tag for the movie: "a mouse in" is "Mice"'),
+        ("LaMP_3", 'Boats is the score for "a boat on", and Mice is the score for "a mouse in"'),
+        ("LaMP_4", '"Boats" is the title for "a boat on", and "Mice" is the title for "a mouse in"'),
+    ],
+)
+def test_tags_scores_and_headlines_are_asked_for_at_once_behind_the_records(task: str, shown: str) -> None:
+    assert augmented_prompt(find_task(task), "A lake", RECORDS[:2], 3) == f"{shown}. {find_task(task).prompt('A lake')}"
+
+
 def test_tweets_are_shown_as_written_by_a_person() -> None:
     prompt = augmented_prompt(find_task("LaMP_7"), "late", [RECORDS[2]], 9)
     assert prompt.startswith('"omg the river again" are written by a person. Following the given patterns Paraphrase')
