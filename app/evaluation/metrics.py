@@ -10,7 +10,6 @@ Knows no model; BERTScore's rows come from `app.evaluation.bertscore`.
 
 import dataclasses
 import math
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,7 +19,6 @@ from cloud_stub.rouge import rouge as rouge_f1
 Rows = Any
 """A float64 array [answers, statistics]."""
 
-_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 RATINGS = (1.0, 5.0)
 """LaMP-3's scale."""
 
@@ -45,19 +43,23 @@ def same_label(answer: str, gold: str) -> bool:
 
 
 def read_rating(answer: str) -> float | None:
-    """The first number of an answer where it lies on the scale of 1 to 5; None where there is no such number."""
-    found = _NUMBER.search(answer)
-    if found is None:
+    """The whole answer as a number on the scale of 1 to 5, white space and a final dot aside; None where it is none.
+
+    LaMP's evaluation takes the whole answer too, so "4 stars" is no rating.
+    """
+    try:
+        value = float(answer)
+    except ValueError:
         return None
-    value = float(found[0])
     return value if RATINGS[0] <= value <= RATINGS[1] else None
 
 
 def rating_error(answer: str, gold: str) -> float:
     """Distance of a rating from the gold one.
 
-    An answer without a number on the scale counts as the worst that is possible for its gold, as in LaMP's own
-    evaluation: 3 gives 2, 1 gives 4. `count_unusable` says how many there were.
+    An answer that is no number counts as the worst that is possible for its gold, as in LaMP's own evaluation: 3 gives
+    2, 1 gives 4. So does a number off the scale, whose distance LaMP takes: a single large one would outweigh
+    everybody. `count_unusable` says how many there were.
     """
     value, wanted = read_rating(answer), float(gold)
     if value is None:
@@ -66,7 +68,7 @@ def rating_error(answer: str, gold: str) -> float:
 
 
 def count_unusable(task: Task, answers: Sequence[str], labels: Sequence[str] = ()) -> int:
-    """Answers that are empty, hold no rating where one was asked for, or are none of the labels."""
+    """Answers that are empty, no rating where one was asked for, or none of the labels."""
     if task.answer == "rating":
         return sum(read_rating(answer) is None for answer in answers)
     if task.answer == "label" and labels:

@@ -174,7 +174,9 @@ class Scores:
                 " let `cdcda lamp run` go on."
             )
         if self.task.answer == "rating":
-            notes.append("An answer without a number from 1 to 5 counts as the worst possible error for its gold.")
+            notes.append(
+                "An answer that is not a number from 1 to 5 alone counts as the worst possible error for its gold."
+            )
         return tuple(notes)
 
 

@@ -46,11 +46,14 @@ def test_macro_f1_is_that_of_scikit_learn_with_answers_outside_the_labels() -> N
 
 
 def test_ratings_by_hand() -> None:
-    answers, golds = ["4", "score: 2.5!", "five", "9", ""], ["5", "2", "3", "1", "2"]
-    # 1, 0.5, and for answers without a number on the scale the worst: 2, 4, 3.
+    answers, golds = ["4", " 2.5\n", "five", "9", ""], ["5", "2", "3", "1", "2"]
+    # 1, 0.5, and for answers that are no number on the scale the worst: 2, 4, 3.
     assert score_of(MAE, answers, golds) == pytest.approx((1 + 0.5 + 2 + 4 + 3) / 5)
     assert score_of(RMSE, answers, golds) == pytest.approx(math.sqrt((1 + 0.25 + 4 + 16 + 9) / 5))
     assert count_unusable(find_task("LaMP_3"), answers) == 3
+    talking = ["4 stars", "On a scale of 1 to 5, I give it 4."]
+    assert score_of(MAE, talking, ["4", "1"]) == (3 + 4) / 2
+    assert count_unusable(find_task("LaMP_3"), talking) == 2
 
 
 def test_errors_of_ratings_are_those_of_scikit_learn() -> None:
@@ -61,8 +64,22 @@ def test_errors_of_ratings_are_those_of_scikit_learn() -> None:
     assert score_of(RMSE, answers, golds) == pytest.approx(sklearn.metrics.root_mean_squared_error(*numbers))
 
 
-@pytest.mark.parametrize(("text", "rating"), [("3", 3.0), ("4/5", 4.0), ("-2", None), ("0", None), ("none", None)])
-def test_a_rating_is_the_first_number_on_the_scale(text: str, rating: float | None) -> None:
+@pytest.mark.parametrize(
+    ("text", "rating"),
+    [
+        ("3", 3.0),
+        (" 4.\n", 4.0),
+        ("4.5", 4.5),
+        ("4/5", None),
+        ("score: 2.5!", None),
+        ("-2", None),
+        ("0", None),
+        ("nan", None),
+        ("9" * 400, None),
+        ("none", None),
+    ],
+)
+def test_a_rating_is_the_whole_answer_as_a_number_on_the_scale(text: str, rating: float | None) -> None:
     assert read_rating(text) == rating
 
 
