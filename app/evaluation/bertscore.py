@@ -18,8 +18,21 @@ EMBEDDED = "all-MiniLM-L6-v2"
 BATCH = 32
 ENDS = 2
 """Special tokens around every text."""
-ROBERTA_LAYER = 17
-"""The layer of roberta-large that the package takes; for other encoders the last one is taken here."""
+LAYERS = {("roberta", 24, 1024): 17, ("roberta", 12, 768): 10, ("bert", 24, 1024): 18, ("bert", 12, 768): 9}
+"""The layer that the package takes, by architecture, layers and size; for other encoders the last one is taken here."""
+SNAPSHOTS = "snapshots"
+"""Folder of a hub's cache that holds a model's revisions; above it is one named models--OWNER--NAME."""
+
+
+def _name(folder: Path) -> str:
+    """The encoder's own name, where the folder is a revision in a hub's cache too."""
+    folder = folder.absolute()
+    return folder.parts[-3].split("--")[-1] if folder.parent.name == SNAPSHOTS else folder.name
+
+
+def layer_of(config: Any) -> int:
+    """The hidden state that texts are compared by, from transformers' description of an encoder; -1: the last."""
+    return LAYERS.get((config.model_type, config.num_hidden_layers, config.hidden_size), -1)
 
 
 class BertScorer:
@@ -28,7 +41,7 @@ class BertScorer:
     def __init__(self, folder: Path | None = None) -> None:
         """`folder` is an encoder in transformers' format; without one, the embedded encoder is taken."""
         self._folder = folder
-        self.name = folder.name if folder else EMBEDDED
+        self.name = _name(folder) if folder else EMBEDDED
 
     @functools.cached_property
     def _parts(self) -> tuple[Any, Any]:
@@ -39,10 +52,12 @@ class BertScorer:
         transformers.utils.logging.set_verbosity_error()
         folder = self._folder or encoder_folder()
         try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
             network = transformers.AutoModel.from_pretrained(
                 str(folder), local_files_only=True, use_safetensors=True, trust_remote_code=False
             )
+            # As in the package: RoBERTa has other tokens for a first word than for the same word after a space.
+            prefix = {"add_prefix_space": True} if network.config.model_type == "roberta" else {}
+            tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True, **prefix)
         except (OSError, ValueError) as error:
             raise ModelMissing(
                 f"{folder} should hold an encoder in transformers' format with safetensors but cannot be loaded; name"
@@ -50,20 +65,18 @@ class BertScorer:
             ) from error
         return tokenizer, network.eval()
 
-    def _layer(self, states: Sequence[Any]) -> Any:
-        return states[ROBERTA_LAYER] if self.name == "roberta-large" else states[-1]
-
     def _embed(self, texts: Sequence[str]) -> list[Any]:
         """For each text an array [tokens, size] of unit vectors; the first and the last are the special tokens."""
         import torch
 
         tokenizer, network = self._parts
+        layer = layer_of(network.config)
         found = []
         for start in range(0, len(texts), BATCH):
             batch = tokenizer(list(texts[start : start + BATCH]), padding=True, truncation=True, return_tensors="pt")
             with torch.inference_mode():
                 states = network(**batch, output_hidden_states=True).hidden_states
-            vectors = torch.nn.functional.normalize(self._layer(states), dim=-1)
+            vectors = torch.nn.functional.normalize(states[layer], dim=-1)
             for row, mask in zip(vectors, batch["attention_mask"], strict=True):
                 found.append(row[mask.bool()].numpy())
         return found

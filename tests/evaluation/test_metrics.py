@@ -2,10 +2,15 @@
 
 import math
 import random
+from pathlib import Path
 
 import pytest
 import sklearn.metrics
+import tokenizers
+import torch
+import transformers
 
+from app.evaluation import bertscore
 from app.evaluation.bertscore import BertScorer
 from app.evaluation.metrics import (
     ACCURACY,
@@ -151,3 +156,66 @@ def test_bertscore_is_that_of_the_bert_score_package() -> None:
     ]
     expected = [0.763486, 0.235886, 0.420182, 0.732513, 1.0, 0.0]
     assert BertScorer().f1(answers, golds) == pytest.approx(expected, abs=2e-4)
+
+
+def tiny_roberta(folder: Path) -> Path:
+    """A random RoBERTa of three layers."""
+    folder.mkdir(parents=True)
+    tokeniser = tokenizers.ByteLevelBPETokenizer()
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    tokeniser.train_from_iterator(["the cat sat on a mat"] * 20, vocab_size=300, special_tokens=special)
+    tokeniser.save_model(str(folder))
+    transformers.RobertaTokenizer.from_pretrained(str(folder), model_max_length=62).save_pretrained(str(folder))
+    torch.manual_seed(0)
+    config = transformers.RobertaConfig(
+        vocab_size=300,
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=64,
+    )
+    transformers.RobertaModel(config).save_pretrained(str(folder))
+    return folder
+
+
+def f1_by_hand(folder: Path, answer: str, gold: str, layer: int) -> float:
+    """As bert-score computes it, from tokens of the texts behind a space."""
+    tokeniser = transformers.RobertaTokenizer.from_pretrained(str(folder))
+    network = transformers.RobertaModel.from_pretrained(str(folder)).eval()
+    vectors = []
+    for text in (answer, gold):
+        with torch.inference_mode():
+            states = network(**tokeniser(f" {text}", return_tensors="pt"), output_hidden_states=True).hidden_states
+        vectors.append(torch.nn.functional.normalize(states[layer][0], dim=-1))
+    alike = vectors[0] @ vectors[1].T
+    precision, recall = alike[1:-1].max(dim=1).values.mean(), alike[:, 1:-1].max(dim=0).values.mean()
+    return float(2 * precision * recall / (precision + recall))
+
+
+@pytest.mark.parametrize("layer", [1, 3])
+def test_bertscore_of_a_roberta_reads_texts_behind_a_space_at_the_layer_for_its_size(
+    layer: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(bertscore.LAYERS, ("roberta", 3, 16), layer)
+    folder = tiny_roberta(tmp_path / "models--FacebookAI--roberta-tiny" / "snapshots" / "0a1b2c")
+    scorer = BertScorer(folder)
+    assert scorer.name == "roberta-tiny"
+    found = scorer.f1(["cat sat", "", "the mat"], ["the cat sat", "cat", "the mat"])
+    assert found == pytest.approx([f1_by_hand(folder, "cat sat", "the cat sat", layer), 0.0, 1.0], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "layers", "size", "layer"),
+    [
+        ("RobertaConfig", 24, 1024, 17),
+        ("RobertaConfig", 12, 768, 10),
+        ("BertConfig", 12, 768, 9),
+        ("BertConfig", 12, 384, -1),
+        ("BertConfig", 6, 384, -1),
+        ("DebertaConfig", 12, 768, -1),
+    ],
+)
+def test_the_layer_goes_by_the_encoder_and_not_by_its_folder(kind: str, layers: int, size: int, layer: int) -> None:
+    config = getattr(transformers, kind)(num_hidden_layers=layers, hidden_size=size)
+    assert bertscore.layer_of(config) == layer
