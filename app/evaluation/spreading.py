@@ -91,8 +91,15 @@ def _cluster() -> Any:
     return cluster
 
 
+def _share(processors: int, graphics: float, count: int) -> dict[str, float]:
+    """What one of so many workers is given."""
+    each = graphics / count
+    # Ray divides a graphics processor, but gives more than one only whole.
+    return {"num_cpus": processors // count, "num_gpus": each if each < 1 else each // 1}
+
+
 def _hired(count: int, *given: Any) -> list[Any]:
-    """Workers that divide the cluster's processors and graphics processors evenly; raises BadInput."""
+    """Workers that divide the cluster's processors and graphics processors; raises BadInput."""
     import ray
 
     there = ray.cluster_resources()
@@ -102,7 +109,7 @@ def _hired(count: int, *given: Any) -> list[Any]:
             f"Each worker takes a processor and {count} workers were asked for where Ray has {processors}; lower"
             " --workers, or name a larger cluster in RAY_ADDRESS."
         )
-    share = {"num_cpus": processors // count, "num_gpus": there.get("GPU", 0) / count}
+    share = _share(processors, there.get("GPU", 0), count)
     hired = ray.remote(Worker).options(max_restarts=RETRIES, max_task_retries=RETRIES, **share)
     return [hired.remote(*given) for _ in range(count)]
 
