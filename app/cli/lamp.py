@@ -103,7 +103,7 @@ def add_lamp(commands: Any, common: list[argparse.ArgumentParser]) -> None:
     _add_showing(actions)
     fetch = actions.add_parser("download", parents=[_again()], help="fetch LaMP's public files")
     fetch.add_argument("task", metavar="TASK", help="LaMP_1, 2, 3, 4, 5 or 7")
-    fetch.add_argument("--to", type=Path, metavar="DIR", help="(lamp/TASK in the data folder)")
+    fetch.add_argument("--to", type=Path, metavar="DIR", help="(lamp/TASK-SPLIT in the data folder)")
     fetch.add_argument("--split", choices=("time", "user"), default="time", help="(%(default)s)")
 
 
@@ -224,7 +224,7 @@ def _survival(workspace: "Workspace", options: argparse.Namespace) -> Result:
 def _download(workspace: "Workspace", options: argparse.Namespace) -> Result:
     from app.evaluation.downloading import download
 
-    folder = options.to or workspace.data_dir / "lamp" / options.task
+    folder = options.to or workspace.data_dir / "lamp" / f"{options.task}-{options.split}"
     with _bar("Bytes", options.json) as listen:
         files = download(
             workspace, options.task, folder, options.split, lambda seen: listen(seen.done, seen.total, seen.name)

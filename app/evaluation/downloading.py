@@ -81,8 +81,8 @@ def download(
 
     `split` is "time" (every user is in every file, the questions in the order of time) or "user".
     """
-    folder.mkdir(parents=True, exist_ok=True)
     wanted = addresses(task, split, source)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, url in wanted.items():
         if (folder / name).is_file():
             continue

@@ -1,6 +1,7 @@
 """LaMP's files from a loopback server that stands for the public one."""
 
 import http.server
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,23 @@ def test_the_four_files_come_and_those_that_are_there_stay(workspace: Workspace,
     assert paths[3].read_text() == "mine"
     assert len(Lamp.asked) == 3
     assert heard[0] == FileProgress("train_questions.json", 44, 44)
+
+
+def test_each_split_has_a_folder_of_its_own(
+    data_dir: Path, source: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(download, "__defaults__", (source,))
+    for split, path in (("time", "/LaMP/time/LaMP_5"), ("user", "/LaMP/LaMP_5")):
+        assert main(["lamp", "download", "LaMP_5", "--split", split, "--json", "--data-dir", str(data_dir)]) == 0
+        files = json.loads(capsys.readouterr().out)["files"]
+        assert Path(files[3]) == data_dir / "lamp" / f"LaMP_5-{split}" / "dev_outputs.json"
+        assert Path(files[3]).read_text() == f"{path}/dev/dev_outputs.json"
+
+
+def test_a_name_that_is_no_task_makes_no_folder(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lamp", "download", "../../evil", "--json", "--data-dir", str(data_dir)]) == 2
+    assert "There is no task" in capsys.readouterr().err
+    assert not [path for path in data_dir.parent.rglob("*") if "evil" in path.name or path.name == "lamp"]
 
 
 def test_the_addresses_of_both_splits() -> None:
