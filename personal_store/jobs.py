@@ -90,8 +90,10 @@ def move(store: Store, id: int, from_states: Collection[JobState], to: JobState)
 
 def heartbeat(store: Store, id: int) -> None:
     """Note a sign of life; raises NotFound."""
-    if not store.run("UPDATE jobs SET heartbeat = ? WHERE id = ?", [time.time(), id]):
-        raise _no_job(id)
+    # The time of when it is written: the store may have been locked for long before.
+    with store.change():
+        if not store.run("UPDATE jobs SET heartbeat = ? WHERE id = ?", [time.time(), id]):
+            raise _no_job(id)
 
 
 def add_event(store: Store, job_id: int, kind: str, data: Mapping[str, Any]) -> int:

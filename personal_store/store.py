@@ -25,7 +25,7 @@ from personal_store.errors import StoreBusy, StoreError, StoreFull, StoreNotRead
 from personal_store.migrations import check_version, immediate, migrate
 
 BUSY_SECONDS = 10.0
-"""How long to wait for another process's change before giving up."""
+"""How long to wait for another process's change before giving up, unless whoever opens the store says otherwise."""
 
 CACHE_KIB = 65_536
 """Most memory for pages of the file: a large import touches its indices all over."""
@@ -62,9 +62,7 @@ def _explain(error: sqlite3.Error, path: Path) -> StoreError | None:
         )
     match code & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return StoreBusy(
-                f"{path} was locked by another process for {BUSY_SECONDS:.0f} seconds; do it again when that is done."
-            )
+            return StoreBusy(f"{path} was locked by another process for too long; do it again when that is done.")
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
             return StoreNotReadable(
                 f"{path} should be this program's store but is damaged or something else ({error}); restore a backup"
@@ -262,14 +260,15 @@ def _set_up(connection: sqlite3.Connection, path: Path) -> sqlite_utils.Database
     return database
 
 
-def open_store(path: Path) -> Store:
+def open_store(path: Path, busy_seconds: float = BUSY_SECONDS) -> Store:
     """Open the store in that file, making it (mode 0600) or bringing it to the newest schema first.
 
-    Raises StoreNotReadable, StoreTooNew (the file stays as it is), StoreFull, StoreBusy.
+    A change waits `busy_seconds` for another process's. Raises StoreNotReadable, StoreTooNew (the file stays as it is),
+    StoreFull, StoreBusy.
     """
     with _explained(path), _files_explained(path):
         _look_once(path)
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
         try:
             database = _set_up(connection, path)
             path.chmod(0o600)

@@ -25,11 +25,14 @@ from app.pipeline.models import device_model
 from app.pipeline.payload import Payload, require_approved, require_destination
 from app.pipeline.workspace import Workspace
 from personal_store import jobs, records, training
+from personal_store.errors import StoreBusy
 from personal_store.nouns import ENDED, Job, JobEvent, JobKind, JobState
 from personal_store.store import Store
 
 SILENT_SECONDS = 20.0
 """Without a sign of life for this long, a job is dead."""
+BEATING_SECONDS = 1.0
+"""A worker whom a locked store kept from it gives a sign of life within this time after."""
 STARTING_SECONDS = 60.0
 """A worker gives its first sign of life within this time."""
 KEEP = "keep"
@@ -136,7 +139,8 @@ def _is_gone(process_id: int) -> bool:
     return False
 
 
-def _is_dead(workspace: Workspace, job: Job, now: float) -> bool:
+def _is_dead(workspace: Workspace, job: Job) -> bool:
+    now = time.time()
     if job.heartbeat is None or job.process_id is None:
         return (workspace.store_path, job.id) not in _children and now - _created(job) > STARTING_SECONDS
     return _is_gone(job.process_id) or now - job.heartbeat > SILENT_SECONDS
@@ -146,14 +150,27 @@ def _created(job: Job) -> float:
     return datetime.datetime.fromisoformat(job.created_at).timestamp()
 
 
+def _mark_dead(workspace: Workspace, store: Store, silent: Sequence[Job]) -> None:
+    """Mark those of the jobs that give no sign of life although they can."""
+    # While the store was locked none could: wait until it is free, and for the workers, who wait for that too.
+    with store.change():
+        pass
+    time.sleep(BEATING_SECONDS)
+    with store.change():
+        for job in (jobs.get_job(store, job.id) for job in silent):
+            if job.state in ALIVE and _is_dead(workspace, job):
+                jobs.set_state(store, job.id, "stopped" if job.state == "stopping" else "interrupted")
+
+
 def refresh(workspace: Workspace) -> None:
     """Mark jobs whose worker died as interrupted (as stopped, when it had been asked to stop)."""
     _reap(workspace)
-    now = time.time()
     with workspace.store() as store:
-        for job in jobs.list_jobs(store):
-            if job.state in ALIVE and _is_dead(workspace, job, now):
-                jobs.move(store, job.id, [job.state], "stopped" if job.state == "stopping" else "interrupted")
+        silent = [job for job in jobs.list_jobs(store) if job.state in ALIVE and _is_dead(workspace, job)]
+        if silent:
+            # Where the store is still locked, the next look at the jobs will tell.
+            with contextlib.suppress(StoreBusy):
+                _mark_dead(workspace, store, silent)
 
 
 def get(workspace: Workspace, job_id: int) -> Job:

@@ -6,6 +6,7 @@ was checked. It stops when it is asked to, and when its standard input ends beca
 
 import argparse
 import contextlib
+import dataclasses
 import os
 import signal
 import sys
@@ -26,6 +27,8 @@ from personal_store.nouns import Job
 
 BEAT_SECONDS = 1.0
 TURN_SECONDS = 0.5
+LOCKED_SECONDS = 600.0
+"""How long a job waits for a store that is locked: what it has made is worth more than its time."""
 Bodies = Mapping[str, Callable[[JobContext], Mapping[str, Any]]]
 BODIES: Bodies = {"augment": augment.run}
 
@@ -161,7 +164,7 @@ def main(arguments: list[str] | None = None, bodies: Bodies = BODIES) -> int:
     parser.add_argument("--data-dir", required=True)
     options = parser.parse_args(arguments)
     os.umask(0o077)
-    workspace = open_workspace(options.data_dir)
+    workspace = dataclasses.replace(open_workspace(options.data_dir), busy_seconds=LOCKED_SECONDS)
     job = _take(workspace, options.job)
     if job.state not in ALIVE:
         return 1

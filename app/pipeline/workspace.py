@@ -16,7 +16,7 @@ import os
 from pathlib import Path
 
 from app.errors import BadInput
-from personal_store.store import Store, open_store
+from personal_store.store import BUSY_SECONDS, Store, open_store
 
 ENVIRONMENT = "CDCDA_DATA_DIR"
 
@@ -26,6 +26,8 @@ class Workspace:
     """One person's folder."""
 
     data_dir: Path
+    busy_seconds: float = BUSY_SECONDS
+    """How long a change waits while another process changes the store."""
 
     @property
     def store_path(self) -> Path:
@@ -64,7 +66,7 @@ class Workspace:
 
     def store(self) -> Store:
         """The open store: `with workspace.store() as store`. One per thread; cheap to open."""
-        return open_store(self.store_path)
+        return open_store(self.store_path, self.busy_seconds)
 
 
 def default_data_dir() -> Path:

@@ -39,6 +39,24 @@ def test_running_begins_with_a_sign_of_life(store: Store) -> None:
     assert beaten >= running.heartbeat
 
 
+def test_a_sign_of_life_is_of_when_it_could_be_written(store: Store, path: Path) -> None:
+    job = create_job(store, "train", {})
+
+    def beat() -> None:
+        with open_store(path) as mine:
+            heartbeat(mine, job.id)
+
+    with ThreadPoolExecutor(1) as threads:
+        with store.change():
+            waiting = threads.submit(beat)
+            time.sleep(0.5)
+            released = time.time()
+        waiting.result()
+    beaten = get_job(store, job.id).heartbeat
+    assert beaten is not None
+    assert beaten >= released
+
+
 def test_an_error_goes_with_its_state_and_the_process_stays(store: Store) -> None:
     job = create_job(store, "train", {})
     set_state(store, job.id, "failed", error="The disk is full.", process_id=12)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from personal_store import migrations
-from personal_store import store as store_module
 from personal_store.errors import StoreBusy, StoreFull, StoreNotReadable, StoreTooNew
 from personal_store.jobs import create_job
 from personal_store.nouns import NewRecord, RecordQuery
@@ -273,11 +272,10 @@ def test_a_full_disk_keeps_nothing_of_the_change(store: Store) -> None:
     assert len(add_records(store, records).added) == 50
 
 
-def test_a_lock_held_too_long_is_explained(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "BUSY_SECONDS", 0.1)
+def test_a_lock_held_too_long_is_explained(path: Path) -> None:
     with (
         open_store(path) as holder,
-        open_store(path) as waiting,
+        open_store(path, busy_seconds=0.1) as waiting,
         holder.change(),
         pytest.raises(StoreBusy, match="locked"),
     ):

@@ -303,6 +303,47 @@ def test_a_job_without_a_sign_of_life_is_interrupted(tmp_path: Path) -> None:
     assert jobs.get(workspace, job.id).state == "interrupted"
 
 
+def test_a_job_that_a_locked_store_kept_from_its_sign_of_life_is_not_taken_for_dead(tmp_path: Path) -> None:
+    workspace, _ = workspace_with(tmp_path, 1)
+    with workspace.store() as store:
+        job = stored_jobs.create_job(store, "train", {})
+        stored_jobs.set_state(store, job.id, "running", process_id=os.getpid())
+        store.run("UPDATE jobs SET heartbeat = ? WHERE id = ?", [time.time() - 21, job.id])
+    locked = threading.Event()
+
+    def write_for_long() -> None:
+        with workspace.store() as store:
+            with store.change():
+                locked.set()
+                time.sleep(0.3)
+            # Whoever waits as long as the worker may come before it.
+            time.sleep(0.2)
+            stored_jobs.heartbeat(store, job.id)
+
+    writing = threading.Thread(target=write_for_long)
+    writing.start()
+    locked.wait(SECONDS)
+    assert jobs.get(workspace, job.id).state == "running"
+    writing.join()
+
+
+@pytest.mark.slow
+def test_a_job_outlives_a_store_that_is_locked_for_long(tmp_path: Path, service: RecordingService, gate: Gate) -> None:
+    workspace, payload = approved(tmp_path, service)
+    job = jobs.start_augment(workspace, payload, payload.approval, service.address)
+    wait(gate.waiting.is_set, "the service")
+    with workspace.store() as store, store.change():
+        gate.open.set()
+        until = time.monotonic() + jobs.SILENT_SECONDS + 2
+        while time.monotonic() < until:
+            assert jobs.get(workspace, job.id).state == "running"
+            time.sleep(0.5)
+    done = wait_ended(workspace, job.id)
+    assert (done.state, done.error) == ("done", None)
+    assert done.result
+    assert (done.result["pairs"], done.result["failed"]) == (6, 0)
+
+
 def test_what_is_running_or_done_is_not_resumed(tmp_path: Path) -> None:
     workspace, _ = workspace_with(tmp_path, 1)
     with workspace.store() as store:
