@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from app.errors import BadInput
 from app.pipeline.cleaning import clean
 from app.pipeline.dates import to_iso
-from app.pipeline.looking import examined, look
+from app.pipeline.looking import change_looked_at, examined, look
 from app.pipeline.tasks import all_tasks, find_task
 from app.pipeline.workspace import Workspace
 from app.tasks import Task
@@ -73,7 +73,7 @@ def edit(
     name = None if task is None else find_task(workspace, task).name
     source = None if input is None else _text("input", input)
     target = None if output is None else _text("output", output)
-    with workspace.store() as store, store.change():
+    with workspace.store() as store, change_looked_at(store):
         (record,) = changes.edit_records(store, [id], task=name, input=source, output=target)
         _check_label(find_task(workspace, record.task), record.output)
         look(store)
@@ -83,7 +83,7 @@ def edit(
 def set_task(workspace: Workspace, ids: Sequence[int], task: str) -> tuple[Record, ...]:
     """Give records another task, as one change; raises BadInput, NotFound and AlreadyStored."""
     found = find_task(workspace, task)
-    with workspace.store() as store, store.change():
+    with workspace.store() as store, change_looked_at(store):
         edited = changes.edit_records(store, ids, task=found.name)
         for record in edited:
             _check_label(found, record.output)
@@ -102,7 +102,7 @@ def undo(workspace: Workspace) -> Change | None:
 
     Raises AlreadyStored, and BadInput where a record's task was deleted meanwhile; then nothing is changed.
     """
-    with workspace.store() as store, store.change():
+    with workspace.store() as store, change_looked_at(store):
         change = changes.undo_change(store)
         if change is not None and change.kind != "added":
             _check_tasks(workspace, records.get_records(store, change.record_ids))

@@ -6,12 +6,13 @@ the input and in the output. Case, punctuation and spacing do not count, unless 
 Knows no file and no screen.
 """
 
+import contextlib
 import functools
 import re
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from app.pipeline.sensitivity import edition, findings
 from personal_store import preferences, records
@@ -109,6 +110,17 @@ def look(store: Store) -> None:
                 for item in waiting
             ],
         )
+
+
+@contextlib.contextmanager
+def change_looked_at(store: Store) -> Iterator[None]:
+    """A change of the store before which every record is looked at: that may take long, and others wait for a change.
+
+    What is new inside is left to `look` there.
+    """
+    look(store)
+    with store.change():
+        yield
 
 
 def _same(one: NewRecord, other: NewRecord | Record) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from app.errors import BadInput, NeedsConsent
 from app.pipeline.dataset import held_out_ids
 from app.pipeline.encoding import encode
-from app.pipeline.looking import look
+from app.pipeline.looking import change_looked_at, look
 from app.pipeline.sensitivity import Pieces, exposure, pieces
 from app.pipeline.workspace import Workspace
 from personal_store import records
@@ -201,7 +201,7 @@ def share_ids(
     by now something else is found, the confirmation does not hold. None: the surface did not keep it.
     """
     _check_consent(consent)
-    with workspace.store() as store, store.change():
+    with workspace.store() as store, change_looked_at(store):
         look(store)
         chosen = records.get_records(store, list(ids))
         sensitive = {record.id for record in chosen if record.findings}

@@ -1,18 +1,22 @@
+import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from app.errors import BadInput
-from app.pipeline import editing
+from app.pipeline import editing, looking
 from app.pipeline.dataset import gather
 from app.pipeline.estimating import estimate, in_words, set_prices
 from app.pipeline.importing import import_file
+from app.pipeline.network import set_offline
 from app.pipeline.payload import build_payload, destination_of
 from app.pipeline.sharing import share_ids
 from app.pipeline.tasks import all_tasks, delete_task, find_task, make_task
-from app.pipeline.workspace import open_workspace
+from app.pipeline.workspace import Workspace, open_workspace
+from personal_store.errors import StoreBusy
 from personal_store.records import count_records, get_records
-from tests.pipeline.support import workspace_with
+from tests.pipeline.support import new_record, workspace_with
 
 
 def test_a_record_is_added_edited_deleted_and_all_undone(tmp_path: Path) -> None:
@@ -24,6 +28,38 @@ def test_a_record_is_added_edited_deleted_and_all_undone(tmp_path: Path) -> None
     editing.delete(workspace, [record.id])
     kinds = [change.kind for change in iter(lambda: editing.undo(workspace), None)]
     assert kinds == ["deleted", "edited", "edited", "added"]
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda workspace, ids: share_ids(workspace, ids),
+        lambda workspace, ids: editing.edit(workspace, ids[0], output="The ford"),
+        lambda workspace, ids: editing.set_task(workspace, ids[:1], "headline"),
+        lambda workspace, ids: editing.undo(workspace),
+    ],
+    ids=["share", "edit", "task", "undo"],
+)
+def test_a_history_that_must_be_looked_at_again_is_so_while_others_can_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[Workspace, Sequence[int]], object]
+) -> None:
+    workspace, ids = workspace_with(tmp_path, 5)
+    editing.edit(workspace, ids[0], output="The lane")
+    impatient = dataclasses.replace(workspace, busy_seconds=0.0)
+    locked: list[str] = []
+
+    def findings(input: str, output: str) -> tuple[str, ...]:
+        try:
+            set_offline(impatient, False)
+        except StoreBusy:
+            locked.append(input)
+        return ()
+
+    monkeypatch.setattr(looking, "edition", lambda: "newer")
+    monkeypatch.setattr(looking, "findings", findings)
+    act(workspace, ids)
+    # What is changed itself is looked at along with the change.
+    assert set(locked) <= {new_record(0).input}
 
 
 def test_a_kept_answer_is_a_record_that_is_looked_at_not_shared_and_can_be_undone(tmp_path: Path) -> None:
