@@ -29,6 +29,11 @@ def put(store: Store, name: str, value: Any) -> None:
     )
 
 
+def remove(store: Store, name: str) -> None:
+    """Let the default hold again for a name."""
+    store.run("DELETE FROM preferences WHERE name = ?", [name])
+
+
 def secret(store: Store) -> bytes:
     """32 random bytes, made once for each store: who lacks them cannot tell which record a reference means."""
     store.run(

@@ -26,8 +26,16 @@ class Estimate:
     """In the currency of the prices; 0 for the service that the program starts, None where no price is known."""
 
 
-def set_prices(workspace: Workspace, read: float, written: float) -> None:
-    """Keep what a service takes for a million tokens read and written; raises BadInput for less than nothing."""
+def set_prices(workspace: Workspace, read: float | None, written: float | None) -> None:
+    """Keep what a service takes for a million tokens read and written; None for both: forget it.
+
+    One alone changes nothing, as nothing can be estimated with it. Raises BadInput for less than nothing.
+    """
+    if read is None and written is None:
+        with workspace.store() as store:
+            preferences.remove(store, PREFERENCE)
+    if read is None or written is None:
+        return
     if not (0 <= read < 1e6 and 0 <= written < 1e6):
         raise BadInput(f"A price for a million tokens is 0 or more, got {read} and {written}; correct it.")
     with workspace.store() as store:

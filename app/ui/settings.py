@@ -108,8 +108,8 @@ class Actions:
         return ways_view(on)
 
     def set_prices(self, read: float | None, written: float | None) -> None:
-        """Keep what a service takes for a million tokens."""
-        estimating.set_prices(self._workspace, read or 0.0, written or 0.0)
+        """Keep what a service takes for a million tokens; two empty fields: it is not known."""
+        estimating.set_prices(self._workspace, read, written)
 
 
 def _lay_out_cloud() -> tuple[list[gr.components.Component], gr.Button, gr.Checkbox]:

@@ -9,7 +9,7 @@ import pytest
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 
-from app.pipeline import editing, sharing, tasks
+from app.pipeline import editing, estimating, sharing, tasks
 from app.ui import share, strings
 from app.ui.page import build_ui
 from personal_store import records
@@ -392,3 +392,16 @@ def test_settings_are_drawn_again_once_everything_was_deleted_or_brought_back(pa
     after = {named[wired.trigger_after] for wired in blocks.fns.values() if wired._id in drawing}
     assert after == {"delete_everything", "restore"}
     assert all(wired.trigger_only_on_success for wired in blocks.fns.values() if wired._id in drawing)
+
+
+def test_prices_are_known_only_while_both_fields_are_filled(page: Page) -> None:
+    def leave_the_field(read: float | None, written: float | None) -> tuple[float, float] | None:
+        page.client.predict(read, written, api_name="/price_read")
+        return estimating.prices(page.services.workspace)
+
+    assert leave_the_field(None, None) is None
+    assert leave_the_field(0.15, None) is None
+    assert leave_the_field(0.15, 0.6) == (0.15, 0.6)
+    assert leave_the_field(None, 0.6) == (0.15, 0.6)
+    assert leave_the_field(0, 0) == (0.0, 0.0)
+    assert leave_the_field(None, None) is None
