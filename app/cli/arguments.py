@@ -129,7 +129,7 @@ def _add_history(
     bring.add_argument(
         "file",
         metavar="FILE",
-        help="CSV, TSV, JSON, JSON Lines, a LaMP question file, a folder of notes, or - for pasted text",
+        help="CSV, TSV, JSON, JSON Lines, a LaMP question file, a note, a folder of them, or - for pasted text",
     )
     bring.add_argument("--task", metavar="NAME", help=f"{TASK_NAMES}, or a LaMP name (guessed)")
     bring.add_argument("--input", metavar="COLUMN", help="what the answer is written from (guessed)")

@@ -17,7 +17,7 @@ from app.errors import FileNotUsable
 from app.pipeline.advancing import Listener, Told, finished, quiet, teller, told
 from app.pipeline.dates import month_comes_first, to_iso
 from app.pipeline.looking import Known, examined, keep_up
-from app.pipeline.notes import Notes, Pasted, read_folder, read_notes, read_pasted
+from app.pipeline.notes import SUFFIXES, Notes, Pasted, read_folder, read_notes, read_pasted, read_text
 from app.pipeline.reading import Row, Table, read_table
 from app.pipeline.tasks import find_task as find_any_task
 from app.pipeline.workspace import Workspace
@@ -238,9 +238,10 @@ def _problem(table: Table, mapping: ColumnMapping, name: str) -> str | None:
         lacking = [
             flag for flag, column in (("--input", mapping.input), ("--output", mapping.output)) if column is None
         ]
+        has = f"it has {columns}, so " if columns else ""
         return (
-            f"It is not clear which columns of {name} hold the input and the output; it has {columns}, "
-            f"so name them with {' and '.join(lacking)}."
+            f"It is not clear which columns of {name} hold the input and the output; "
+            f"{has}name them with {' and '.join(lacking)}."
         )
     if mapping.output not in table.columns:
         return f"Expected a column {mapping.output!r} in {name}, which has {columns}; name the right one with --output."
@@ -296,7 +297,10 @@ def _read(source: Source, user: str | None, tell: Told) -> tuple[Table, str]:
     if isinstance(source, Notes):
         return read_notes(source, tell), source.name
     path = Path(source)
-    return (read_folder(path, tell) if path.is_dir() else read_table(path, user, tell)), path.name
+    if path.is_dir():
+        return read_folder(path, tell), path.name
+    read = read_text if path.suffix.lower() in SUFFIXES else read_table
+    return read(path, user, tell), path.name
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from app.errors import FileNotUsable
 from app.pipeline.advancing import Told, quiet, told
-from app.pipeline.reading import Row, Table, cells_of, decode, delimiter_of, read_bytes, table_of
+from app.pipeline.reading import SEPARATOR, Row, Table, cells_of, decode, delimiter_of, is_json, read_bytes, table_of
 
-SUFFIXES = (".md", ".markdown", ".txt", ".text")
+MARKDOWN = (".md", ".markdown")
+SUFFIXES = (*MARKDOWN, ".txt", ".text")
 MOST_NOTES = 1_000_000
 COLUMNS = ("body", "title", "date", "file")
 FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
@@ -25,7 +26,7 @@ BETWEEN = re.compile(r"\n[ \t]*(?:-{3,}|\*{3,}|={3,})[ \t]*\n|\n(?:[ \t]*\n){2,}
 """What separates pasted notes: a line of dashes, or two empty lines."""
 
 LOOKED_AT = 20
-"""Rows of a pasted text that say whether it is a table."""
+"""Rows of a text that say whether it is a table."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +107,32 @@ def read_notes(notes: Notes, tell: Told = quiet) -> Table:
     return Table("notes", "by file", COLUMNS, rows)
 
 
+def _is_table(text: str, fitting: float = 1.0) -> bool:
+    """Whether a text is JSON, or has a header of single words and below it rows with as many fields.
+
+    `fitting` is the least part of its first rows that must have as many.
+    """
+    if text.lstrip().startswith(("[", "{")):
+        return is_json(text)
+    first = next(filter(str.strip, text.split("\n")), "")
+    delimiter = delimiter_of(first)
+    read = islice(cells_of(text, delimiter), LOOKED_AT)
+    # A row whose quotation mark is never closed says nothing.
+    header, *rows = [cells for _, cells in read if cells is not None] or [[]]
+    fits = bool(rows) and sum(len(cells) == len(header) for cells in rows) >= fitting * len(rows)
+    # Prose has commas, but no tabs.
+    return len(header) > 1 and fits and (delimiter == "\t" or all(len(cell.split()) <= 3 for cell in header))
+
+
+def read_text(path: Path, user: str | None = None, tell: Told = quiet) -> Table:
+    """A text file as a note, or as a table where it is one, which Markdown never is. Raises as `reading.read_table`."""
+    text, encoding = decode(read_bytes(path), path.name)
+    markdown = path.suffix.lower() in MARKDOWN
+    if not markdown and (SEPARATOR.match(text) or _is_table(text, fitting=0.8)):
+        return table_of(text, encoding, path, user, tell)
+    return read_notes(Notes((path,)), tell)
+
+
 def _blocks(text: str) -> Iterator[tuple[int, str]]:
     """Each pasted note with the line it begins on."""
     start = 0
@@ -114,18 +141,6 @@ def _blocks(text: str) -> Iterator[tuple[int, str]]:
         if block.strip():
             yield text.count("\n", 0, start + len(block) - len(block.lstrip())) + 1, block.strip()
         start = after
-
-
-def _is_table(text: str) -> bool:
-    """Whether pasted text is JSON, or has a header of single words and in each of its first rows as many fields."""
-    if text.lstrip().startswith(("[", "{")):
-        return True
-    first = next(filter(str.strip, text.split("\n")))
-    read = islice(cells_of(text, delimiter_of(first)), LOOKED_AT)
-    # A row whose quotation mark is never closed says nothing.
-    header, *rows = [cells for _, cells in read if cells is not None] or [[]]
-    fitting = bool(rows) and all(len(cells) == len(header) for cells in rows)
-    return len(header) > 1 and fitting and all(len(cell.split()) <= 3 for cell in header)
 
 
 def read_pasted(pasted: Pasted, user: str | None = None) -> Table:

@@ -5,6 +5,7 @@ LaMP's own format is read by `app.lamp`. Knows no store; what a row means is dec
 """
 
 import codecs
+import contextlib
 import csv
 import dataclasses
 import io
@@ -171,6 +172,15 @@ def _parse_json(text: str) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is JSON, or begins with a line that holds an object, as JSON Lines do."""
+    for part, kinds in ((text.lstrip().partition("\n")[0], (dict,)), (text, (dict, list))):
+        with contextlib.suppress(ValueError):
+            if isinstance(_parse_json(part), kinds):
+                return True
+    return False
 
 
 def _lines_table(text: str, encoding: str, tell: Told) -> Table:

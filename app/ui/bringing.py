@@ -88,7 +88,7 @@ def brought(paths: Sequence[Path], pasted: str | None) -> importing.Source | Non
                 f"The copy of {path.name} that the browser sent is gone, because it was imported or its window was"
                 " closed; choose the file again."
             )
-    if len(paths) == 1 and paths[0].suffix.lower() not in (".md", ".markdown"):
+    if len(paths) == 1:
         return paths[0]
     return Notes(tuple(paths)) if paths else None
 

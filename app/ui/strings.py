@@ -32,7 +32,7 @@ GO_TO = "Go to {}"
 
 # History
 HISTORY_LEAD = "## Your history\nWhat you wrote before, one record a line: what it was about, and what you made of it."
-IMPORT_FILE = "CSV, TSV, JSON, JSONL, a LaMP questions file, or notes (several .md or .txt)"
+IMPORT_FILE = "CSV, TSV, JSON, JSONL, a LaMP questions file, or notes (.md or .txt, one or several)"
 OTHER_WAYS = "Paste text, or choose a person of a LaMP file"
 PASTE, PASTE_HINT = "Pasted text", "A table with a header line; or notes, a title in the first line, --- between them"
 PERSON, PERSON_INFO = "Person", "Only for a LaMP file that holds several: their user_id or number"

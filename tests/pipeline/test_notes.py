@@ -71,10 +71,68 @@ def test_a_pasted_table_is_read_as_one(text: str) -> None:
         ),
         ('Love, actually\n"Stay, he said.\n', ["Love, actually"]),
         ("\n" * 21 + "Title\nbody", ["Title"]),
+        ("[Draft] Shopping list\nMilk, eggs\n---\n[2024]\nIt flooded.", ["[Draft] Shopping list", "[2024]"]),
+        ("{draft}, again\nThe lane, the mill", ["{draft}, again"]),
     ],
 )
 def test_pasted_notes_are_no_table_for_a_mark_in_them(text: str, titles: list[str]) -> None:
     assert [row.values["title"] for row in read_pasted(Pasted(text)).rows] == titles
+
+
+def test_pasted_json_lines_are_a_table_though_a_line_is_broken() -> None:
+    table = read_pasted(Pasted('\n{"abstract": "It flooded.", "title": "The lane"}\n{"abstract": "It st\n'))
+    assert (table.format, [row.problem for row in table.rows]) == ("JSON Lines", [None, "this line is not valid JSON"])
+
+
+NOTE = "It flooded, all of it.\nFor days, weeks.\n\nNobody came."
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "title"),
+    [
+        ("note.md", f"# The lane, again\n{NOTE}", "The lane, again"),
+        ("a.markdown", f"[Draft]\n=======\n{NOTE}", "[Draft]"),
+        ("2024-05-01 The lane.txt", NOTE, "The lane"),
+        ("table.md", "abstract,title\nIt flooded.,The lane\n", "table"),
+    ],
+)
+def test_a_single_file_of_prose_is_a_note(tmp_path: Path, name: str, text: str, title: str) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    done = import_file(open_workspace(tmp_path / "data"), path)
+    with open_workspace(tmp_path / "data").store() as store:
+        (record,) = all_records(store)
+    assert (done.imported, record.output, record.source) == (1, title, name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "abstract,title\nIt flooded.,The lane\nIt dried.,The ford\n" + ",none\n" * 3 + "It stood, still.,The mill\n",
+        "what I wrote in those days\ttitle\nIt flooded.\tThe lane\nIt dried.\tThe ford\n",
+        "sep=|\nabstract|title\nIt flooded.|The lane\nIt dried.|The ford\n",
+        '{"abstract": "It flooded.", "title": "The lane"}\n{"abstract": "It dried.", "title": "The ford"}\n',
+    ],
+)
+def test_a_text_file_that_is_a_table_is_read_as_one(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "history.txt"
+    path.write_text(text)
+    preview = preview_file(path)
+    assert [row[:2] for row in preview.rows] == [("It flooded.", "The lane"), ("It dried.", "The ford")]
+
+
+def test_a_note_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    for name in ("missing.md", "missing.txt"):
+        with pytest.raises(FileNotUsable, match="There is no file"):
+            preview_file(tmp_path / name)
+
+
+def test_a_file_without_columns_names_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("{draft}\nThe lane")
+    assert preview_file(path).problem == (
+        "It is not clear which columns of a.csv hold the input and the output; name them with --input and --output."
+    )
 
 
 @pytest.mark.parametrize(

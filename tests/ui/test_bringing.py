@@ -189,6 +189,18 @@ def test_pasted_text_is_never_written_to_a_file(page: Page) -> None:
     assert not copies()
 
 
+@pytest.mark.parametrize("name", ["The tram.txt", "The tram.md"])
+def test_a_single_note_comes_in_with_its_name_as_title(page: Page, tmp_path: Path, name: str) -> None:
+    note = tmp_path / name
+    note.write_text("It was late, and full.\nNobody said a word.")
+    preview, *guessed = look_at(page.client, note)[:5]
+    assert "1 usable record." in preview["summary"]
+    assert preview["rows"] == [["It was late, and full.\nNobody said a word.", "The tram", ""]]
+    chosen = [part["value"] for part in guessed]
+    report = page.client.predict([handle_file(str(note))], "", "", *chosen, api_name="/import_history")
+    assert report["headline"] == "1 imported."
+
+
 def test_dates_that_cannot_be_read_are_told_before_and_after_an_import(page: Page) -> None:
     pasted = f"date,review,title\nlast week,{SENTENCE},Lamps\n2024-01-02,The tram was late and full.,Trams"
     shown = page.client.predict(None, pasted, "", api_name="/preview_pasted")
