@@ -9,6 +9,7 @@ import csv
 import dataclasses
 import gc
 import io
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from personal_store.nouns import NewRecord
 SAMPLE = 500
 """Rows that are looked at to guess what the columns are."""
 DATE_NAMES = ("date", "created_at", "created", "timestamp", "time", "datetime", "published", "day")
+WORD_END = re.compile(r"[\W\d_]+|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+"""Between the words of a column's name, camelCase too."""
 RATINGS = frozenset({"1", "2", "3", "4", "5", "1.0", "2.0", "3.0", "4.0", "5.0"})
 MOST_LABELS = 30
 
@@ -220,11 +223,21 @@ def _guess_profile(table: Table, wanted: _Wanted) -> tuple[Task, str | None, str
     return task, wanted.input or rule.input or rule.neutral, wanted.output or rule.output
 
 
+def _may_be_date(table: Table, column: str) -> bool:
+    """Whether a word of a column's name says that it is the date, and a value too."""
+    words = [word.lower() for word in WORD_END.split(column) if word]
+    if "date" not in words and "_".join(words) not in DATE_NAMES:
+        return False
+    texts = _texts(table, column)
+    month_first = month_comes_first(texts)
+    return any(to_iso(text, month_first) for text in texts)
+
+
 def _guess_date(table: Table) -> str | None:
     named = _first_named(table.columns, DATE_NAMES)
     if named:
         return named[1]
-    return next((column for column in table.columns if "date" in column.lower()), None)
+    return next((column for column in table.columns if _may_be_date(table, column)), None)
 
 
 def _mapping(table: Table, wanted: _Wanted) -> ColumnMapping:

@@ -10,6 +10,7 @@ import csv
 import dataclasses
 import io
 import json
+import math
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -152,7 +153,8 @@ def decode(data: bytes, name: str) -> tuple[str, str]:
 
 
 def _text_of(value: Any) -> str:
-    if value is None:
+    # Python writes NaN for what is missing in a table of numbers.
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 

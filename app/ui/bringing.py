@@ -68,10 +68,11 @@ def preview_view(preview: importing.Preview) -> views.View:
     rejected = f", {counted(len(preview.rejected), 'line')} left out" if preview.rejected else ""
     head = preview.rows[:PREVIEWED]
     problem = f" {preview.problem}" if preview.problem else ""
+    announced = f" The first {len(head)} as they will be read:" if head else ""
     return {
         "summary": f"{preview.format.upper()}, {preview.encoding}."
         f" {counted(preview.usable, 'usable record')}{rejected}."
-        f"{dates_unread(preview.unread_dates)}{problem} The first {len(head)} as they will be read:",
+        f"{dates_unread(preview.unread_dates)}{problem}{announced}",
         "columns": ["What it is about", "What you wrote", "Date"],
         "rows": [[input[:CUT], output[:CUT], (date or "")[:10]] for input, output, date in head],
         "stamp": views.stamp(),

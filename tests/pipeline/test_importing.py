@@ -199,6 +199,16 @@ def test_a_json_list_comes_in(tmp_path: Path, wrap: Any) -> None:
     import_file(open_workspace(tmp_path / "data"), tmp_path / "a.json")
 
 
+def test_numbers_that_stand_for_a_missing_value_are_empty(tmp_path: Path) -> None:
+    rows = [{"abstract": "one", "title": float("nan")}, {"abstract": float("-inf"), "title": 2.5}]
+    for name, text in (("a.json", json.dumps(rows)), ("a.jsonl", "\n".join(map(json.dumps, rows)))):
+        found = preview(tmp_path, name, text)
+        assert [row.reason for row in found.rejected] == [
+            "the output (title) is empty",
+            "the input (abstract) is empty",
+        ]
+
+
 def test_content_tells_the_format_where_the_suffix_does_not(tmp_path: Path) -> None:
     assert preview(tmp_path, "history.txt", '[{"abstract": "one", "title": "First"}]').format == "JSON"
 
@@ -347,6 +357,29 @@ def test_whether_the_month_comes_first_is_told_by_the_last_rows_too(tmp_path: Pa
 def test_dates_of_imported_rows_that_cannot_be_read_are_counted(tmp_path: Path) -> None:
     content = "date,abstract,title\nlast week,one two,First\n,three four,Second\nsoon,,Third\n2024-01-02,five,Fourth\n"
     assert import_file(open_workspace(tmp_path / "data"), write(tmp_path, "a.csv", content)).unread_dates == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "written", "is_date"),
+    [
+        ("candidate", "2024-01-02", False),
+        ("Update", "2024-01-02", False),
+        ("validated", "2024-01-02", False),
+        ("date of birth", "unknown", False),
+        ("created_date", "2024-01-02", True),
+        ("Date written", "2 January 2024", True),
+        ("pubDate", "Mon, 20 Nov 95 19:12:08 EST", True),
+        ("publishDate", "1/15/2024", True),
+        ("UTCDate", "2024-01-02", True),
+        ("createdAt", "2024-01-02T03:04:05Z", True),
+        ("DATE-2", "2024-01-02", True),
+    ],
+)
+def test_a_column_is_the_date_where_a_word_of_its_name_and_a_value_say_so(
+    tmp_path: Path, column: str, written: str, is_date: bool
+) -> None:
+    content = f'{column},abstract,title\n,"a long text, here",First\n"{written}",another text,Second\n'
+    assert preview(tmp_path, "a.csv", content).mapping.date == (column if is_date else None)
 
 
 QUESTIONS = {

@@ -201,6 +201,12 @@ def test_a_single_note_comes_in_with_its_name_as_title(page: Page, tmp_path: Pat
     assert report["headline"] == "1 imported."
 
 
+def test_a_preview_without_a_usable_row_announces_none(page: Page) -> None:
+    preview = page.client.predict(None, "abstract,title\n,Lamps\n,Trams", "", api_name="/preview_pasted")[0]
+    assert preview["rows"] == []
+    assert preview["summary"].endswith("check the columns, or name others with --input and --output.")
+
+
 def test_dates_that_cannot_be_read_are_told_before_and_after_an_import(page: Page) -> None:
     pasted = f"date,review,title\nlast week,{SENTENCE},Lamps\n2024-01-02,The tram was late and full.,Trams"
     shown = page.client.predict(None, pasted, "", api_name="/preview_pasted")
