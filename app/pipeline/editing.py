@@ -17,7 +17,8 @@ from personal_store.nouns import Change, Record
 WRITTEN_HERE = "written here"
 
 
-def _text(what: str, text: str) -> str:
+def own_text(what: str, text: str) -> str:
+    """What a person wrote, cleaned and without blanks around it; raises BadInput where it is empty or too long."""
     text = clean(text.replace("\r\n", "\n")).strip()
     if not text or len(text) > MAX_TEXT:
         raise BadInput(f"The {what} has 1 to {MAX_TEXT:,} characters, got {len(text):,}; write a text of that length.")
@@ -44,7 +45,7 @@ def add(workspace: Workspace, task: str, input: str, output: str, date: str | No
     when = to_iso(date) if date else None
     if date and when is None:
         raise BadInput(f"Expected a date like 2024-05-31, got {date!r}; correct it or leave it out.")
-    source, target = _text("input", input), _text("output", output)
+    source, target = own_text("input", input), own_text("output", output)
     _check_label(found, target)
     with workspace.store() as store:
         return changes.add_record(store, examined(found.name, source, target, when, WRITTEN_HERE))
@@ -71,8 +72,8 @@ def edit(
     if task is None and input is None and output is None:
         raise BadInput("An edit changes the input, the output or the task; give one of them.")
     name = None if task is None else find_task(workspace, task).name
-    source = None if input is None else _text("input", input)
-    target = None if output is None else _text("output", output)
+    source = None if input is None else own_text("input", input)
+    target = None if output is None else own_text("output", output)
     with workspace.store() as store, change_looked_at(store):
         (record,) = changes.edit_records(store, [id], task=name, input=source, output=target)
         _check_label(find_task(workspace, record.task), record.output)

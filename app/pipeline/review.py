@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
 from app.errors import BadInput
+from app.pipeline.editing import own_text
 from app.pipeline.judging import (
     Thresholds,
     Verdict,
@@ -131,9 +132,14 @@ def undecided_as(items: Iterable[ReviewedPair], kind: DecisionKind) -> tuple[Rev
 
 
 def edit(workspace: Workspace, pair_id: int, *, input: str | None = None, output: str | None = None) -> Decision:
-    """Keep this pair with the person's own words in place of the model's."""
-    if not (input or "").strip() and not (output or "").strip():
+    """Keep this pair with the person's own words in place of the model's, None leaving as it is.
+
+    Raises BadInput, for an emptied text too, and NotFound.
+    """
+    if input is None and output is None:
         raise BadInput("An edit needs a new text; give one with --output (or --input).")
+    input = None if input is None else own_text("input", input)
+    output = None if output is None else own_text("output", output)
     with workspace.store() as store:
         pairs.get_pair(store, pair_id)
         return decisions.decide(store, pair_id, "edited", input=input, output=output)

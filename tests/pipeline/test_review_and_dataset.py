@@ -97,6 +97,23 @@ def test_an_edit_keeps_the_pair_with_the_persons_words(tmp_path: Path) -> None:
         edit(workspace, pair, output="  ")
 
 
+@pytest.mark.parametrize("texts", [{"input": "   "}, {"input": ""}, {"output": "\n"}])
+def test_an_edit_with_an_emptied_text_is_refused(tmp_path: Path, texts: dict[str, str]) -> None:
+    workspace, ids = workspace_with(tmp_path, 1)
+    (pair,) = add_pairs(workspace, ids)
+    with pytest.raises(BadInput, match=f"The {next(iter(texts))} has 1 to .* characters, got 0"):
+        edit(workspace, pair, **({"input": "About the lane", "output": "My own words"} | texts))
+    assert reviewed_pairs(workspace)[0].decision is None
+
+
+def test_an_edit_is_kept_without_blanks_around_it(tmp_path: Path) -> None:
+    workspace, ids = workspace_with(tmp_path, 1)
+    (pair,) = add_pairs(workspace, ids)
+    edit(workspace, pair, input=" About the lane\n", output="\tMy own words ")
+    (item,) = reviewed_pairs(workspace)
+    assert (item.input, item.output) == ("About the lane", "My own words")
+
+
 def test_an_unknown_pair_leaves_all_undecided(tmp_path: Path) -> None:
     workspace, ids = workspace_with(tmp_path, 1)
     (pair,) = add_pairs(workspace, ids)

@@ -177,6 +177,8 @@ def test_decision_outranks_the_filters_and_can_be_undone(page: Page) -> None:
     answer = page.client.predict(rejected, "edited", "my own words", api_name="/decide")
     assert answer["card"]["synthetic"]["output"] == "my own words"
     assert answer["card"]["kept"]
+    with pytest.raises(AppError, match="The input has 1 to"):
+        page.client.predict(rejected, "edited", "my own words", "", api_name="/decide")
     undone = page.client.predict("all", api_name="/undo")["cards"]
     assert [card["kept"] for card in undone] == [False, False]
 
