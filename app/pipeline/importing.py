@@ -29,7 +29,7 @@ from personal_store.nouns import NewRecord
 
 SAMPLE = 500
 """Rows that are looked at to guess what the columns are."""
-DATE_NAMES = ("date", "created_at", "created", "timestamp", "time", "datetime", "published", "day")
+DATE_NAMES = ("date", "created_at", "created", "timestamp", "time", "datetime", "published", "pubdate", "day")
 WORD_END = re.compile(r"[\W\d_]+|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 """Between the words of a column's name, camelCase too."""
 RATINGS = frozenset({"1", "2", "3", "4", "5", "1.0", "2.0", "3.0", "4.0", "5.0"})

@@ -152,10 +152,11 @@ def _created(job: Job) -> float:
 
 def _mark_dead(workspace: Workspace, store: Store, silent: Sequence[Job]) -> None:
     """Mark those of the jobs that give no sign of life although they can."""
-    # While the store was locked none could: wait until it is free, and for the workers, who wait for that too.
-    with store.change():
-        pass
-    time.sleep(BEATING_SECONDS)
+    if any(job.process_id is None or not _is_gone(job.process_id) for job in silent):
+        # While the store was locked none could: wait until it is free, and for the workers, who wait for that too.
+        with store.change():
+            pass
+        time.sleep(BEATING_SECONDS)
     with store.change():
         for job in (jobs.get_job(store, job.id) for job in silent):
             if job.state in ALIVE and _is_dead(workspace, job):
