@@ -10,7 +10,7 @@ from app.evaluation.measured import measure_run
 from app.evaluation.methods import METHODS
 from app.evaluation.metrics import rouge, same_label
 from app.evaluation.people import Target
-from app.evaluation.plans import hashes_of, people_of, results, stands
+from app.evaluation.plans import hashes_of, people_of, results, stands, stored_present
 from app.evaluation.tables import Scores, Table, setting_of
 from app.tasks import Task
 
@@ -33,11 +33,8 @@ def _worth(task: Task, answer: str, gold: str) -> str:
 
 def _answers(out: Path, scores: Scores, target: Target) -> list[tuple[str, Sequence[Any]]]:
     """Every method's title and its answers at the main setting, first seed."""
-    own = [
-        result
-        for result in results(out)
-        if result["unit"]["user"] == target.user and stands(result, hashes_of([target]))
-    ]
+    present = dataclasses.replace(stored_present(out), targets=hashes_of([target]))
+    own = [result for result in results(out) if result["unit"]["user"] == target.user and stands(result, present)]
     found = []
     for method in METHODS:
         setting = scores.main_setting(method.name)

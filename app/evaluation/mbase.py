@@ -72,21 +72,30 @@ def _command(people: People, model: LocalModel, data: Path, out: Path, name: str
     return [sys.executable, "-m", "cloud_stub", "pretrain", "--as-asked", *named]
 
 
+def _teachers(people: People, recipe: BaseRecipe) -> Sequence[Person]:
+    return people.others[: recipe.users] if recipe.users else people.others
+
+
+def mbase_name(people: People, model: LocalModel, recipe: BaseRecipe) -> str | None:
+    """What the base is called, by a hash of all that it depends on; None where there is nobody to learn from."""
+    persons = _teachers(people, recipe)
+    if not persons:
+        return None
+    return f"mbase-{hash_of([*_questions(persons), model_hash(model), recipe, people.task.name])[:12]}"
+
+
 def make_mbase(people: People, model: LocalModel, folder: Path, recipe: BaseRecipe) -> TaskBase | None:
     """The base below `folder`, made unless it is there; None where there is nobody to learn from.
 
     Raises BadInput where a text of a target would be learned, and NothingToTrain with the program's last words where it
     fails; the same call goes on with what it left.
     """
-    persons = people.others[: recipe.users] if recipe.users else people.others
-    if not persons:
+    name, out = mbase_name(people, model, recipe), folder / "bases"
+    if name is None:
         return None
-    questions, golds = _questions(persons)
-    key = hash_of([questions, golds, model_hash(model), recipe, people.task.name])
-    name, out = f"mbase-{key[:12]}", folder / "bases"
     if not (out / name).is_dir():
-        data = folder / "others" / key[:12]
-        _write_folder(people, persons, data)
+        data = folder / "others" / name.removeprefix("mbase-")
+        _write_folder(people, _teachers(people, recipe), data)
         out.mkdir(parents=True, exist_ok=True)
         _run(_command(people, model, data, out, name, recipe))
     return load_base(out / name)

@@ -16,7 +16,7 @@ from app.errors import BadInput
 from app.evaluation.bertscore import BertScorer
 from app.evaluation.desks import write_json
 from app.evaluation.metrics import Metric, bert_score, count_unusable, metrics_of
-from app.evaluation.plans import RUN, Plan, load_plan, plan_from, results, stands, stored_hashes
+from app.evaluation.plans import RUN, Plan, load_plan, plan_from, results, stands, stored_present
 from app.tasks import Task, find_task
 
 FORMAT = 1
@@ -76,7 +76,7 @@ class Measurements:
     """BERTScore's; None where it was left out."""
     units: tuple[Measured, ...]
     outdated: int = 0
-    """Results that were left out, because the data of their targets have changed since."""
+    """Results that were left out, because their targets' data or M_base have changed since."""
 
 
 def measure_run(out: Path, encoder: Path | None = None, bert: bool = True) -> Measurements:
@@ -86,8 +86,8 @@ def measure_run(out: Path, encoder: Path | None = None, bert: bool = True) -> Me
     the folder holds no run or no result, and ModelMissing for an encoder that cannot be loaded.
     """
     plan, people = load_plan(out)
-    every, hashes = results(out), stored_hashes(out)
-    found = [result for result in every if stands(result, hashes)]
+    every, present = results(out), stored_present(out)
+    found = [result for result in every if stands(result, present)]
     if not found:
         raise BadInput(f"{out} holds no finished result yet; run `cdcda lamp run` first.")
     task, scorer = find_task(plan.task), BertScorer(encoder)

@@ -206,6 +206,8 @@ class Method:
     """Depends on the seed."""
     tasks: Callable[[Task], bool] = lambda task: True
     """Whether it makes sense for a task."""
+    on_device: bool = True
+    """Depends on the device model, and so on M_base."""
 
 
 def _writes_text(task: Task) -> bool:
@@ -222,11 +224,11 @@ def _has_neutral(task: Task) -> bool:
 
 
 METHODS: tuple[Method, ...] = (
-    Method("copy", "copy of the input", _copy, tasks=_writes_text),
-    Method("majority", "majority, or mean", _majority, tasks=_chooses),
-    Method("nearest", "nearest record", _nearest, tasks=lambda task: task.lamp != "LaMP_1"),
-    Method("cloud", "M_cloud", _cloud),
-    Method("cloud+rag", "M_cloud + RAG", _cloud_with_records),
+    Method("copy", "copy of the input", _copy, tasks=_writes_text, on_device=False),
+    Method("majority", "majority, or mean", _majority, tasks=_chooses, on_device=False),
+    Method("nearest", "nearest record", _nearest, tasks=lambda task: task.lamp != "LaMP_1", on_device=False),
+    Method("cloud", "M_cloud", _cloud, on_device=False),
+    Method("cloud+rag", "M_cloud + RAG", _cloud_with_records, on_device=False),
     Method("device", "M_device", _device),
     Method("device+rag", "M_device + RAG", _device_with_records),
     Method("direct", "Direct-FT", _direct, by_seed=True),
@@ -246,6 +248,9 @@ METHODS: tuple[Method, ...] = (
         tasks=_has_neutral,
     ),
 )
+
+ON_DEVICE = frozenset(method.name for method in METHODS if method.on_device)
+"""Names of the methods that answer with the device model."""
 
 
 def choose_methods(names: str, task: Task, has_neutral: bool = True) -> tuple[Method, ...]:

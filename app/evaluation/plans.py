@@ -1,10 +1,11 @@
 """What a run is asked for and what its folder holds: the plan, the units, and their results.
 
-    OUT/run.json                      what all units share: data, task, models, settings; and a hash of each target
+    OUT/run.json            what all units share: data, task, models, settings; and a hash and the M_base of each target
     OUT/units/USER/METHOD[-sS][-kK][-seedN].json   one result each
 
-A result holds the hash of its target's history and questions, too. Where the two differ, the data have changed since:
-the result is outdated, is left out of what is shown, and is made anew when its unit is wanted. Loads no model.
+A result holds the hash of its target's history and questions, and the name of its M_base, too. Where one of them is not
+that of run.json, the data or the people whom M_base learns from have changed since: the result is outdated, is left out
+of what is shown, and is made anew when its unit is wanted. Loads no model.
 """
 
 import dataclasses
@@ -22,7 +23,7 @@ from app.device.weights import model_hash
 from app.errors import BadInput
 from app.evaluation.desks import write_json
 from app.evaluation.mbase import BaseRecipe
-from app.evaluation.methods import choose_methods
+from app.evaluation.methods import ON_DEVICE, choose_methods
 from app.evaluation.people import People, Target, hash_of, read_people, read_targets
 from app.evaluation.pools import Largest
 from app.evaluation.wordnet import find_wordnet
@@ -144,10 +145,12 @@ def _identity(plan: Plan) -> dict[str, Any]:
 
 def _same_plan(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     # More targets may be added to a run: each unit stands by itself, and targets and M_base have hashes of their own.
-    free = {"users", "only", "data", "device_model", "cloud_model", "models_dir", "cache"}
+    free = {"users", "only", "data", "base", "device_model", "cloud_model", "models_dir", "cache"}
 
     def fixed(told: Mapping[str, Any]) -> Any:
-        return [told["model_hashes"], {key: value for key, value in told["plan"].items() if key not in free}]
+        plan = {key: value for key, value in told["plan"].items() if key not in free}
+        # A base is the same wherever its folder lies.
+        return [told["model_hashes"], Path(told["plan"]["base"]).name, plan]
 
     return bool(fixed(there) == fixed(wanted))
 
@@ -157,24 +160,52 @@ def results(out: Path) -> tuple[Mapping[str, Any], ...]:
     return tuple(json.loads(path.read_text("utf-8")) for path in sorted((out / UNITS).glob("*/*.json")))
 
 
+@dataclasses.dataclass(frozen=True)
+class Present:
+    """What a result must be made from in order not to be outdated, by user."""
+
+    targets: Mapping[str, str]
+    """Hash of the history and the questions."""
+    bases: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Name of the M_base that the newest call with a method on the device made or found; "" without one."""
+
+
 def hashes_of(targets: Sequence[Target]) -> dict[str, str]:
     """What tells whether a result is of a target as it is now, by user."""
     return {target.user: hash_of(target) for target in targets}
 
 
-def stored_hashes(out: Path) -> Mapping[str, str]:
-    """The hashes that the newest call of a run found, by user; none in a folder of an earlier version."""
-    return dict(json.loads((out / RUN).read_text("utf-8")).get("targets", {}))
+def present_of(people: People, units: Sequence[Unit], base: str) -> Present:
+    """What these units must be made from, with M_base of that name."""
+    return Present(hashes_of(people.targets), {unit.user: base for unit in units if unit.method in ON_DEVICE})
 
 
-def stands(result: Mapping[str, Any], hashes: Mapping[str, str]) -> bool:
-    """Whether a result is not outdated by these hashes; where either side has none, it is not."""
-    known = hashes.get(result["unit"]["user"])
-    return known is None or result.get("target", known) == known
+def stored_present(out: Path) -> Present:
+    """What the newest calls of a run found; nothing of what a folder of an earlier version does not hold."""
+    content = json.loads((out / RUN).read_text("utf-8"))
+    return Present(content.get("targets", {}), content.get("bases", {}))
 
 
-def open_run(plan: Plan, people: People, out: Path) -> None:
-    """Writes run.json, or checks that the folder's is of the same task, models and settings; raises BadInput."""
+def _base_of(result: Mapping[str, Any]) -> str:
+    """The name that stands behind the model's (`Desk.name`)."""
+    _, found, base = str(result["device"]).rpartition(" + ")
+    return base if found else ""
+
+
+def stands(result: Mapping[str, Any], present: Present) -> bool:
+    """Whether a result is not outdated; where either side does not tell what it was made from, it is not."""
+    user = result["unit"]["user"]
+    target, base = present.targets.get(user), present.bases.get(user)
+    if target is not None and result.get("target", target) != target:
+        return False
+    return base is None or result["unit"]["method"] not in ON_DEVICE or _base_of(result) == base
+
+
+def open_run(plan: Plan, people: People, out: Path, bases: Mapping[str, str] | None = None) -> None:
+    """Writes run.json, or checks that the folder's is of the same task, models and settings; raises BadInput.
+
+    `bases` are the names of M_base by user, of those whose units depend on it.
+    """
     path = out / RUN
     told = {"labels": people.labels, "others": len(people.others), "left_out": people.left_out}
     wanted = _identity(plan) | {"people": told}
@@ -186,8 +217,8 @@ def open_run(plan: Plan, people: People, out: Path) -> None:
     # Targets of earlier calls may have changed as well, but need not be in this call's data.
     if earlier := {result["unit"]["user"] for result in results(out)} - set(now):
         now |= hashes_of(read_targets(_data(plan), plan.task, earlier))
-    before = stored_hashes(out) if path.is_file() else {}
-    write_json(path, wanted | {"targets": {**before, **now}})
+    before = stored_present(out) if path.is_file() else Present({})
+    write_json(path, wanted | {"targets": {**before.targets, **now}, "bases": {**before.bases, **(bases or {})}})
 
 
 def plan_from(told: Mapping[str, Any]) -> Plan:
@@ -228,11 +259,10 @@ def check_methods(plan: Plan, units: Sequence[Unit]) -> None:
         require_same_tokens(open_tokeniser(cloud), open_tokeniser(device))
 
 
-def undone(out: Path, units: Sequence[Unit], people: People) -> tuple[Unit, ...]:
+def undone(out: Path, units: Sequence[Unit], present: Present) -> tuple[Unit, ...]:
     """The units that have no result yet, or an outdated one."""
-    hashes = hashes_of(people.targets)
 
     def done(path: Path) -> bool:
-        return path.is_file() and stands(json.loads(path.read_text("utf-8")), hashes)
+        return path.is_file() and stands(json.loads(path.read_text("utf-8")), present)
 
     return tuple(unit for unit in units if not done(out / unit.file))

@@ -16,8 +16,8 @@ from app.device.bases import TaskBase, load_base
 from app.device.catalogue import LocalModel
 from app.device.threads import share_cores
 from app.evaluation.desks import Desk, write_json
-from app.evaluation.mbase import make_mbase
-from app.evaluation.methods import METHODS, Case, Kit, Method
+from app.evaluation.mbase import make_mbase, mbase_name
+from app.evaluation.methods import METHODS, ON_DEVICE, Case, Kit, Method
 from app.evaluation.people import People, Target, hash_of
 from app.evaluation.plans import (
     FORMAT,
@@ -29,6 +29,7 @@ from app.evaluation.plans import (
     models_of,
     open_run,
     people_of,
+    present_of,
     undone,
     units_of,
 )
@@ -50,6 +51,15 @@ def _base(plan: Plan, people: People, model: LocalModel, out: Path) -> TaskBase 
     if plan.base == "make":
         return make_mbase(people, model, out, plan.base_recipe)
     return load_base(Path(plan.base).expanduser())
+
+
+def _base_name(plan: Plan, people: People) -> str:
+    """The name of what `_base` gives, which is not made for it; "" where it gives nothing."""
+    if plan.base == "none":
+        return ""
+    if plan.base == "make":
+        return mbase_name(people, models_of(plan)[0], plan.base_recipe) or ""
+    return load_base(Path(plan.base).expanduser()).name
 
 
 class Workbench:
@@ -146,9 +156,11 @@ def run(plan: Plan, grid: Grid, out: Path, engine: Engine, listener: Callable[[i
     """
     people = people_of(plan)
     units = units_of(people, grid)
-    left = undone(out, units, people)
+    on_device = any(unit.method in ON_DEVICE for unit in units)
+    present = present_of(people, units, _base_name(plan, people) if on_device else "")
+    left = undone(out, units, present)
     check_methods(plan, left)
-    open_run(plan, people, out)
+    open_run(plan, people, out, present.bases)
     done = len(units) - len(left)
     listener(done, len(units), None)
     if left:

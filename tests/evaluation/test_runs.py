@@ -1,23 +1,43 @@
 """Units, what a stopped run keeps, and the folder's own plan."""
 
+import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.cli import main
+from app.device.catalogue import LocalModel
 from app.errors import BadInput, ModelMissing
+from app.evaluation import runs
 from app.evaluation.calibrating import survival
 from app.evaluation.cases import case
 from app.evaluation.desks import write_json
+from app.evaluation.mbase import mbase_name
 from app.evaluation.measured import measure_run, read_measurements, write_measurements
-from app.evaluation.plans import Grid, Unit, load_plan, people_of, results, undone, units_of
+from app.evaluation.people import hash_of
+from app.evaluation.plans import (
+    Grid,
+    Plan,
+    Unit,
+    load_plan,
+    models_of,
+    people_of,
+    present_of,
+    results,
+    stands,
+    stored_present,
+    undone,
+    units_of,
+)
+from app.evaluation.pools import Largest
 from app.evaluation.runs import LocalEngine, run
 from app.evaluation.tables import Scores, tables
 from app.pipeline.local_service import CloudAddress, child_environment
@@ -64,7 +84,8 @@ def test_finished_units_are_not_done_again(tmp_path: Path) -> None:
     assert heard == [(5, 6), (6, 6)]
     assert gone.is_file()
     assert kept.stat().st_mtime_ns == before
-    assert undone(out, units_of(people, QUICK), people) == ()
+    units = units_of(people, QUICK)
+    assert undone(out, units, present_of(people, units, "")) == ()
 
 
 def test_more_users_and_methods_join_a_run_and_other_settings_do_not(tmp_path: Path) -> None:
@@ -136,6 +157,78 @@ def test_results_without_the_hash_of_their_target_stand(tmp_path: Path) -> None:
     run(plan, Grid("copy"), out, LocalEngine(), lambda done, of, unit: heard.append((done, of)))
     assert heard == [(1, 1)]
     assert measure_run(out, bert=False).outdated == 0
+
+
+class Clerk:
+    """Writes results as a workbench would, M_base's name among what they were made from, and learns nothing."""
+
+    def work_off(self, plan: Plan, out: Path, units: Sequence[Unit], largest: Largest) -> Iterator[Unit]:
+        people, (model, _) = people_of(plan), models_of(plan)
+        name = mbase_name(people, model, plan.base_recipe) if plan.base == "make" else Path(plan.base).name
+        for unit in units:
+            (target,) = (target for target in people.targets if target.user == unit.user)
+            made_from = {"device": f"{model.name} + {name}", "cloud": "large", "target": hash_of(target)}
+            answers = [{"id": asked.id, "answer": "boats", "gold": asked.gold} for asked in target.questions]
+            told = {"unit": dataclasses.asdict(unit), "answers": answers, "records": len(target.records), "facts": {}}
+            write_json(out / unit.file, told | made_from)
+            yield unit
+
+
+def done_now(plan: Plan, methods: str, out: Path) -> list[str]:
+    """What a call works off, by user and method."""
+    heard: list[Unit] = []
+    run(plan, Grid(methods), out, Clerk(), lambda done, of, unit: heard.append(unit) if unit else None)
+    return [f"{unit.user} {unit.method}" for unit in heard]
+
+
+def shown(out: Path) -> list[str]:
+    """What is measured, by user and method."""
+    return [f"{one.unit['user']} {one.unit['method']}" for one in measure_run(out, bert=False).units]
+
+
+def test_results_of_one_user_on_different_bases_do_not_stand_together(tmp_path: Path) -> None:
+    data, out = titles(tmp_path / "data", users=3), tmp_path / "out"
+    first, second = (plan_for(tmp_path, data, users=users, base="make") for users in (1, 2))
+    assert done_now(first, "copy,device", out) == ["u0 copy", "u0 device"]
+    # Nothing of the second M_base was asked for: what the first one answered is compared with nothing of another.
+    assert done_now(second, "copy", out) == ["u1 copy"]
+    assert shown(out) == ["u0 copy", "u0 device", "u1 copy"]
+    assert done_now(second, "direct", out) == ["u0 direct", "u1 direct"]
+    assert shown(out) == ["u0 copy", "u0 direct", "u1 copy", "u1 direct"]
+    assert measure_run(out, bert=False).outdated == 1
+    assert "M_device" not in str(case(out, "u0")[0].rows)
+    assert done_now(second, "copy,device,direct", out) == ["u0 device", "u1 device"]
+    assert measure_run(out, bert=False).outdated == 0
+    assert done_now(first, "copy,direct", out) == ["u0 direct"]
+
+
+def test_users_whose_bases_learned_from_each_other_share_a_folder(tmp_path: Path) -> None:
+    data, out = titles(tmp_path / "data", users=4, others=0), tmp_path / "out"
+    for only in (("u0", "u1"), ("u2", "u3")):
+        plan = plan_for(tmp_path, data, only=only, base="make")
+        for methods in ("device,direct", "direct,eda"):
+            assert len(done_now(plan, methods, out)) == 2 * (2 if methods == "device,direct" else 1)
+    assert measure_run(out, bert=False).outdated == 0
+    assert len({result["device"] for result in results(out)}) == 2
+
+
+def test_results_stand_in_a_folder_that_tells_of_no_base(tmp_path: Path) -> None:
+    out, plan = tmp_path / "out", plan_for(tmp_path, titles(tmp_path / "data"), base="make")
+    done_now(plan, "device", out)
+    told = json.loads((out / "run.json").read_text())
+    write_json(out / "run.json", {name: value for name, value in told.items() if name != "bases"})
+    assert all(stands(result, stored_present(out)) for result in results(out))
+    assert done_now(plan, "device", out) == []
+
+
+def test_a_named_base_may_lie_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, data = tmp_path / "out", titles(tmp_path / "data")
+    monkeypatch.setattr(runs, "load_base", lambda folder: LocalModel(folder.name, folder, "gguf"))
+    plans = [plan_for(tmp_path, data, base=f"{tmp_path}/{place}/papers") for place in ("here", "there")]
+    assert done_now(plans[0], "device", out) == ["u0 device"]
+    assert done_now(plans[1], "device,direct", out) == ["u0 direct"]
+    with pytest.raises(BadInput, match="other models or settings"):
+        done_now(plan_for(tmp_path, data, base=f"{tmp_path}/there/tweets"), "device", out)
 
 
 def test_everybody_with_a_result_has_a_case_whoever_was_asked_for_last(tmp_path: Path) -> None:
