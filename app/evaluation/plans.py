@@ -25,7 +25,7 @@ from app.evaluation.desks import write_json
 from app.evaluation.mbase import BaseRecipe
 from app.evaluation.methods import ON_DEVICE, choose_methods
 from app.evaluation.people import People, Target, hash_of, read_people, read_targets
-from app.evaluation.pools import Largest
+from app.evaluation.pools import MOST_PAIRS, Largest
 from app.evaluation.wordnet import find_wordnet
 from app.pipeline.judging import Thresholds
 from cloud_stub.schemas import PromptForm
@@ -94,8 +94,8 @@ class Unit:
 def _check_grid(grid: Grid) -> None:
     if any(not 0 <= share <= 1 for share in grid.shares) or not grid.shares:
         raise BadInput("A share ratio lies between 0 and 1; name some like --share 0.5,1.0.")
-    if any(not 1 <= k <= 20 for k in grid.ks) or not grid.ks:
-        raise BadInput("The pairs for each record are 1 to 20; name some like --k 1,3,5.")
+    if any(not 1 <= k <= MOST_PAIRS for k in grid.ks) or not grid.ks:
+        raise BadInput(f"The pairs for each record are 1 to {MOST_PAIRS}; name some like --k 1,3,5.")
     if not grid.seeds:
         raise BadInput("No seed is named; name one like --seed 0.")
 

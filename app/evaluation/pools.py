@@ -1,12 +1,13 @@
 """Synthetic pairs of a target, through the app's own way to the service: a store, shared records, an approved payload.
 
 Each pool is a data folder of its own with the target's history in it, so that a stopped run resumes its job where it
-was. A pool made for k pairs and a share of the records also serves smaller ones: pair number j of a record does not
-depend on k but for redraws, and at random the smaller share is a part of the larger.
+was. A pool made for k pairs and a share of the records also serves smaller ones, of this run and of later ones: pair
+number j of a record does not depend on k but for redraws, and at random the smaller share is a part of the larger.
 """
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,13 +20,16 @@ from app.pipeline import jobs
 from app.pipeline.judging import Thresholds, judge
 from app.pipeline.local_service import CloudAddress
 from app.pipeline.payload import LOCAL_DESTINATION, build_payload
-from app.pipeline.sharing import propose, share_ids
+from app.pipeline.sharing import propose, share_ids, share_none
 from app.pipeline.workspace import Workspace, open_workspace
 from app.tasks import Task
-from cloud_stub.schemas import MAX_TEXT, PromptForm
+from cloud_stub.schemas import MAX_RECORDS, MAX_TEXT, PromptForm
 from personal_store import pairs as stored_pairs
 from personal_store import preferences, records
 from personal_store.nouns import Boxes, Job, NewRecord, Pair, Scores
+
+MOST_PAIRS = 20
+"""Pairs that can be asked for each record."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,18 +112,44 @@ class Pools:
         pool = self._pool(wanted)
         return tuple(item for item in pool if item.record in shared and item.number <= wanted.k)
 
-    def _pool(self, wanted: Wanted) -> tuple[Synthetic, ...]:
+    def _hash(self, made_for: Wanted) -> str:
+        return hash_of([made_for, model_hash(self._model), self._prompt])
+
+    def _folder_of(self, made_for: Wanted) -> Path:
+        return self._folder / self._hash(made_for)[:20]
+
+    def _is_finished(self, made_for: Wanted) -> bool:
+        folder = self._folder_of(made_for)
+        if not folder.is_dir():
+            return False
+        there = jobs.listing(open_workspace(folder), "augment")
+        return len(there) == len(_parts(made_for)) and all(job.state == "done" for job in there)
+
+    def _made_for(self, wanted: Wanted) -> Wanted:
+        """What the pool is made for that serves this one: the smallest that is finished, else the run's largest."""
         task = history_task(wanted.task)
         # A label's pairs may have any label that was shared with them, so a share of labels has a pool of its own.
+        shares = {wanted.share, self._largest.share, 1.0} if task.answer == "text" else {wanted.share}
+        larger = sorted(share for share in shares if share >= wanted.share)
+        sizes = [
+            dataclasses.replace(wanted, task=task, share=share, k=k)
+            for k in range(wanted.k, MOST_PAIRS + 1)
+            for share in larger
+        ]
         share = max(wanted.share, self._largest.share) if task.answer == "text" else wanted.share
-        made_for = dataclasses.replace(wanted, task=task, share=share, k=max(wanted.k, self._largest.k))
-        key = hash_of([made_for, model_hash(self._model), self._prompt])[:20]
-        workspace = open_workspace(self._folder / key)
-        ids = _fill(workspace, made_for, key)
-        job = _finished_job(workspace, made_for, ids, self._prompt, self._address)
+        largest = dataclasses.replace(wanted, task=task, share=share, k=max(wanted.k, self._largest.k))
+        return next(filter(self._is_finished, sizes), largest)
+
+    def _pool(self, wanted: Wanted) -> tuple[Synthetic, ...]:
+        made_for = self._made_for(wanted)
+        workspace = open_workspace(self._folder_of(made_for))
+        # References, and with them the seeds of the samples, hang on the store's secret: the same run, the same pairs,
+        # however many of them.
+        ids = _fill(workspace, made_for, self._hash(dataclasses.replace(made_for, share=1.0, k=MOST_PAIRS)))
+        done = _finished_jobs(workspace, made_for, ids, self._prompt, self._address)
         places = {id: place for place, id in ids.items()}
         with workspace.store() as store:
-            found = stored_pairs.find_pairs(store, job_id=job.id)
+            found = [pair for job in done for pair in stored_pairs.find_pairs(store, job_id=job.id)]
         return tuple(self._judged(pair, places[pair.record_id], wanted.history) for pair in found)
 
     def _judged(self, pair: Pair, place: int, history: Sequence[LampPair]) -> Synthetic:
@@ -127,44 +157,68 @@ class Pools:
         return Synthetic(_received(pair, history[place]), kept, place, pair.number, pair.scores)
 
 
+def _parts(wanted: Wanted) -> list[list[int]]:
+    """Places of the shared records, repeats left out, by request: as many of the history as the service takes in one.
+
+    A record's part does not depend on the share: its reference, and so its pairs, hang on the number of the request.
+    """
+    first: dict[tuple[str, str], int] = {}
+    for place, pair in enumerate(wanted.history):
+        first.setdefault(_sent(pair), place)
+    shared = {
+        first[_sent(wanted.history[place])] for place in shared_places(len(wanted.history), wanted.share, wanted.seed)
+    }
+    return [list(part) for _, part in itertools.groupby(sorted(shared), lambda place: place // MAX_RECORDS)]
+
+
 def _fill(workspace: Workspace, wanted: Wanted, key: str) -> dict[int, int]:
-    """Puts the history into the store, the shared records ticked; record ids by place, repeats left out."""
-    # References, and with them the seeds of the samples, hang on the store's secret: the same run, the same pairs.
+    """Puts the history into the store, which keeps the secret that it has; record ids by place, repeats left out."""
     secret = hashlib.sha256(key.encode()).hexdigest()
     new = [NewRecord(wanted.task.name, *_sent(pair), None, wanted.user) for pair in wanted.history]
     with workspace.store() as store:
-        preferences.put(store, preferences.SECRET, secret)
+        # A pool of an earlier version has another one, which its job, where it is to be resumed, was approved with.
+        preferences.put(store, preferences.SECRET, preferences.get(store, preferences.SECRET, secret))
         records.add_records(store, new)
         by_text = {(record.input, record.output): record.id for record in records.all_records(store)}
-    ids = {place: by_text[_sent(pair)] for place, pair in enumerate(wanted.history)}
-    shared = [ids[place] for place in shared_places(len(wanted.history), wanted.share, wanted.seed)]
-    # A benchmark's records are public; what looks personal in them travels as it is, as in the source.
-    share_ids(workspace, shared, consent="confirmed")
-    return ids
+    return {place: by_text[_sent(pair)] for place, pair in enumerate(wanted.history)}
 
 
-def _earlier(workspace: Workspace) -> Job | None:
-    """The job of an earlier run, once it has ended: that of a run just killed takes a moment to notice."""
-    there = jobs.listing(workspace, "augment")
-    if not there:
-        return None
-    for _ in jobs.follow(workspace, there[0].id):
-        pass
-    return jobs.get(workspace, there[0].id)
+def _earlier(workspace: Workspace) -> list[Job]:
+    """The jobs of an earlier run, the oldest first, once they have ended: one just killed takes a moment to notice."""
+    there = jobs.listing(workspace, "augment")[::-1]
+    for job in there:
+        for _ in jobs.follow(workspace, job.id):
+            pass
+    return [jobs.get(workspace, job.id) for job in there]
 
 
-def _finished_job(
+def _finished_jobs(
     workspace: Workspace,
     wanted: Wanted,
     ids: dict[int, int],
     prompt: PromptForm,
     address: Callable[[], CloudAddress],
+) -> list[Job]:
+    """The pool's augment jobs, one a request, each begun, resumed or done already."""
+    parts = [[ids[place] for place in part] for part in _parts(wanted)]
+    both = itertools.zip_longest(parts, _earlier(workspace))
+    return [_finished_job(workspace, wanted, part, there, prompt, address) for part, there in both]
+
+
+def _finished_job(
+    workspace: Workspace,
+    wanted: Wanted,
+    part: Sequence[int],
+    there: Job | None,
+    prompt: PromptForm,
+    address: Callable[[], CloudAddress],
 ) -> Job:
-    """The pool's one augment job, begun, resumed or done already."""
-    there = _earlier(workspace)
     if there is not None and there.state == "done":
         return there
     service = address()
+    share_none(workspace)
+    # A benchmark's records are public; what looks personal in them travels as it is, as in the source.
+    share_ids(workspace, part, consent="confirmed")
     if there is not None:
         job = jobs.resume_job(workspace, there.id, service)
     else:
