@@ -251,6 +251,8 @@ METHODS: tuple[Method, ...] = (
 
 ON_DEVICE = frozenset(method.name for method in METHODS if method.on_device)
 """Names of the methods that answer with the device model."""
+LEARNING = frozenset(method.name for method in METHODS if method.on_device and method.by_seed)
+"""Names of those among them that train an adapter."""
 
 
 def choose_methods(names: str, task: Task, has_neutral: bool = True) -> tuple[Method, ...]:

@@ -17,13 +17,14 @@ from typing import Any
 
 from app.device.catalogue import LocalModel, find_model
 from app.device.distilling import require_same_tokens
-from app.device.tokenising import open_tokeniser
+from app.device.rendering import render_example
+from app.device.tokenising import Tokeniser, open_tokeniser
 from app.device.training import FineTuning
 from app.device.weights import model_hash
 from app.errors import BadInput
-from app.evaluation.desks import write_json
+from app.evaluation.desks import learning_task, write_json
 from app.evaluation.mbase import BaseRecipe
-from app.evaluation.methods import ON_DEVICE, choose_methods
+from app.evaluation.methods import LEARNING, ON_DEVICE, choose_methods
 from app.evaluation.people import People, Target, hash_of, read_people, read_targets
 from app.evaluation.pools import MOST_PAIRS, Largest
 from app.evaluation.wordnet import find_wordnet
@@ -89,6 +90,26 @@ class Unit:
         parts += [] if self.k is None else [f"k{self.k}"]
         parts += [] if self.seed is None else [f"seed{self.seed}"]
         return Path(UNITS) / urllib.parse.quote(self.user, safe="") / f"{'-'.join(parts)}.json"
+
+
+def check_plan(plan: Plan) -> None:
+    """Raises BadInput where a setting is out of its range."""
+    limits, settings = plan.thresholds, plan.fine_tuning
+    if not (0 <= limits.entailment <= 1 and 0 <= limits.rouge_l <= 1):
+        raise BadInput("The limits of entailment and ROUGE-L lie between 0 and 1; correct --entailment or --rouge-l.")
+    if not 0 <= limits.shortest <= limits.longest:
+        raise BadInput(
+            "The least length ratio is 0 or more and no larger than the greatest; correct --shortest or --longest."
+        )
+    if plan.base_recipe.users < 0:
+        raise BadInput(
+            f"M_base learns from 0 (all) or more people, got {plan.base_recipe.users}; correct --base-users."
+        )
+    if not 0 < settings.learning_rate <= 1:
+        raise BadInput(
+            f"A learning rate lies above 0 and no higher than 1, got {settings.learning_rate:g}; correct"
+            " --learning-rate."
+        )
 
 
 def _check_grid(grid: Grid) -> None:
@@ -207,15 +228,17 @@ def open_run(plan: Plan, people: People, out: Path, bases: Mapping[str, str] | N
     `bases` are the names of M_base by user, of those whose units depend on it.
     """
     path = out / RUN
+    stored = results(out)
     told = {"labels": people.labels, "others": len(people.others), "left_out": people.left_out}
     wanted = _identity(plan) | {"people": told}
-    if path.is_file() and not _same_plan(json.loads(path.read_text("utf-8")), wanted):
+    # A call that failed at its first unit left a plan that nothing was made by.
+    if stored and path.is_file() and not _same_plan(json.loads(path.read_text("utf-8")), wanted):
         raise BadInput(
             f"The folder {out} holds results of another task, other models or settings; name another folder with --out."
         )
     now = hashes_of(people.targets)
     # Targets of earlier calls may have changed as well, but need not be in this call's data.
-    if earlier := {result["unit"]["user"] for result in results(out)} - set(now):
+    if earlier := {result["unit"]["user"] for result in stored} - set(now):
         now |= hashes_of(read_targets(_data(plan), plan.task, earlier))
     before = stored_present(out) if path.is_file() else Present({})
     write_json(path, wanted | {"targets": {**before.targets, **now}, "bases": {**before.bases, **(bases or {})}})
@@ -249,11 +272,22 @@ def people_of(plan: Plan) -> People:
     return read_people(_data(plan), plan.task, plan.users, plan.only)
 
 
-def check_methods(plan: Plan, units: Sequence[Unit]) -> None:
+def _check_room(plan: Plan, people: People, tokeniser: Tokeniser) -> None:
+    """Whether the longest output of everybody leaves room for its prompt; raises BadInput."""
+    for target in people.targets:
+        longest = max(target.records, key=lambda record: len(record.output), default=None)
+        if longest is not None:
+            task = learning_task(people.task, longest)
+            render_example(tokeniser, task, longest.input, longest.output, plan.fine_tuning.max_tokens)
+
+
+def check_methods(plan: Plan, people: People, units: Sequence[Unit]) -> None:
     """What would stop a run in its middle stops it before its beginning; raises ModelMissing and BadInput."""
     wanted = {unit.method for unit in units}
     if "eda" in wanted:
         find_wordnet()
+    if wanted & LEARNING:
+        _check_room(plan, people, open_tokeniser(models_of(plan)[0]))
     if "rkd" in wanted:
         device, cloud = models_of(plan)
         require_same_tokens(open_tokeniser(cloud), open_tokeniser(device))

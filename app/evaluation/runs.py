@@ -17,7 +17,7 @@ from app.device.catalogue import LocalModel
 from app.device.threads import share_cores
 from app.evaluation.desks import Desk, write_json
 from app.evaluation.mbase import make_mbase, mbase_name
-from app.evaluation.methods import METHODS, ON_DEVICE, Case, Kit, Method
+from app.evaluation.methods import METHODS, Case, Kit, Method
 from app.evaluation.people import People, Target, hash_of
 from app.evaluation.plans import (
     FORMAT,
@@ -25,6 +25,7 @@ from app.evaluation.plans import (
     Plan,
     Unit,
     check_methods,
+    check_plan,
     largest_of,
     models_of,
     open_run,
@@ -54,7 +55,7 @@ def _base(plan: Plan, people: People, model: LocalModel, out: Path) -> TaskBase 
 
 
 def _base_name(plan: Plan, people: People) -> str:
-    """The name of what `_base` gives, which is not made for it; "" where it gives nothing."""
+    """The name of what `_base` gives, which is not made for it; "" where it gives nothing. Raises AdapterRefused."""
     if plan.base == "none":
         return ""
     if plan.base == "make":
@@ -154,12 +155,12 @@ def run(plan: Plan, grid: Grid, out: Path, engine: Engine, listener: Callable[[i
 
     Raises AppErrors; what was finished until then is kept, and the same call goes on.
     """
+    check_plan(plan)
     people = people_of(plan)
     units = units_of(people, grid)
-    on_device = any(unit.method in ON_DEVICE for unit in units)
-    present = present_of(people, units, _base_name(plan, people) if on_device else "")
+    present = present_of(people, units, _base_name(plan, people))
     left = undone(out, units, present)
-    check_methods(plan, left)
+    check_methods(plan, people, left)
     open_run(plan, people, out, present.bases)
     done = len(units) - len(left)
     listener(done, len(units), None)

@@ -174,6 +174,13 @@ class Clerk:
             yield unit
 
 
+class Broken:
+    """Fails at its first unit."""
+
+    def work_off(self, plan: Plan, out: Path, units: Sequence[Unit], largest: Largest) -> Iterator[Unit]:
+        raise ZeroDivisionError
+
+
 def done_now(plan: Plan, methods: str, out: Path) -> list[str]:
     """What a call works off, by user and method."""
     heard: list[Unit] = []
@@ -319,17 +326,41 @@ def test_mbase_is_made_once_by_the_services_program_and_laid_under_everything(tm
     assert (base / "manifest.json").stat().st_mtime_ns == before
 
 
+def test_a_call_that_failed_leaves_the_folder_to_the_corrected_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan, out = plan_for(tmp_path, titles(tmp_path / "data")), tmp_path / "out"
+    assert main(command(plan, out, "--methods", "copy", "--base", str(tmp_path / "nope"))) == 1
+    assert "The base nope has no manifest.json" in capsys.readouterr().err
+    assert not out.exists()
+    with pytest.raises(ZeroDivisionError):
+        run(dataclasses.replace(plan, prompt="rewrite"), Grid("copy"), out, Broken(), quiet)
+    assert (out / "run.json").is_file()
+    assert main(command(plan, out, "--methods", "copy")) == 0
+    assert load_plan(out)[0].prompt == "paper"
+
+
 def test_what_cannot_be_run_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = plan_for(tmp_path, titles(tmp_path / "data"))
     for more, says in (
         (["--methods", "magic"], "no method 'magic'"),
         (["--only", "u7"], "no user u7"),
         (["--share", "2"], "between 0 and 1"),
+        (["--share", "-0.5"], "between 0 and 1"),
+        (["--k", "0"], "1 to 20"),
+        (["--entailment", "7"], "--entailment or --rouge-l"),
+        (["--rouge-l", "-3"], "--entailment or --rouge-l"),
+        (["--entailment", "nan"], "--entailment or --rouge-l"),
+        (["--shortest", "3"], "--shortest or --longest"),
+        (["--base-users", "-5"], "--base-users"),
+        (["--learning-rate", "-1"], "--learning-rate"),
+        (["--methods", "direct", "--max-tokens", "8"], "allow more tokens"),
         (["--task", "LaMP_6"], "no task 'LaMP_6'"),
     ):
         assert main(command(plan, tmp_path / "out", *more)) == 2
         error = capsys.readouterr().err
         assert says in error
         assert error.startswith("cdcda: ")
+        assert not (tmp_path / "out").exists()
     assert main(["lamp", "table", str(tmp_path), "--data-dir", str(tmp_path / "home")]) == 2
     assert "run.json" in capsys.readouterr().err
