@@ -1,8 +1,9 @@
 """The people of a LaMP folder: targets with their history and questions, and the others, who teach M_base.
 
 The folder holds `dev_questions.json` and `dev_outputs.json`, whose users with the longest histories are the targets,
-and mostly `train_questions.json` and `train_outputs.json`. Nothing of a target may be learned by M_base: `others`
-leaves it out, `require_no_target` looks again at what was put together. Knows no model.
+and mostly `train_questions.json` and `train_outputs.json`. What a question asks for is left out of its own user's
+history. Nothing of a target may be learned by M_base: `others` leaves it out, `require_no_target` looks again at what
+was put together. Knows no model.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ from app.lamp import (
     LampPair,
     LampQuestion,
     Person,
+    ProfileItem,
     pair_of,
     people,
     question_pair,
@@ -65,7 +67,9 @@ class People:
     others: tuple[Person, ...]
     """Everybody else with what M_base may see of them."""
     left_out: int
-    """Questions and history items that M_base may not see, because a target wrote or has them."""
+    """Questions and history items that M_base may not see, because a target wrote or has them, and `given_away`."""
+    given_away: tuple[LampPair, ...] = ()
+    """History items of targets that one of their own questions asks for; their histories are without them."""
 
 
 def _files(folder: Path, split: str) -> tuple[LampQuestion, ...]:
@@ -85,17 +89,36 @@ def _neutral(task: Task, person: Person) -> tuple[LampPair, ...]:
     return _by_time([pair_of(task, item, neutral=True) for item in person.profile])
 
 
+def _same(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _given_away(task: Task, person: Person) -> tuple[ProfileItem, ...]:
+    """Items of a history that one of the person's questions asks for, so that its answer could be looked up.
+
+    The profile of a later question may hold an earlier one. A text alone (LaMP-7) is told by the answer as well.
+    """
+    asked = [question_pair(task, question) for question in person.questions]
+    texts = {_same(pair.input) for pair in asked}
+    if rule_of(task).input is None:
+        texts |= {_same(pair.output) for pair in asked}
+
+    def is_asked(item: ProfileItem) -> bool:
+        pair = pair_of(task, item)
+        return _same(pair.input or pair.output) in texts
+
+    return tuple(filter(is_asked, person.profile))
+
+
 def _target(task: Task, person: Person) -> Target:
+    given_away = _given_away(task, person)
+    person = dataclasses.replace(person, profile=tuple(item for item in person.profile if item not in given_away))
     asked = []
     for question in person.questions:
         pair = question_pair(task, question)
         asked.append(Asked(question.id, pair.input, pair.output))
     records = _by_time([pair_of(task, item) for item in person.profile])
     return Target(person.user, records, tuple(asked), _neutral(task, person))
-
-
-def _same(text: str) -> str:
-    return " ".join(text.casefold().split())
 
 
 def _texts(task: Task, pairs: Iterable[LampPair]) -> set[str]:
@@ -140,10 +163,12 @@ def _size(person: Person) -> int:
     return len(person.questions) + len(person.profile)
 
 
-def _others(task: Task, everybody: Sequence[Person], targets: Sequence[Target]) -> tuple[tuple[Person, ...], int]:
+def _others(
+    task: Task, everybody: Sequence[Person], targets: Sequence[Target], given_away: Sequence[LampPair]
+) -> tuple[tuple[Person, ...], int]:
     """Those who are no targets, cleaned; somebody without a question left cannot stand in LaMP's files."""
     by_user = {target.user: target for target in targets}
-    forbidden = _texts_of(task, targets)
+    forbidden = _texts_of(task, targets) | _texts(task, given_away)
     strangers = [person for person in everybody if not _is_target(task, person, by_user)]
     cleaned = [_cleaned(task, person, forbidden) for person in strangers]
     kept = tuple(person for person in cleaned if person.questions)
@@ -178,11 +203,14 @@ def read_people(folder: Path, task_name: str, users: int, only: Sequence[str] = 
     if missing := set(only) - {person.user for person in chosen}:
         raise BadInput(f"There is no user {min(missing)} in {folder}; the users are {_named(ranked)}.")
     targets = tuple(_target(task, person) for person in chosen)
+    given_away = tuple(pair_of(task, item) for person in chosen for item in _given_away(task, person))
     rest = [person for person in ranked if person not in chosen]
     training = _files(folder, "train") if (folder / "train_questions.json").is_file() else ()
     strangers = [dataclasses.replace(person, user=TRAIN + person.user) for person in people(training)]
-    others, left_out = _others(task, [*rest, *strangers], targets)
-    return People(task_as_asked(task, asked[0]), _labels(task, [*asked, *training]), targets, others, left_out)
+    others, left_out = _others(task, [*rest, *strangers], targets, given_away)
+    labels = _labels(task, [*asked, *training])
+    left_out += len(given_away)
+    return People(task_as_asked(task, asked[0]), labels, targets, others, left_out, given_away)
 
 
 def read_targets(folder: Path, task_name: str, users: Collection[str]) -> tuple[Target, ...]:
@@ -198,7 +226,7 @@ def _named(persons: Sequence[Person]) -> str:
 
 def require_no_target(people: People, examples: Iterable[LampPair]) -> None:
     """Raise BadInput where an example for M_base holds a text of a target's history or questions."""
-    forbidden = _texts_of(people.task, people.targets)
+    forbidden = _texts_of(people.task, people.targets) | _texts(people.task, people.given_away)
     for example in examples:
         if found := _texts(people.task, [example]) & forbidden:
             raise BadInput(

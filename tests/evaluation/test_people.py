@@ -11,11 +11,11 @@ from app.device.catalogue import find_model
 from app.errors import BadInput, FileNotUsable, NothingToTrain
 from app.evaluation import mbase
 from app.evaluation.mbase import BaseRecipe
-from app.evaluation.people import pairs_of, read_people, require_no_target
+from app.evaluation.people import pairs_of, read_people, read_targets, require_no_target
 from app.lamp import LampPair
 from cloud_stub.pretraining.command import parse_options, recipe_of
 from cloud_stub.pretraining.data import gather
-from tests.evaluation.support import TAG, TITLE, paper, plan_for, question, tags, titles, tweets, write_split
+from tests.evaluation.support import TAG, TITLE, TWEET, paper, plan_for, question, tags, titles, tweets, write_split
 
 
 def test_the_longest_histories_are_the_targets_oldest_record_first(tmp_path: Path) -> None:
@@ -44,6 +44,41 @@ def test_neutral_rewrites_are_there_where_the_file_has_them(tmp_path: Path) -> N
     (target,) = read_people(tweets(tmp_path), "LaMP_7", 1).targets
     assert target.records[0] == LampPair("", "omg flight 0!!", "2015")
     assert target.neutral[0] == LampPair("Flight 0 is late.", "omg flight 0!!", "2015")
+
+
+def given_away(folder: Path) -> Path:
+    """The second question's profile holds what the first one asks for, in other spacing and under another title."""
+    own = {**paper("u", 7), "abstract": "We ASK about  rivers", "title": "Almost the gold"}
+    profile = [paper("u", number) for number in range(3)]
+    asked = [
+        (question("a", "u", f"{TITLE}We ask about rivers", profile), "The gold"),
+        (question("b", "u", f"{TITLE}We ask about boats", [*profile, own]), "Another gold"),
+    ]
+    write_split(folder, "dev", "LaMP_5", asked)
+    others = [(question("c", "o", f"{TITLE}Roads", [{**paper("o", 1), "title": "Almost the gold"}]), "Road")]
+    write_split(folder, "train", "LaMP_5", others)
+    return folder
+
+
+def test_what_a_question_asks_for_is_not_in_its_users_history(tmp_path: Path) -> None:
+    people = read_people(given_away(tmp_path), "LaMP_5", 1)
+    (target,) = people.targets
+    assert [record.output for record in target.records] == ["u 0: boats", "u 1: boats", "u 2: boats"]
+    assert read_targets(tmp_path, "LaMP_5", {"u"}) == people.targets
+    assert (people.left_out, [person.profile for person in people.others]) == (2, [()])
+    with pytest.raises(BadInput, match="M_base must not learn"):
+        require_no_target(people, [LampPair("free", "Almost the gold")])
+
+
+def test_a_tweet_that_is_an_answer_is_not_in_its_users_history(tmp_path: Path) -> None:
+    profile = [
+        {"id": "1", "text": "OMG late again", "neutral": "Late."},
+        {"id": "2", "text": "yay", "neutral": "Fine."},
+    ]
+    write_split(tmp_path, "dev", "LaMP_7", [(question("0", "0", f"{TWEET}It is late.", profile), "omg late again")])
+    (target,) = read_people(tmp_path, "LaMP_7", 1).targets
+    assert target.records == (LampPair("", "yay"),)
+    assert target.neutral == (LampPair("Fine.", "yay"),)
 
 
 def leaky(folder: Path) -> Path:
