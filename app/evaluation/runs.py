@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from app.device.bases import TaskBase, load_base
+from app.device.bases import TaskBase, check_base, fits, load_base
 from app.device.catalogue import LocalModel
+from app.device.rendering import template_hash
 from app.device.threads import share_cores
+from app.device.tokenising import open_tokeniser
+from app.errors import BadInput
 from app.evaluation.desks import Desk, write_json
 from app.evaluation.mbase import make_mbase, mbase_name
-from app.evaluation.methods import METHODS, Case, Kit, Method
+from app.evaluation.methods import METHODS, ON_DEVICE, Case, Kit, Method
 from app.evaluation.people import People, Target, hash_of
 from app.evaluation.plans import (
     FORMAT,
@@ -54,13 +57,34 @@ def _base(plan: Plan, people: People, model: LocalModel, out: Path) -> TaskBase 
     return load_base(Path(plan.base).expanduser())
 
 
-def _base_name(plan: Plan, people: People) -> str:
-    """The name of what `_base` gives, which is not made for it; "" where it gives nothing. Raises AdapterRefused."""
+def _named_base(plan: Plan, people: People, model: LocalModel) -> TaskBase:
+    base, template = load_base(Path(plan.base).expanduser()), template_hash(open_tokeniser(model))
+    if not fits(base, people.task.name, model, template):
+        raise BadInput(
+            f"The base {base.name} was made for the task {base.manifest.task} on {base.manifest.model}, which is not"
+            f" {people.task.name} on this {model.name}; name another one with --base, or give --base make or none."
+        )
+    check_base(base, model, template)
+    return base
+
+
+def _base_name(plan: Plan, people: People, units: Sequence[Unit]) -> str:
+    """The name of what `_base` gives, which is not made for it; "" where it gives nothing.
+
+    Raises AdapterRefused for a base that is no whole one, and BadInput for one that does not fit or where one is needed
+    and nobody is left to learn it from.
+    """
     if plan.base == "none":
         return ""
-    if plan.base == "make":
-        return mbase_name(people, models_of(plan)[0], plan.base_recipe) or ""
-    return load_base(Path(plan.base).expanduser()).name
+    device, _ = models_of(plan)
+    if plan.base != "make":
+        return _named_base(plan, people, device).name
+    name = mbase_name(people, device, plan.base_recipe)
+    if name is None and any(unit.method in ON_DEVICE for unit in units):
+        raise BadInput(
+            "Nobody is left to learn M_base from; lower --users, name some users with --only, or give --base none."
+        )
+    return name or ""
 
 
 class Workbench:
@@ -158,7 +182,7 @@ def run(plan: Plan, grid: Grid, out: Path, engine: Engine, listener: Callable[[i
     check_plan(plan)
     people = people_of(plan)
     units = units_of(people, grid)
-    present = present_of(people, units, _base_name(plan, people))
+    present = present_of(people, units, _base_name(plan, people, units))
     left = undone(out, units, present)
     check_methods(plan, people, left)
     open_run(plan, people, out, present.bases)

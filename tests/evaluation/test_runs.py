@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +15,7 @@ from typing import Any
 import pytest
 
 from app.cli import main
-from app.device.catalogue import LocalModel
-from app.errors import BadInput, ModelMissing
-from app.evaluation import runs
+from app.errors import AdapterRefused, BadInput, ModelMissing
 from app.evaluation.calibrating import survival
 from app.evaluation.cases import case
 from app.evaluation.desks import write_json
@@ -41,8 +40,9 @@ from app.evaluation.pools import Largest
 from app.evaluation.runs import LocalEngine, run
 from app.evaluation.tables import Scores, tables
 from app.pipeline.local_service import CloudAddress, child_environment
-from tests.evaluation.support import plan_for, titles
+from tests.evaluation.support import plan_for, titles, tweets
 
+TITLES = Path(__file__).parents[2] / "assets" / "bases" / "titles"
 QUICK = Grid("copy,nearest,device")
 
 
@@ -228,14 +228,41 @@ def test_results_stand_in_a_folder_that_tells_of_no_base(tmp_path: Path) -> None
     assert done_now(plan, "device", out) == []
 
 
-def test_a_named_base_may_lie_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_named_base_may_lie_anywhere(tmp_path: Path) -> None:
     out, data = tmp_path / "out", titles(tmp_path / "data")
-    monkeypatch.setattr(runs, "load_base", lambda folder: LocalModel(folder.name, folder, "gguf"))
-    plans = [plan_for(tmp_path, data, base=f"{tmp_path}/{place}/papers") for place in ("here", "there")]
-    assert done_now(plans[0], "device", out) == ["u0 device"]
-    assert done_now(plans[1], "device,direct", out) == ["u0 direct"]
+    there = shutil.copytree(TITLES, tmp_path / "titles")
+    here, moved = (plan_for(tmp_path, data, device_model="smollm2-135m", base=str(base)) for base in (TITLES, there))
+    assert done_now(here, "device", out) == ["u0 device"]
+    assert done_now(moved, "device,direct", out) == ["u0 direct"]
     with pytest.raises(BadInput, match="other models or settings"):
-        done_now(plan_for(tmp_path, data, base=f"{tmp_path}/there/tweets"), "device", out)
+        done_now(dataclasses.replace(moved, base=str(shutil.copytree(TITLES, tmp_path / "papers"))), "device", out)
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "says"), [("LaMP_7", "smollm2-135m", "is not paraphrase on"), ("LaMP_5", "", "on this tiny")]
+)
+def test_a_base_of_another_task_or_model_is_refused(tmp_path: Path, task: str, model: str, says: str) -> None:
+    data = (tweets if task == "LaMP_7" else titles)(tmp_path / "data")
+    plan = plan_for(tmp_path, data, task, base=str(TITLES))
+    with pytest.raises(BadInput, match=says):
+        done_now(dataclasses.replace(plan, device_model=model or plan.device_model), "device", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_changed_base_is_refused(tmp_path: Path) -> None:
+    base = shutil.copytree(TITLES, tmp_path / "titles")
+    (base / "adapter_config.json").write_text("{}")
+    plan = plan_for(tmp_path, titles(tmp_path / "data"), device_model="smollm2-135m", base=str(base))
+    with pytest.raises(AdapterRefused):
+        done_now(plan, "device", tmp_path / "out")
+
+
+def test_a_base_that_nobody_is_left_for_is_refused_where_a_method_needs_it(tmp_path: Path) -> None:
+    plan, out = plan_for(tmp_path, titles(tmp_path / "data", others=0), users=100, base="make"), tmp_path / "out"
+    with pytest.raises(BadInput, match=r"Nobody is left to learn M_base from.* lower --users"):
+        run(plan, Grid("copy,direct"), out, LocalEngine(), quiet)
+    assert not out.exists()
+    assert run(plan, Grid("copy,nearest"), out, LocalEngine(), quiet) == 4
 
 
 def test_everybody_with_a_result_has_a_case_whoever_was_asked_for_last(tmp_path: Path) -> None:
