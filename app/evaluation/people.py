@@ -9,6 +9,7 @@ was put together. Knows no model.
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
@@ -222,6 +223,28 @@ def read_targets(folder: Path, task_name: str, users: Collection[str]) -> tuple[
 def _named(persons: Sequence[Person]) -> str:
     names = [person.user for person in persons]
     return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+
+
+def is_score(text: str) -> bool:
+    """Whether a text is a number, as LaMP-3's scores and golds are."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _oddity(task: Task, target: Target) -> str | None:
+    if not target.records:
+        return "has no history, or none beside what their own questions ask for"
+    odd = [record.output for record in target.records if task.answer == "rating" and not is_score(record.output)]
+    return f"has the score {odd[0]!r} in their history, which is no number" if odd else None
+
+
+def check_targets(people: People) -> None:
+    """Raise BadInput for a target whose history would stop a method in the middle of a run."""
+    for target in people.targets:
+        if oddity := _oddity(people.task, target):
+            raise BadInput(f"User {target.user} {oddity}; correct the file, or name the other users with --only.")
 
 
 def require_no_target(people: People, examples: Iterable[LampPair]) -> None:

@@ -21,7 +21,7 @@ from app.errors import BadInput
 from app.evaluation.desks import Desk, write_json
 from app.evaluation.mbase import make_mbase, mbase_name
 from app.evaluation.methods import METHODS, ON_DEVICE, Case, Kit, Method
-from app.evaluation.people import People, Target, hash_of
+from app.evaluation.people import People, Target, check_targets, hash_of
 from app.evaluation.plans import (
     FORMAT,
     Grid,
@@ -181,6 +181,7 @@ def run(plan: Plan, grid: Grid, out: Path, engine: Engine, listener: Callable[[i
     """
     check_plan(plan)
     people = people_of(plan)
+    check_targets(people)
     units = units_of(people, grid)
     present = present_of(people, units, _base_name(plan, people, units))
     left = undone(out, units, present)

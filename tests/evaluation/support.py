@@ -15,6 +15,7 @@ from tests.tiny import tiny_gguf
 TITLE = "Generate a title for the following abstract of a paper: "
 TWEET = "Paraphrase the following tweet without any explanation before or after it: "
 TAG = "Which tag does this movie relate to among the following tags? tags: [funny, sad] description: "
+REVIEW = "What is the score of the following review on a scale of 1 to 5? review: "
 
 Item = Mapping[str, str]
 
@@ -110,6 +111,15 @@ def tags(folder: Path) -> Path:
     write_split(
         folder, "dev", "LaMP_2", [(asked, "funny"), (question("1", "0", f"{TAG}a clown cries", profile), "sad")]
     )
+    return folder
+
+
+def reviews(folder: Path, *scores: str, gold: str = "4") -> Path:
+    """LaMP-3 with one target and another user, whose histories have these scores and a good one."""
+    profile = [{"id": str(number), "text": f"film {number}", "score": score} for number, score in enumerate(scores)]
+    good = [{"id": "g", "text": "a good film", "score": "5"}]
+    asked = question("0", "0", f"{REVIEW}a boat sinks", profile)
+    write_split(folder, "dev", "LaMP_3", [(asked, gold), (question("1", "1", f"{REVIEW}a clown", good), "5")])
     return folder
 
 

@@ -40,7 +40,7 @@ from app.evaluation.pools import Largest
 from app.evaluation.runs import LocalEngine, run
 from app.evaluation.tables import Scores, tables
 from app.pipeline.local_service import CloudAddress, child_environment
-from tests.evaluation.support import plan_for, titles, tweets
+from tests.evaluation.support import plan_for, reviews, titles, tweets
 
 TITLES = Path(__file__).parents[2] / "assets" / "bases" / "titles"
 QUICK = Grid("copy,nearest,device")
@@ -351,6 +351,20 @@ def test_mbase_is_made_once_by_the_services_program_and_laid_under_everything(tm
     (out / "units" / "u0" / "device.json").unlink()
     run(plan, grid, out, LocalEngine(), quiet)
     assert (base / "manifest.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("scores", "says"), [((), "User 0 has no history"), (("4", "five"), "User 0 has the score 'five' in their history")]
+)
+def test_a_person_whom_a_method_cannot_work_with_is_named_before_the_run(
+    tmp_path: Path, scores: tuple[str, ...], says: str
+) -> None:
+    data, out = reviews(tmp_path / "data", *scores), tmp_path / "out"
+    grid = Grid("majority,nearest")
+    with pytest.raises(BadInput, match=f"{says}.* with --only"):
+        run(plan_for(tmp_path, data, "LaMP_3", users=2), grid, out, LocalEngine(), quiet)
+    assert not out.exists()
+    assert run(plan_for(tmp_path, data, "LaMP_3", only=("1",)), grid, out, LocalEngine(), quiet) == 2
 
 
 def test_a_call_that_failed_leaves_the_folder_to_the_corrected_one(
