@@ -13,7 +13,7 @@ A question's input is the whole prompt. What a profile item holds depends on the
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,10 +136,16 @@ def parse_questions(values: Sequence[Any], name: str) -> tuple[LampQuestion, ...
 
     Raises FileNotUsable naming the question that is malformed.
     """
+    found = [_question(value, number, name) for number, value in enumerate(values, 1)]
+    nameless = [question for question in found if not question.user]
+    if 0 < len(nameless) < len(found):
+        raise FileNotUsable(
+            f"Question {nameless[0].id} of {name} should have a user_id, as others of the file have; check how the file"
+            " was made."
+        )
     numbers: dict[str, str] = {}
     questions = []
-    for number, value in enumerate(values, 1):
-        question = _question(value, number, name)
+    for number, question in enumerate(found, 1):
         # User-based files name no user; the questions of one carry the same profile. No profile, no way to know.
         key = json.dumps(question.profile, sort_keys=True) if question.profile else f"question {number}"
         user = question.user or numbers.setdefault(key, str(len(numbers)))
@@ -149,7 +155,7 @@ def parse_questions(values: Sequence[Any], name: str) -> tuple[LampQuestion, ...
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text("utf-8"))
+        return json.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         raise FileNotUsable(f"There is no file {path}; check the name.") from None
     except OSError as error:
@@ -158,16 +164,55 @@ def _read(path: Path) -> Any:
         raise FileNotUsable(f"{path} is not valid JSON; it may be cut short, so fetch or export it again.") from None
 
 
-def _golds(path: Path) -> dict[str, str]:
-    """Answers by question id."""
+def _check_unique(ids: Sequence[str], name: str) -> None:
+    seen: set[str] = set()
+    for id in ids:
+        if id in seen:
+            raise FileNotUsable(f"The question id {id} stands twice in {name}; give every question an id of its own.")
+        seen.add(id)
+
+
+def _check_whole(id: str, texts: Iterable[str], name: str) -> None:
+    """Raises FileNotUsable for half a surrogate pair, which JSON can hold and no model and no file takes."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError as error:
+        bad = error.object[error.start : error.end]
+        raise FileNotUsable(
+            f"Question {id} in {name} holds {bad!a}, half of a character; check how the file was made."
+        ) from None
+
+
+def _check_question(question: LampQuestion, name: str) -> None:
+    fields = [part for item in question.profile for field in item.items() for part in field]
+    _check_whole(question.id, [question.id, question.user, question.prompt, *fields], name)
+
+
+def _check_task(told: Any, task: Task, name: str) -> None:
+    """Raises FileNotUsable for the name of another task; LaMP itself has names like LaMP_2M."""
+    other = next((lamp for lamp in RULES if str(told).startswith(lamp)), None)
+    if other not in (None, task.lamp):
+        raise FileNotUsable(f"{name} holds the answers of {other} and not of {task.lamp}; name its task with --task.")
+
+
+def _golds(path: Path, task: Task | None) -> dict[str, str]:
+    """Answers by question id, without those that are null."""
     content = _read(path)
     try:
-        return {_text(gold["id"]): _text(gold["output"]) for gold in content["golds"]}
-    except (KeyError, TypeError):
+        golds = [(_text(gold["id"]), gold["output"]) for gold in content["golds"]]
+        told = content.get("task")
+    except (KeyError, TypeError, AttributeError):
         raise FileNotUsable(
             f'{path.name} should hold {{"task": ..., "golds": [{{"id": ..., "output": ...}}]}}, as LaMP\'s outputs do;'
             " check that it is the outputs file."
         ) from None
+    if task is not None:
+        _check_task(told, task, path.name)
+    _check_unique([id for id, _ in golds], path.name)
+    found = {id: _text(output) for id, output in golds if output is not None}
+    for id, text in found.items():
+        _check_whole(id, [text], path.name)
+    return found
 
 
 def _answered(question: LampQuestion, golds: Mapping[str, str], name: str) -> LampQuestion:
@@ -178,10 +223,10 @@ def _answered(question: LampQuestion, golds: Mapping[str, str], name: str) -> La
     return dataclasses.replace(question, answer=golds[question.id])
 
 
-def read_questions(questions: Path, outputs: Path | None = None) -> tuple[LampQuestion, ...]:
+def read_questions(questions: Path, outputs: Path | None = None, task: Task | None = None) -> tuple[LampQuestion, ...]:
     """The questions of a file in its order, with their answers where the outputs file is given.
 
-    Raises FileNotUsable where a file is missing, malformed (naming the question) or lacks an answer.
+    Raises FileNotUsable where a file is missing, malformed (naming the question), of another task or lacks an answer.
     """
     values = _read(questions)
     if not looks_like_questions(values):
@@ -190,9 +235,12 @@ def read_questions(questions: Path, outputs: Path | None = None) -> tuple[LampQu
             " that it is a questions file."
         )
     found = parse_questions(values, questions.name)
+    _check_unique([question.id for question in found], questions.name)
+    for question in found:
+        _check_question(question, questions.name)
     if outputs is None:
         return found
-    golds = _golds(outputs)
+    golds = _golds(outputs, task)
     return tuple(_answered(question, golds, outputs.name) for question in found)
 
 

@@ -108,11 +108,36 @@ def test_the_app_renders_a_title_question_as_lamp_wrote_it() -> None:
         ([question(1), question(2)], golds(1), "no answer to question 2"),
         ([question(1)], [1, 2], "should hold"),
         ([question(1)], {"golds": [{"id": "1"}]}, "should hold"),
+        ([question(1)], {"golds": [{"id": "1", "output": None}]}, "no answer to question 1"),
+        ([question(1), question(1)], golds(1), "question id 1 stands twice in dev_questions.json"),
+        ([question(1)], golds(1, 1), "question id 1 stands twice in dev_outputs.json"),
+        (
+            [question(1, user_id="0"), question(2)],
+            golds(1, 2),
+            "Question 2 of dev_questions.json should have a user_id",
+        ),
+        ([question(1, input="\ud83d")], golds(1), r"Question 1 in dev_questions.json holds '\\ud83d'"),
+        ([question(1, profile=[{**ITEM, "title": "\udc00"}])], golds(1), "Question 1 in dev_questions.json holds"),
+        ([question(1)], {"golds": [{"id": 1, "output": "\ud83d"}]}, "Question 1 in dev_outputs.json holds"),
     ],
 )
 def test_a_malformed_file_is_named_in_one_sentence(tmp_path: Path, questions: Any, answers: Any, sentence: str) -> None:
     with pytest.raises(FileNotUsable, match=sentence):
         lamp.read_questions(*write(tmp_path, questions, answers))
+
+
+def test_answers_of_another_task_are_refused_and_a_variants_name_is_not(tmp_path: Path) -> None:
+    for told, task in (("LaMP_5", "LaMP_5"), ("LaMP_2M", "LaMP_2"), (None, "LaMP_5")):
+        paths = write(tmp_path, [question(1)], {**golds(1), "task": told})
+        assert len(lamp.read_questions(*paths, find_task(task))) == 1
+    with pytest.raises(FileNotUsable, match=r"dev_outputs.json holds the answers of LaMP_4 and not of LaMP_5"):
+        lamp.read_questions(*write(tmp_path, [question(1)], {**golds(1), "task": "LaMP_4"}), find_task("LaMP_5"))
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    for path in (paths := write(tmp_path, [question(1)], golds(1))):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert lamp.read_questions(*paths)[0].answer == "Title 1"
 
 
 def test_a_file_that_is_not_there_or_cut_short_is_named(tmp_path: Path) -> None:

@@ -73,8 +73,30 @@ class People:
     """History items of targets that one of their own questions asks for; their histories are without them."""
 
 
-def _files(folder: Path, split: str) -> tuple[LampQuestion, ...]:
-    return read_questions(folder / f"{split}_questions.json", folder / f"{split}_outputs.json")
+def is_score(text: str) -> bool:
+    """Whether a text is a number, as LaMP-3's scores and golds are."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _check_gold(task: Task, question: LampQuestion, outputs: Path) -> None:
+    """Raises FileNotUsable for a gold that no metric can compare with."""
+    gold = (question.answer or "").strip()
+    if (task.answer == "rating" and not is_score(gold)) or (task.answer == "label" and not gold):
+        expected = "a number" if task.answer == "rating" else "a label"
+        raise FileNotUsable(
+            f"The answer to question {question.id} in {outputs.name} should be {expected} but is {gold!r}; correct it."
+        )
+
+
+def _files(task: Task, folder: Path, split: str) -> tuple[LampQuestion, ...]:
+    outputs = folder / f"{split}_outputs.json"
+    found = read_questions(folder / f"{split}_questions.json", outputs, task)
+    for question in found:
+        _check_gold(task, question, outputs)
+    return found
 
 
 def _by_time(pairs: Sequence[LampPair]) -> tuple[LampPair, ...]:
@@ -193,7 +215,7 @@ def read_people(folder: Path, task_name: str, users: int, only: Sequence[str] = 
     """
     task = find_task(task_name)
     rule_of(task)
-    asked = _files(folder, "dev")
+    asked = _files(task, folder, "dev")
     if not asked[0].prompt.lstrip().startswith(rule_of(task).start):
         raise FileNotUsable(
             f"The questions in {folder} should begin with {rule_of(task).start!r} for {task.lamp} but begin with"
@@ -206,7 +228,7 @@ def read_people(folder: Path, task_name: str, users: int, only: Sequence[str] = 
     targets = tuple(_target(task, person) for person in chosen)
     given_away = tuple(pair_of(task, item) for person in chosen for item in _given_away(task, person))
     rest = [person for person in ranked if person not in chosen]
-    training = _files(folder, "train") if (folder / "train_questions.json").is_file() else ()
+    training = _files(task, folder, "train") if (folder / "train_questions.json").is_file() else ()
     strangers = [dataclasses.replace(person, user=TRAIN + person.user) for person in people(training)]
     others, left_out = _others(task, [*rest, *strangers], targets, given_away)
     labels = _labels(task, [*asked, *training])
@@ -217,20 +239,12 @@ def read_people(folder: Path, task_name: str, users: int, only: Sequence[str] = 
 def read_targets(folder: Path, task_name: str, users: Collection[str]) -> tuple[Target, ...]:
     """Those of these users who are in a folder; reads nothing that M_base learns from. Raises FileNotUsable."""
     task = find_task(task_name)
-    return tuple(_target(task, person) for person in people(_files(folder, "dev")) if person.user in users)
+    return tuple(_target(task, person) for person in people(_files(task, folder, "dev")) if person.user in users)
 
 
 def _named(persons: Sequence[Person]) -> str:
     names = [person.user for person in persons]
     return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-
-
-def is_score(text: str) -> bool:
-    """Whether a text is a number, as LaMP-3's scores and golds are."""
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
 
 
 def _oddity(task: Task, target: Target) -> str | None:

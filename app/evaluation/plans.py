@@ -34,6 +34,10 @@ from cloud_stub.schemas import PromptForm
 RUN = "run.json"
 UNITS = "units"
 FORMAT = 1
+ANSWERED = frozenset({"id", "answer", "gold"})
+"""What a result holds of each question."""
+TOLD = frozenset({"facts", "records", "device", "cloud"})
+"""What it holds beside its unit and its answers, at least."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,9 +180,54 @@ def _same_plan(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return bool(fixed(there) == fixed(wanted))
 
 
+def _damaged(path: Path) -> BadInput:
+    return BadInput(
+        f"{path} is cut off or lacks a field; remove it and give the same `cdcda lamp run` again, which keeps all other"
+        " results."
+    )
+
+
+def _result(path: Path) -> Mapping[str, Any]:
+    try:
+        content: Mapping[str, Any] = json.loads(path.read_text("utf-8"))
+        Unit(**content["unit"])
+        whole = all(answer.keys() >= ANSWERED for answer in content["answers"]) and content.keys() >= TOLD
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        whole = False
+    if not whole:
+        raise _damaged(path)
+    return content
+
+
 def results(out: Path) -> tuple[Mapping[str, Any], ...]:
-    """Every finished result of a run's folder, in the order of their files, outdated ones too."""
-    return tuple(json.loads(path.read_text("utf-8")) for path in sorted((out / UNITS).glob("*/*.json")))
+    """Every finished result of a run's folder, in the order of their files, outdated ones too; raises BadInput."""
+    return tuple(_result(path) for path in sorted((out / UNITS).glob("*/*.json")))
+
+
+def plan_from(told: Mapping[str, Any]) -> Plan:
+    """A plan from what `dataclasses.asdict` made of one."""
+    parts = {
+        "base_recipe": BaseRecipe(**told["base_recipe"]),
+        "thresholds": Thresholds(**told["thresholds"]),
+        "fine_tuning": FineTuning(**told["fine_tuning"]),
+        "only": tuple(told["only"]),
+    }
+    return Plan(**{**told, **parts})
+
+
+def _run_of(out: Path) -> tuple[Plan, Mapping[str, Any]]:
+    """The plan of a run's folder and all of its run.json; raises BadInput."""
+    path = out / RUN
+    if not path.is_file():
+        raise BadInput(f"{out} should hold the {RUN} of a run but does not; name the --out of `cdcda lamp run`.")
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        people = content["people"]
+        if not people.keys() >= {"labels", "others", "left_out"} or not content["model_hashes"].keys():
+            raise _damaged(path)
+        return plan_from(content["plan"]), content
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise _damaged(path) from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,7 +252,7 @@ def present_of(people: People, units: Sequence[Unit], base: str) -> Present:
 
 def stored_present(out: Path) -> Present:
     """What the newest calls of a run found; nothing of what a folder of an earlier version does not hold."""
-    content = json.loads((out / RUN).read_text("utf-8"))
+    _, content = _run_of(out)
     return Present(content.get("targets", {}), content.get("bases", {}))
 
 
@@ -232,7 +281,7 @@ def open_run(plan: Plan, people: People, out: Path, bases: Mapping[str, str] | N
     told = {"labels": people.labels, "others": len(people.others), "left_out": people.left_out}
     wanted = _identity(plan) | {"people": told}
     # A call that failed at its first unit left a plan that nothing was made by.
-    if stored and path.is_file() and not _same_plan(json.loads(path.read_text("utf-8")), wanted):
+    if stored and path.is_file() and not _same_plan(_run_of(out)[1], wanted):
         raise BadInput(
             f"The folder {out} holds results of another task, other models or settings; name another folder with --out."
         )
@@ -240,31 +289,14 @@ def open_run(plan: Plan, people: People, out: Path, bases: Mapping[str, str] | N
     # Targets of earlier calls may have changed as well, but need not be in this call's data.
     if earlier := {result["unit"]["user"] for result in stored} - set(now):
         now |= hashes_of(read_targets(_data(plan), plan.task, earlier))
-    before = stored_present(out) if path.is_file() else Present({})
+    before = stored_present(out) if stored and path.is_file() else Present({})
     write_json(path, wanted | {"targets": {**before.targets, **now}, "bases": {**before.bases, **(bases or {})}})
-
-
-def plan_from(told: Mapping[str, Any]) -> Plan:
-    """A plan from what `dataclasses.asdict` made of one."""
-    parts = {
-        "base_recipe": BaseRecipe(**told["base_recipe"]),
-        "thresholds": Thresholds(**told["thresholds"]),
-        "fine_tuning": FineTuning(**told["fine_tuning"]),
-        "only": tuple(told["only"]),
-    }
-    return Plan(**{**told, **parts})
 
 
 def load_plan(out: Path) -> tuple[Plan, Mapping[str, Any]]:
     """The plan of a run's folder, and what it tells of the people; raises BadInput where there is none."""
-    try:
-        content = json.loads((out / RUN).read_text("utf-8"))
-        told = content["plan"]
-    except (OSError, ValueError, KeyError):
-        raise BadInput(
-            f"{out} should hold the {RUN} of a run but does not; name the --out of `cdcda lamp run`."
-        ) from None
-    return plan_from(told), content["people"]
+    plan, content = _run_of(out)
+    return plan, content["people"]
 
 
 def people_of(plan: Plan) -> People:
@@ -297,6 +329,6 @@ def undone(out: Path, units: Sequence[Unit], present: Present) -> tuple[Unit, ..
     """The units that have no result yet, or an outdated one."""
 
     def done(path: Path) -> bool:
-        return path.is_file() and stands(json.loads(path.read_text("utf-8")), present)
+        return path.is_file() and stands(_result(path), present)
 
     return tuple(unit for unit in units if not done(out / unit.file))

@@ -15,7 +15,19 @@ from app.evaluation.people import pairs_of, read_people, read_targets, require_n
 from app.lamp import LampPair
 from cloud_stub.pretraining.command import parse_options, recipe_of
 from cloud_stub.pretraining.data import gather
-from tests.evaluation.support import TAG, TITLE, TWEET, paper, plan_for, question, tags, titles, tweets, write_split
+from tests.evaluation.support import (
+    TAG,
+    TITLE,
+    TWEET,
+    paper,
+    plan_for,
+    question,
+    reviews,
+    tags,
+    titles,
+    tweets,
+    write_split,
+)
 
 
 def test_the_longest_histories_are_the_targets_oldest_record_first(tmp_path: Path) -> None:
@@ -36,8 +48,21 @@ def test_the_files_own_instruction_is_the_prompt(tmp_path: Path) -> None:
     people = read_people(tags(tmp_path), "LaMP_2", 1)
     assert people.task.prompt("X").endswith("tags: [funny, sad] description: X")
     assert people.labels == ("funny", "sad")
+    with pytest.raises(FileNotUsable, match="holds the answers of LaMP_2"):
+        read_people(tmp_path, "LaMP_5", 1)
+    outputs = tmp_path / "dev_outputs.json"
+    outputs.write_text(outputs.read_text().replace("LaMP_2", "LaMP_5"))
     with pytest.raises(FileNotUsable, match="should begin with"):
         read_people(tmp_path, "LaMP_5", 1)
+
+
+def test_an_answer_that_no_metric_can_compare_with_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotUsable, match=r"question 0 in dev_outputs.json should be a number but is 'five'"):
+        read_people(reviews(tmp_path / "reviews", "4", gold="five"), "LaMP_3", 1)
+    asked = question("7", "0", f"{TAG}a boat", [{"id": "1", "description": "a duck", "tag": "sad"}])
+    write_split(tmp_path / "tags", "dev", "LaMP_2", [(asked, " ")])
+    with pytest.raises(FileNotUsable, match=r"question 7 in dev_outputs.json should be a label but is ''"):
+        read_people(tmp_path / "tags", "LaMP_2", 1)
 
 
 def test_neutral_rewrites_are_there_where_the_file_has_them(tmp_path: Path) -> None:

@@ -367,6 +367,34 @@ def test_a_person_whom_a_method_cannot_work_with_is_named_before_the_run(
     assert run(plan_for(tmp_path, data, "LaMP_3", only=("1",)), grid, out, LocalEngine(), quiet) == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("units/u0/copy.json", ""),
+        ("units/u0/copy.json", "[]"),
+        ("units/u0/copy.json", '{"unit": {"user": "u0"}}'),
+        ("run.json", '{"format": 1, "plan": {'),
+        ("run.json", '{"format": 1, "plan": {}}'),
+        ("run.json", '{"format": 1}'),
+        ("run.json", "[]"),
+    ],
+)
+def test_a_damaged_file_of_a_run_is_named_and_the_run_goes_on_without_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str
+) -> None:
+    plan, out = plan_for(tmp_path, titles(tmp_path / "data")), tmp_path / "out"
+    home = ["--data-dir", str(tmp_path / "home")]
+    again = command(plan, out, "--methods", "copy,nearest")
+    assert main(again) == 0
+    (out / name).write_text(content)
+    for arguments in (again, ["lamp", "table", str(out), *home], ["lamp", "case", str(out), "--user", "u0", *home]):
+        assert main(arguments) == 2
+        assert f"{out / name} is cut off or lacks a field; remove it" in capsys.readouterr().err
+    (out / name).unlink()
+    assert main(again) == 0
+    assert shown(out) == ["u0 copy", "u0 nearest"]
+
+
 def test_a_call_that_failed_leaves_the_folder_to_the_corrected_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
