@@ -271,6 +271,14 @@ def stands(result: Mapping[str, Any], present: Present) -> bool:
     return base is None or result["unit"]["method"] not in ON_DEVICE or _base_of(result) == base
 
 
+def _labels(people: People, stored: Sequence[Mapping[str, Any]], there: Mapping[str, Any]) -> list[str]:
+    """Every label of this call's data and of those that the results so far were made from, which may lie elsewhere."""
+    if people.task.answer == "text":
+        return []
+    golds = {answer["gold"] for result in stored for answer in result["answers"]}
+    return sorted({*people.labels, *golds, *(there["people"]["labels"] if there else ())})
+
+
 def open_run(plan: Plan, people: People, out: Path, bases: Mapping[str, str] | None = None) -> None:
     """Writes run.json, or checks that the folder's is of the same task, models and settings; raises BadInput.
 
@@ -278,10 +286,11 @@ def open_run(plan: Plan, people: People, out: Path, bases: Mapping[str, str] | N
     """
     path = out / RUN
     stored = results(out)
-    told = {"labels": people.labels, "others": len(people.others), "left_out": people.left_out}
-    wanted = _identity(plan) | {"people": told}
     # A call that failed at its first unit left a plan that nothing was made by.
-    if stored and path.is_file() and not _same_plan(_run_of(out)[1], wanted):
+    there: Mapping[str, Any] = _run_of(out)[1] if stored and path.is_file() else {}
+    told = {"others": len(people.others), "left_out": people.left_out}
+    wanted = _identity(plan) | {"people": {"labels": _labels(people, stored, there), **told}}
+    if there and not _same_plan(there, wanted):
         raise BadInput(
             f"The folder {out} holds results of another task, other models or settings; name another folder with --out."
         )
@@ -289,8 +298,8 @@ def open_run(plan: Plan, people: People, out: Path, bases: Mapping[str, str] | N
     # Targets of earlier calls may have changed as well, but need not be in this call's data.
     if earlier := {result["unit"]["user"] for result in stored} - set(now):
         now |= hashes_of(read_targets(_data(plan), plan.task, earlier))
-    before = stored_present(out) if stored and path.is_file() else Present({})
-    write_json(path, wanted | {"targets": {**before.targets, **now}, "bases": {**before.bases, **(bases or {})}})
+    targets, before = {**there.get("targets", {}), **now}, there.get("bases", {})
+    write_json(path, wanted | {"targets": targets, "bases": {**before, **(bases or {})}})
 
 
 def load_plan(out: Path) -> tuple[Plan, Mapping[str, Any]]:

@@ -40,7 +40,7 @@ from app.evaluation.pools import Largest
 from app.evaluation.runs import LocalEngine, run
 from app.evaluation.tables import Scores, tables
 from app.pipeline.local_service import CloudAddress, child_environment
-from tests.evaluation.support import plan_for, reviews, titles, tweets
+from tests.evaluation.support import TAG, plan_for, question, reviews, tags, titles, tweets, write_split
 
 TITLES = Path(__file__).parents[2] / "assets" / "bases" / "titles"
 QUICK = Grid("copy,nearest,device")
@@ -142,6 +142,23 @@ def test_what_no_longer_fits_the_data_is_not_measured_though_its_target_is_not_i
     assert found.outdated == 1
     write_measurements(found, tmp_path / "scores.json")
     assert read_measurements(tmp_path / "scores.json").outdated == 1
+
+
+def test_labels_of_other_data_stay_with_their_results(tmp_path: Path) -> None:
+    out, first, second = tmp_path / "out", tags(tmp_path / "first"), tmp_path / "second"
+    profile = [{"id": "1", "description": "a duck", "tag": "dark"}]
+    write_split(second, "dev", "LaMP_2", [(question("2", "1", f"{TAG}a boat", profile), "dark")])
+    for data in (first, second):
+        run(plan_for(tmp_path, data, "LaMP_2"), Grid("majority"), out, LocalEngine(), quiet)
+    (table,) = tables(Scores(measure_run(out)))
+    assert "2 users, 3 questions" in table.notes[0]
+    assert load_plan(out)[1]["labels"] == ["dark", "funny", "sad"]
+    assert "User 1, question 2" in case(out, "1")[0].title
+    # A folder whose labels are those of the newest call alone is set right by the next one.
+    told = json.loads((out / "run.json").read_text())
+    write_json(out / "run.json", told | {"people": {**told["people"], "labels": ["dark"]}})
+    run(plan_for(tmp_path, second, "LaMP_2"), Grid("majority"), out, LocalEngine(), quiet)
+    assert load_plan(out)[1]["labels"] == ["dark", "funny", "sad"]
 
 
 def test_results_without_the_hash_of_their_target_stand(tmp_path: Path) -> None:
