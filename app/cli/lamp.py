@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.pipeline.cleaning import clean
+from app.wording import counted, verb
 
 if TYPE_CHECKING:
     from app.pipeline.workspace import Workspace
@@ -119,7 +120,7 @@ def _plan(workspace: "Workspace", options: argparse.Namespace) -> Any:
         device_model=options.device_model,
         cloud_model=options.cloud_model,
         users=options.users,
-        only=tuple(filter(None, options.only.replace(" ", "").split(","))),
+        only=tuple(filter(None, map(str.strip, options.only.split(",")))),
         base=options.base,
         base_recipe=BaseRecipe(epochs=options.base_epochs, users=options.base_users),
         prompt=options.prompt,
@@ -258,4 +259,6 @@ def show_lamp(result: Result) -> None:
     elif "files" in result:
         print("\n".join(result["files"]))
     else:
-        print(f"{result['units']} units are done; `cdcda lamp table {result['out']}` shows what came of them.")
+        units = result["units"]
+        done = f"{counted(units, 'unit')} {verb(units, 'is', 'are')} done"
+        print(f"{done}; `cdcda lamp table {result['out']}` shows what came of {verb(units, 'it', 'them')}.")

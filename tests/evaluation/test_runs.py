@@ -370,6 +370,16 @@ def test_mbase_is_made_once_by_the_services_program_and_laid_under_everything(tm
     assert (base / "manifest.json").stat().st_mtime_ns == before
 
 
+def test_users_with_spaces_in_their_names_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan, out = plan_for(tmp_path, titles(tmp_path / "data")), tmp_path / "out"
+    questions = Path(plan.data) / "dev_questions.json"
+    questions.write_text(questions.read_text().replace('"user_id": "u1"', '"user_id": "Ann B"'))
+    assert main(command(plan, out, "--methods", "copy", "--only", " Ann B ,")) == 0
+    assert capsys.readouterr().out.startswith("1 unit is done; ")
+    assert main(command(plan, out, "--methods", "copy", "--only", "u0, Ann B")) == 0
+    assert capsys.readouterr().out.startswith("2 units are done; ")
+
+
 @pytest.mark.parametrize(
     ("scores", "says"), [((), "User 0 has no history"), (("4", "five"), "User 0 has the score 'five' in their history")]
 )
