@@ -358,6 +358,7 @@ def test_mbase_is_made_once_by_the_services_program_and_laid_under_everything(tm
     before = (base / "manifest.json").stat().st_mtime_ns
     results = {path.stem: json.loads(path.read_text()) for path in out.glob("units/*/*.json")}
     assert results["device"]["device"] == f"tiny-llama-0 + {base.name}"
+    assert stored_present(out).bases == {"u0": base.name}
     bare = plan_for(tmp_path, titles(tmp_path / "data"))
     run(bare, grid, tmp_path / "bare", LocalEngine(), quiet)
     (learned, untouched) = (
