@@ -154,7 +154,7 @@ class Scores:
         by_row = self._seeds(named, users)
         seeds = sorted({seed for held in by_row.values() for seed in held})
         asked = f"{counted(len(users), 'user')}, {counted(questions, 'question')}"
-        counts = f"{asked}, {verb(len(seeds), 'seed', 'seeds')} {', '.join(map(str, seeds)) or 'none'}"
+        counts = f"{asked}, {verb(len(seeds), 'seed', 'seeds')} {', '.join(map(str, seeds))}" if seeds else asked
         notes = [
             (
                 f"{self.task.lamp}, {counts}; on the device {' or '.join(devices)}, in the cloud {' or '.join(clouds)}."
@@ -170,7 +170,8 @@ class Scores:
             notes.append(f"Left out, because a row has no result of theirs yet: {', '.join(missing)}.")
         if self.outdated:
             notes.append(
-                f"Left out, because the data of their targets have changed since: {counted(self.outdated, 'result')};"
+                "Left out, because the data of their targets or their M_base have changed since:"
+                f" {counted(self.outdated, 'result')};"
                 " let `cdcda lamp run` go on."
             )
         if self.task.answer == "rating":

@@ -126,7 +126,9 @@ def test_a_target_whose_data_have_changed_is_done_again(tmp_path: Path) -> None:
     }
     (table,) = tables(Scores(measure_run(out, bert=False)))
     assert [row[0] for row in table.rows] == ["copy of the input"]
-    assert table.notes[1].startswith("Left out, because the data of their targets have changed since: 2 results;")
+    assert table.notes[1].startswith(
+        "Left out, because the data of their targets or their M_base have changed since: 2 results;"
+    )
 
 
 def test_what_no_longer_fits_the_data_is_not_measured_though_its_target_is_not_in_the_call(tmp_path: Path) -> None:
