@@ -5,14 +5,13 @@ Knows no model, no training and no store.
 
 import contextlib
 import errno
-import glob
 import os
 import re
 import secrets
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from app.device.tidying import is_abandoned
 from app.errors import AppError, DiskFull, NotWritten
 
 _NEXT = {
@@ -34,8 +33,8 @@ OF_THE_DISK = (*_NO_ROOM, errno.EIO, errno.EROFS)
 """Errors of the system that are the disk's wherever they come up, and no defect of the program."""
 _OS_ERROR = re.compile(r"os error (\d+)")
 """How the safetensors library says which error of the system it met."""
-_ABANDONED = 3600
-"""Seconds without a write after which nobody is still writing a file."""
+_PART = re.compile(r"\.\d+-[0-9a-f]{8}\.part$")
+"""Ends the name of a file that is being written; the number of the process that does it comes first."""
 
 
 def _number(error: Exception) -> int | None:
@@ -82,11 +81,11 @@ def writing(what: str, folder: Path, done: str = "written", then: str = NOTHING_
         raise explain(what, folder, error, done, then) from error
 
 
-def _remove_abandoned(path: Path) -> None:
-    """Removes what killed processes left beside a file that they were about to replace."""
-    for left in path.parent.glob(f"{glob.escape(path.name)}.????????.part"):
+def remove_abandoned(folder: Path) -> None:
+    """Removes what killed processes left in a folder of files that they were about to put there."""
+    for left in folder.glob("*.part"):
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > _ABANDONED:
+            if (ending := _PART.search(left.name)) and is_abandoned(left, left.name[: ending.start() + 1]):
                 left.unlink()
 
 
@@ -98,8 +97,8 @@ def replacing(path: Path, what: str) -> Iterator[Path]:
     Raises DiskFull and NotWritten.
     """
     # Of each call alone: two processes may make the same file at the same time.
-    temporary = path.parent / f"{path.name}.{secrets.token_hex(4)}.part"
-    _remove_abandoned(path)
+    temporary = path.parent / f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part"
+    remove_abandoned(path.parent)
     try:
         with writing(what, path.parent):
             yield temporary

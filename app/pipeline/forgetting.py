@@ -1,19 +1,26 @@
 """Take records back: they and everything made from them go without a trace; adapters that learned from them are stale.
 
-What an unfinished training learned from them goes too.
+What an unfinished training learned from them goes too, and so do archives that a killed process left half written.
 
 Training again without them is the way to be rid of what an adapter learned; `retrain_task` says of which task.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from app.device.writing import remove_abandoned
 from app.errors import JobRefused
 from app.pipeline import jobs, network
 from app.pipeline.unfinished import remove_unfinished
 from app.pipeline.workspace import Workspace
 from personal_store import forgetting, records, training
 from personal_store.nouns import Forgotten
+
+
+def _remove_left(workspace: Workspace, edited: Collection[int] = ()) -> None:
+    """Remove what processes left unfinished that may hold what is forgotten; `edited` as `remove_unfinished` has it."""
+    remove_abandoned(workspace.exports)
+    remove_unfinished(workspace, edited)
 
 
 def forget(workspace: Workspace, record_id: int) -> Forgotten:
@@ -25,7 +32,7 @@ def forget_all(workspace: Workspace, ids: Sequence[int]) -> tuple[Forgotten, ...
     """The same for several records; raises NotFound before anything is changed."""
     with workspace.store() as store:
         gone = forgetting.forget_records(store, ids)
-    remove_unfinished(workspace)
+    _remove_left(workspace)
     return gone
 
 
@@ -34,13 +41,15 @@ def forget_deleted(workspace: Workspace) -> bool:
     with workspace.store() as store:
         edited = forgetting.edited_ids(store)
         erased = forgetting.forget_changes(store)
-    remove_unfinished(workspace, edited)
+    _remove_left(workspace, edited)
     return erased
 
 
 def archives(workspace: Workspace) -> tuple[str, ...]:
-    """Archives among the exports: they still hold what they held when they were made, whatever was forgotten since."""
-    return tuple(str(path) for path in sorted(workspace.exports.glob("*.zip")))
+    """Archives among the exports, one that is being written too: they still hold what they held when they were made,
+    whatever was forgotten since."""
+    written = workspace.exports.glob("*.zip.*.part")
+    return tuple(str(path) for path in sorted([*workspace.exports.glob("*.zip"), *written]))
 
 
 def retrain_task(workspace: Workspace) -> str | None:
@@ -65,6 +74,7 @@ def delete_everything(workspace: Workspace) -> bool:
         )
     with workspace.store() as store:
         erased = forgetting.forget_everything(store, kept=[network.PREFERENCE])
+    remove_abandoned(workspace.exports)
     for folder in (workspace.adapters, workspace.prepared, workspace.logs):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -4,7 +4,6 @@ import errno
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -61,14 +60,28 @@ def test_two_that_write_the_same_file_at_once_both_end_well(place: Path) -> None
     assert os.listdir(place.parent) == [place.name]
 
 
-def test_what_a_killed_process_left_goes_and_what_another_still_writes_stays(place: Path) -> None:
-    left, written, other = (place.parent / f"tensors.{name}.part" for name in ("01234567", "89abcdef", "mine"))
-    for path in (left, written, other):
-        path.write_bytes(b"half")
-    for path in (left, other):
-        os.utime(path, (time.time() - 7200,) * 2)
-    replace(place)
-    assert sorted(place.parent.iterdir()) == sorted([place, written, other])
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from app.device.writing import replacing
+
+with replacing(Path(sys.argv[1]), "The checkpoint") as temporary:
+    temporary.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_left_goes_with_the_next_file_of_the_folder_and_what_another_still_writes_stays(
+    place: Path,
+) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, place.with_name("another")], check=False)
+    assert len(os.listdir(place.parent)) == 2
+    mine = place.with_name("tensors.mine.part")
+    mine.write_bytes(b"half")
+    with replacing(place, "The checkpoint") as written:
+        save_file(TENSORS, written)
+        replace(place)
+        assert sorted(place.parent.iterdir()) == sorted([place, mine, written])
 
 
 def test_a_file_larger_than_files_may_be_is_a_sentence_about_that(place: Path) -> None:

@@ -1,17 +1,20 @@
 import hashlib
 import json
 import random
+import subprocess
+import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.device.writing import replacing
 from app.errors import DiskFull, FileNotUsable, JobRefused, NotWritten
 from app.pipeline import adapters, editing
 from app.pipeline.archive import export_archive, import_archive
-from app.pipeline.forgetting import delete_everything, retrain_task
+from app.pipeline.forgetting import archives, delete_everything, forget, forget_deleted, retrain_task
 from app.pipeline.network import is_offline, set_offline
 from app.pipeline.payload import build_payload
 from app.pipeline.sharing import share_ids
@@ -70,6 +73,46 @@ def test_an_archive_that_cannot_be_written_is_a_sentence_and_what_was_there_stay
         export_archive(workspace, path / "all.zip")
     assert path.read_bytes() == b"mine"
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["all.zip", "old"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from app.pipeline import archive
+from app.pipeline.workspace import open_workspace
+
+archive._write_adapters = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+archive.export_archive(open_workspace(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+def export_and_be_killed(workspace: Workspace) -> Path:
+    """What a process leaves that is killed in the middle of an archive."""
+    workspace.exports.mkdir(exist_ok=True)
+    path = workspace.exports / "cdcda-then.zip"
+    subprocess.run([sys.executable, "-c", KILLED, workspace.data_dir, path], check=False)
+    (left,) = workspace.exports.iterdir()
+    return left
+
+
+def test_an_archive_that_a_killed_process_left_goes_with_the_next_one(tmp_path: Path) -> None:
+    workspace = full(tmp_path)
+    left = export_and_be_killed(workspace)
+    export_archive(workspace, workspace.exports / "cdcda-now.zip")
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("forgets", [lambda workspace: forget(workspace, 1), forget_deleted, delete_everything])
+def test_an_archive_that_a_killed_process_left_goes_with_what_is_forgotten_and_one_that_is_being_written_is_named(
+    tmp_path: Path, forgets: Callable[[Workspace], object]
+) -> None:
+    workspace = full(tmp_path)
+    left = export_and_be_killed(workspace)
+    with replacing(workspace.exports / "cdcda-now.zip", "The archive") as written:
+        written.write_bytes(b"half")
+        forgets(workspace)
+        assert archives(workspace) == (str(written),)
+    assert not left.exists()
 
 
 def test_an_archive_whose_adapters_cannot_be_written_is_a_sentence_and_nothing_of_it_is_kept(tmp_path: Path) -> None:
