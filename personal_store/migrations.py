@@ -12,6 +12,7 @@ from pathlib import Path
 import sqlite_utils
 
 from personal_store.errors import StoreNotReadable, StoreTooNew
+from personal_store.processes import is_gone
 
 APPLICATION_ID = 0x43444344
 """Marks a SQLite file as ours ("CDCD")."""
@@ -338,14 +339,28 @@ def backup_path(path: Path, version: int) -> Path:
     return path.with_name(f"{path.name}.schema-{version}.backup")
 
 
+def _unfinished(path: Path, process: str) -> Path:
+    """Where a process makes its copy."""
+    return path.with_name(f"{path.name}.backup-{process}")
+
+
+def _abandoned(path: Path) -> Iterator[Path]:
+    """Copies, and SQLite's journals of them, that processes were killed over."""
+    beginning = _unfinished(path, "").name
+    for copy in path.parent.glob(f"{beginning}*"):
+        maker = copy.name.removeprefix(beginning).partition("-")[0]
+        if maker.isdecimal() and is_gone(int(maker)):
+            yield copy
+
+
 def backups(path: Path) -> list[Path]:
-    """The copies that migrations left beside the store."""
-    return sorted(path.parent.glob(f"{path.name}.schema-*.backup"))
+    """The copies that migrations left beside the store, whole or not."""
+    return sorted([*path.parent.glob(f"{path.name}.schema-*.backup"), *_abandoned(path)])
 
 
 def _back_up(path: Path, version: int) -> None:
     """Copy the store, readable by its owner alone; the copy appears whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.backup-{os.getpid()}")
+    unfinished = _unfinished(path, str(os.getpid()))
     os.close(os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
     try:
         with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(unfinished)) as copy:

@@ -27,6 +27,7 @@ from app.pipeline.workspace import Workspace
 from personal_store import jobs, records, training
 from personal_store.errors import StoreBusy
 from personal_store.nouns import ENDED, Job, JobEvent, JobKind, JobState
+from personal_store.processes import is_gone
 from personal_store.store import Store
 
 SILENT_SECONDS = 20.0
@@ -129,21 +130,11 @@ def _reap(workspace: Workspace) -> None:
                     jobs.move(store, key[1], ["queued", "stopping"], "interrupted")
 
 
-def _is_gone(process_id: int) -> bool:
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return True
-    return False
-
-
 def _is_dead(workspace: Workspace, job: Job) -> bool:
     now = time.time()
     if job.heartbeat is None or job.process_id is None:
         return (workspace.store_path, job.id) not in _children and now - _created(job) > STARTING_SECONDS
-    return _is_gone(job.process_id) or now - job.heartbeat > SILENT_SECONDS
+    return is_gone(job.process_id) or now - job.heartbeat > SILENT_SECONDS
 
 
 def _created(job: Job) -> float:
@@ -152,7 +143,7 @@ def _created(job: Job) -> float:
 
 def _mark_dead(workspace: Workspace, store: Store, silent: Sequence[Job]) -> None:
     """Mark those of the jobs that give no sign of life although they can."""
-    if any(job.process_id is None or not _is_gone(job.process_id) for job in silent):
+    if any(job.process_id is None or not is_gone(job.process_id) for job in silent):
         # While the store was locked none could: wait until it is free, and for the workers, who wait for that too.
         with store.change():
             pass

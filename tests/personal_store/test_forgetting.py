@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +52,28 @@ def test_nothing_of_a_forgotten_record_is_left_in_any_file(store: Store, path: P
     assert forgotten.erased
     assert [word for word in words if word[2:].encode() in raw(path)] == []
     assert find_records(store, RecordQuery(text="plain")).total == 200
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from personal_store import migrations
+
+os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+migrations._back_up(Path(sys.argv[1]), 1)
+"""
+
+
+def test_a_copy_that_a_killed_process_left_goes_and_one_that_is_being_made_stays(store: Store, path: Path) -> None:
+    id, words = fill(store)
+    subprocess.run([sys.executable, "-c", KILLED, path], check=False)
+    (left,) = path.parent.glob("store.db.backup-*")
+    assert words[-1].encode() in left.read_bytes()
+    journal, made = left.with_name(f"{left.name}-journal"), left.with_name(f"store.db.backup-{os.getpid()}")
+    for copy in (journal, made):
+        copy.touch()
+    forget_record(store, id)
+    assert list(path.parent.glob("store.db.backup-*")) == [made]
 
 
 ASKED = "The qzferryxj left the pier before the tide."
