@@ -30,6 +30,7 @@ from app.pipeline.context import JobContext
 from app.pipeline.dataset import TrainingData, TrainingText, gather
 from app.pipeline.finetune import TOO_FEW
 from app.pipeline.models import device_model
+from app.pipeline.unfinished import MEASURING
 from app.pipeline.workspace import Workspace
 from personal_store import jobs as stored_jobs
 from personal_store import ledger
@@ -45,7 +46,6 @@ TEMPLATE_TOKENS = 40
 ANSWERS_A_SECOND = 0.5
 GETTING_READY = 20.0
 """Seconds to load the model twice."""
-FOLDER = "curve-{job}"
 Outcome = Literal["helped", "hurt", "not apart", "too few to tell"]
 
 
@@ -224,9 +224,9 @@ def _bench(context: JobContext, data: TrainingData, settings: FineTuning, watch:
     """A desk with a folder of its own; the answers in it go with it."""
     workspace = context.workspace
     # One job works at a time, so what is there was left by one that was killed.
-    for left in workspace.prepared.glob(FOLDER.format(job="*")):
+    for left in workspace.prepared.glob(MEASURING.format(job="*")):
         shutil.rmtree(left, ignore_errors=True)
-    folder = workspace.prepared / FOLDER.format(job=context.job.id)
+    folder = workspace.prepared / MEASURING.format(job=context.job.id)
     model = device_model(workspace)
     desk = Desk(model, folder, None, workspace.prepared, watch)
     desk.base = bases.base_for(workspace, data.task, model, template_hash(desk.tokeniser))

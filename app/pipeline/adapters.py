@@ -43,7 +43,8 @@ FORMS: tuple[Form, ...] = get_args(Form)
 LONGEST_NAME = 80
 LONGEST_NOTE = 2_000
 """Characters."""
-_UNFINISHED = ".unfinished-"
+UNFINISHED = ".unfinished-"
+"""Begins the name of a folder for what is being brought in or taken out."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,7 +183,7 @@ def _room_beside(path: Path) -> Iterator[Path]:
     try:
         with (
             writing("The export", path.parent),
-            tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=path.parent) as folder,
+            tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=path.parent) as folder,
         ):
             yield Path(folder)
     except NotWritten as error:
@@ -279,7 +280,7 @@ def bring_in(workspace: Workspace, folder: Path | str, name: str = "") -> Adapte
     name = " ".join(_said(name or source.name, "name", LONGEST_NAME).split()) or "Imported"
     with (
         writing("The adapter", workspace.adapters),
-        tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=workspace.adapters) as unfinished,
+        tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=workspace.adapters) as unfinished,
     ):
         copied = _copy_in(source, Path(unfinished))
         _, manifest, _ = _checked(workspace, copied)

@@ -1,6 +1,7 @@
 """Take records back: they and everything made from them go without a trace; adapters that learned from them are stale.
 
-What an unfinished training learned from them goes too, and so do archives that a killed process left half written.
+What an unfinished training learned from them goes too, and so does what killed processes left: answers of a measuring,
+an adapter of a probe, an archive that is half written.
 
 Training again without them is the way to be rid of what an adapter learned; `retrain_task` says of which task.
 """
@@ -8,9 +9,10 @@ Training again without them is the way to be rid of what an adapter learned; `re
 import shutil
 from collections.abc import Collection, Sequence
 
-from app.device.writing import remove_abandoned
+from app.device import tidying, writing
 from app.errors import JobRefused
 from app.pipeline import jobs, network
+from app.pipeline.adapters import UNFINISHED
 from app.pipeline.unfinished import remove_unfinished
 from app.pipeline.workspace import Workspace
 from personal_store import forgetting, records, training
@@ -19,7 +21,8 @@ from personal_store.nouns import Forgotten
 
 def _remove_left(workspace: Workspace, edited: Collection[int] = ()) -> None:
     """Remove what processes left unfinished that may hold what is forgotten; `edited` as `remove_unfinished` has it."""
-    remove_abandoned(workspace.exports)
+    writing.remove_abandoned(workspace.exports)
+    tidying.remove_abandoned(workspace.prepared)
     remove_unfinished(workspace, edited)
 
 
@@ -74,7 +77,10 @@ def delete_everything(workspace: Workspace) -> bool:
         )
     with workspace.store() as store:
         erased = forgetting.forget_everything(store, kept=[network.PREFERENCE])
-    remove_abandoned(workspace.exports)
+    writing.remove_abandoned(workspace.exports)
+    for parent in (workspace.data_dir, workspace.exports):
+        for folder in parent.glob(f"{UNFINISHED}*"):
+            shutil.rmtree(folder, ignore_errors=True)
     for folder in (workspace.adapters, workspace.prepared, workspace.logs):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,6 +1,8 @@
-"""What trainings left behind that did not end: folders with a checkpoint, from which they could go on.
+"""What trainings and measurings left behind that did not end.
 
-They go once a record that was learned from is forgotten, and once a newer adapter of the same task is there.
+Trainings leave folders with a checkpoint, from which they could go on. They go once a record that was learned from is
+forgotten, and once a newer adapter of the same task is there. Measurings that were killed leave answers, which nobody
+goes on with.
 """
 
 import shutil
@@ -10,13 +12,15 @@ from pathlib import Path
 from app.device.merged import throw_away
 from app.errors import NothingToTrain
 from app.pipeline.dataset import gather
-from app.pipeline.jobs import DISCARDED, RESUMABLE, refresh
+from app.pipeline.jobs import ALIVE, DISCARDED, RESUMABLE, refresh
 from app.pipeline.workspace import Workspace
 from personal_store import forgetting, jobs, training
 from personal_store.errors import NotFound
 from personal_store.nouns import TrainingSet
 from personal_store.store import Store
 
+MEASURING = "curve-{job}"
+"""Name of a measuring's folder among the prepared ones: the answers, and the adapter that it learns."""
 FORGOTTEN = "a record that it learned from was forgotten"
 NEWER = "a newer adapter of its task was made"
 
@@ -75,8 +79,22 @@ def _discard(store: Store, job_id: int, why: str) -> bool:
         return True
 
 
+def _is_alive(store: Store, job_id: int) -> bool:
+    try:
+        return jobs.get_job(store, job_id).state in ALIVE
+    except NotFound:
+        return False
+
+
+def _remove_measurings(workspace: Workspace, store: Store) -> None:
+    for folder in workspace.prepared.glob(MEASURING.format(job="*")):
+        number = folder.name.removeprefix(MEASURING.format(job=""))
+        if number.isdecimal() and not _is_alive(store, int(number)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def remove_unfinished(workspace: Workspace, edited: Collection[int] = ()) -> None:
-    """Remove what unfinished trainings learned that nobody should or will go on with.
+    """Remove what unfinished trainings and measurings left that nobody should or will go on with.
 
     `edited` are records whose earlier texts were forgotten just now.
     """
@@ -87,3 +105,4 @@ def remove_unfinished(workspace: Workspace, edited: Collection[int] = ()) -> Non
             if why and _discard(store, job_id, why):
                 shutil.rmtree(folder, ignore_errors=True)
                 throw_away(workspace.prepared)
+        _remove_measurings(workspace, store)

@@ -91,7 +91,7 @@ class Actions:
             self._uploads.hold(session, PART, ())
 
     def _bring_in(self, files: Sequence[str]) -> tuple[Any, ...]:
-        with tempfile.TemporaryDirectory(dir=self._workspace.data_dir) as parent:
+        with tempfile.TemporaryDirectory(prefix=adapters.UNFINISHED, dir=self._workspace.data_dir) as parent:
             folder = Path(parent) / _folder_name(files[0])
             folder.mkdir()
             for file in files:

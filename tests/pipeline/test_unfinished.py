@@ -1,14 +1,19 @@
-"""Checkpoints of trainings that did not end; no network is trained here."""
+"""What trainings and measurings left that did not end; no network is trained here."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from app.device.tidying import TEMPORARY
 from app.errors import JobRefused
 from app.pipeline import editing, jobs, review
 from app.pipeline.dataset import build_training_set
 from app.pipeline.forgetting import forget, forget_deleted
-from app.pipeline.unfinished import remove_unfinished
+from app.pipeline.unfinished import MEASURING, remove_unfinished
 from app.pipeline.workspace import Workspace
 from personal_store import jobs as stored_jobs
 from personal_store import training
@@ -128,3 +133,27 @@ def test_a_newer_adapter_removes_older_unfinished_trainings_of_its_task_alone(
     assert all(folder.is_dir() for folder in (other[1], finished, newer[1]))
     with pytest.raises(JobRefused, match="because a newer adapter of its task was made"):
         jobs.resume_job(workspace, older[0])
+
+
+@pytest.mark.parametrize("forgets", [lambda workspace: forget(workspace, 1), forget_deleted])
+def test_what_a_killed_measuring_or_probe_left_goes_with_what_is_forgotten_and_what_is_at_work_stays(
+    made: tuple[Workspace, tuple[int, ...]], forgets: Callable[[Workspace], object]
+) -> None:
+    workspace, _ = made
+    states: tuple[JobState, ...] = ("interrupted", "running")
+    folders = []
+    for state in states:
+        with workspace.store() as store:
+            job = stored_jobs.create_job(store, "curve", {})
+            stored_jobs.heartbeat(store, job.id)
+            stored_jobs.set_state(store, job.id, state, process_id=os.getpid())
+        folders.append(workspace.prepared / MEASURING.format(job=job.id))
+        (folders[-1] / "answers").mkdir(parents=True)
+        (folders[-1] / "answers" / "hash.json").write_text("Input number 0 of this history.")
+    of_no_job = workspace.prepared / MEASURING.format(job=99)
+    of_no_job.mkdir()
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    (workspace.prepared / f"{TEMPORARY}{ended.pid}-probe").mkdir()
+    forgets(workspace)
+    assert list(workspace.prepared.iterdir()) == folders[1:]
