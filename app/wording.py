@@ -1,6 +1,6 @@
-"""Counts in sentences for people: one record, two records."""
+"""Counts in sentences for people (one record, two records), and what the page and the commands say alike."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -24,3 +24,14 @@ def came_to_nothing(result: Mapping[str, Any]) -> str:
     """What an augmentation's result says of samples without a pair, and why; results of older versions lack why."""
     because = ", ".join(result.get("failed_because", ()))
     return f"{counted(result['failed'], 'sample')} came to nothing" + (f" ({because})" if because else "")
+
+
+def still_held(erased: bool, archives: Sequence[str]) -> list[str]:
+    """Sentences on where what was forgotten stands still; none where it is gone without a trace."""
+    said = []
+    if archives:
+        held = ", ".join(archives)
+        said.append(f"Archives hold what they held when they were exported; delete them as well: {held}.")
+    if not erased:
+        said.append("Another program is reading the store; the last trace goes when it closes.")
+    return said

@@ -15,6 +15,7 @@ from app.cli import main
 from app.cli.arguments import build_parser
 from app.cli.commands import COMMANDS
 from app.cli.display import SHOW, _cut_lines, _verdict_lines
+from app.cli.shown_history import show_delete
 from app.pipeline.models import use_model
 from app.pipeline.workspace import open_workspace
 from personal_store import generations, records
@@ -159,6 +160,20 @@ def test_forgetting(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:
     (forgotten,) = run(capsys, data_dir, "forget", str(ids[0]))["forgotten"]
     assert (forgotten["record_id"], forgotten["pairs"], forgotten["erased"]) == (ids[0], 0, True)
     assert f"There is no record {ids[0]}" in run(capsys, data_dir, "forget", str(ids[0]), code=1)
+
+
+@pytest.mark.parametrize(
+    ("deleted", "stale", "says"),
+    [
+        ([5], [1], "Adapter 1 learned from it and is stale now; `cdcda train` makes one without it."),
+        ([5, 6], [1, 2], "Adapters 1, 2 learned from them and are stale now; `cdcda train` makes one without them."),
+    ],
+)
+def test_adapters_that_learned_from_what_is_deleted_are_said_as_many_as_they_are(
+    capsys: pytest.CaptureFixture[str], deleted: list[int], stale: list[int], says: str
+) -> None:
+    show_delete({"deleted": deleted, "stale": stale})
+    assert capsys.readouterr().out.splitlines()[1] == says
 
 
 def test_editing_by_hand(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:

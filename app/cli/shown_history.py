@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.cli.printing import say, table
-from app.wording import counted, dates_unread
+from app.wording import counted, dates_unread, still_held, verb
 
 Result = Mapping[str, Any]
 SHOWN_ROWS = 20
@@ -79,6 +79,15 @@ def _ids(ids: list[int]) -> str:
     return ", ".join(map(str, ids))
 
 
+def _say_stale(adapters: list[int], them: str) -> None:
+    """Which adapters learned from what is gone, which is `them` in words."""
+    if adapters:
+        which, are = verb(len(adapters), "Adapter", "Adapters"), verb(len(adapters), "is", "are")
+        say(
+            f"{which} {_ids(adapters)} learned from {them} and {are} stale now; `cdcda train` makes one without {them}."
+        )
+
+
 def show_edit(result: Result) -> None:
     """Records that were changed."""
     say(f"Changed: {_ids(result['edited'])}. `cdcda undo` takes it back.")
@@ -86,11 +95,10 @@ def show_edit(result: Result) -> None:
 
 def show_delete(result: Result) -> None:
     """Records that were deleted."""
-    say(f"Deleted: {_ids(result['deleted'])}. `cdcda undo` brings them back, `cdcda forget` leaves no trace of them.")
-    if result["stale"]:
-        say(
-            f"Adapter {_ids(result['stale'])} learned from them and is stale now; `cdcda train` makes one without them."
-        )
+    deleted = result["deleted"]
+    them = verb(len(deleted), "it", "them")
+    say(f"Deleted: {_ids(deleted)}. `cdcda undo` brings {them} back, `cdcda forget` leaves no trace of {them}.")
+    _say_stale(result["stale"], them)
 
 
 def show_undo(result: Result) -> None:
@@ -120,18 +128,10 @@ def show_forget(result: Result) -> None:
         say(f"Record {gone['record_id']} and {counted(gone['pairs'], 'pair')} made from it are gone.")
         if gone["answers"]:
             say(f"{counted(gone['answers'], 'answer')} written to its text, or holding it, went too.")
-        if gone["adapters"]:
-            say(
-                f"Adapter {_ids(gone['adapters'])} learned from it and is stale now;"
-                " `cdcda train` makes one without it."
-            )
+        _say_stale(gone["adapters"], "it")
     if result.get("train_again") and "trained" not in result:
         say(f"The adapter that is on is stale; train again with: cdcda train --task {result['train_again']}")
-    if result["archives"]:
-        held = ", ".join(result["archives"])
-        say(f"Archives hold what they held when they were exported; delete them as well: {held}.")
-    if not all(gone["erased"] for gone in result.get("forgotten", [result])):
-        say("Another program is reading the store; the last trace goes when it closes.")
+    say(*still_held(all(gone["erased"] for gone in result.get("forgotten", [result])), result["archives"]))
 
 
 def show_archive(result: Result) -> None:

@@ -11,6 +11,7 @@ from app.pipeline.workspace import Workspace
 from app.ui import strings, views
 from app.ui.notices import shown
 from app.ui.parts import drawn
+from app.wording import still_held
 
 
 class Actions:
@@ -18,6 +19,9 @@ class Actions:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
+
+    def _held(self, erased: bool) -> list[str]:
+        return still_held(erased, forgetting.archives(self._workspace))
 
     def export(self) -> views.View:
         """Write everything of the person into one archive in the data folder."""
@@ -28,15 +32,16 @@ class Actions:
 
     def make_final(self) -> views.View:
         """Leave no trace of deleted records and earlier texts."""
-        forgetting.forget_deleted(self._workspace)
-        return views.notice(strings.FINAL_DONE, strings.FINAL_TEXT, "good")
+        held = self._held(forgetting.forget_deleted(self._workspace))
+        gone = f"{strings.FINAL_TEXT}{'' if held else strings.NO_TRACE}."
+        return views.notice(strings.FINAL_DONE, " ".join([gone, *held]), "warn" if held else "good")
 
     def delete_everything(self, word: str) -> views.View:
         """Delete all data of the person, once they have typed the word."""
         if (word or "").strip().lower() != strings.WIPE_WORD:
             raise BadInput(f"This deletes all your data; type {strings.WIPE_WORD!r} into the field first.")
-        forgetting.delete_everything(self._workspace)
-        return views.notice(strings.WIPED, strings.WIPED_TEXT, "warn")
+        held = self._held(forgetting.delete_everything(self._workspace))
+        return views.notice(strings.WIPED, " ".join([strings.WIPED_TEXT, *held]), "warn")
 
 
 def build_belongings(workspace: Workspace) -> Dependency:

@@ -15,7 +15,7 @@ from app.ui.listing import filter_of, known, left_so_far, list_records
 from app.ui.notices import answered, shown
 from app.ui.parts import QUIET, UNCHECKED, WITHOUT_ITEMS, drawn, lead
 from app.ui.services import Services
-from app.wording import counted, verb
+from app.wording import counted, still_held, verb
 from personal_store import changes, records
 from personal_store.nouns import RecordQuery
 
@@ -78,18 +78,19 @@ class Actions:
 
     def _forget(self, ids: list[int]) -> dict[str, Any]:
         gone = forgetting.forget_all(self._workspace, ids)
+        held = still_held(all(item.erased for item in gone), forgetting.archives(self._workspace))
         stale = {adapter for item in gone for adapter in item.adapters}
         pairs, answers = sum(item.pairs for item in gone), sum(item.answers for item in gone)
-        said = f"{counted(len(gone), 'record')} and {counted(pairs, 'pair')} made from them are gone without a trace"
-        said += f", with {counted(answers, 'answer')} to their texts" if answers else ""
+        them, their = verb(len(gone), "it", "them"), verb(len(gone), "its", "their")
+        said = f"{counted(len(gone), 'record')} and {counted(pairs, 'pair')} made from {them} are gone"
+        said += "" if held else strings.NO_TRACE
+        said += f", with {counted(answers, 'answer')} to {their} texts" if answers else ""
         said += (
-            f"; {counted(len(stale), 'adapter')} that learned from them {verb(len(stale), 'is', 'are')} marked stale."
+            f"; {counted(len(stale), 'adapter')} that learned from {them} {verb(len(stale), 'is', 'are')} marked stale."
             if stale
             else "."
         )
-        if kept := forgetting.archives(self._workspace):
-            said += f" {strings.ARCHIVES_HOLD.format(archives=', '.join(kept))}"
-        return {"message": said, "train": forgetting.retrain_task(self._workspace)}
+        return {"message": " ".join([said, *held]), "train": forgetting.retrain_task(self._workspace)}
 
     def _delete(self, ids: list[int]) -> dict[str, Any]:
         editing.delete(self._workspace, ids)

@@ -130,7 +130,7 @@ def test_the_whole_journey_by_the_names_of_its_actions(person: Person, tmp_path:
     person.does("forget_record", kept)
     assert person.record(kept) is None
     said = person.does("forget_record", shared[0])["message"]
-    assert "2 pairs made from them are gone" in said
+    assert "2 pairs made from it are gone" in said
     assert len(person.does("list_pairs", "all")["cards"]) == 2
     rows = {row["id"]: row["stale"] for row in person.does("use_adapter", None)["rows"]}
     assert rows == {adapter: True}

@@ -106,7 +106,7 @@ def test_forgetting_asks_again_whatever_was_clicked_before_and_picks_end_with_th
     forget.click()
     visit.page.wait_for_timeout(600)
     forget.click()
-    visit.see("1 record and 0 pairs made from them are gone")
+    visit.see("1 record and 0 pairs made from it are gone")
     visit.page.locator(f"#history-records input.pick[data-id='{ids[1]}']").check()
     assert forget.text_content() == "Forget"
     forget.click()
