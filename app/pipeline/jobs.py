@@ -25,7 +25,7 @@ from app.pipeline.models import device_model
 from app.pipeline.payload import Payload, require_approved, require_destination
 from app.pipeline.workspace import Workspace
 from personal_store import jobs, records, training
-from personal_store.errors import StoreBusy
+from personal_store.errors import NotFound, StoreBusy
 from personal_store.nouns import ENDED, Job, JobEvent, JobKind, JobState
 from personal_store.processes import is_gone
 from personal_store.store import Store
@@ -125,7 +125,8 @@ def _reap(workspace: Workspace) -> None:
         if key[0] == workspace.store_path and child.poll() is not None:
             _close_pipe(child)
             del _children[key]
-            with workspace.store() as store:
+            # A job may have been deleted since, with everything.
+            with workspace.store() as store, contextlib.suppress(NotFound):
                 if jobs.get_job(store, key[1]).process_id in (None, os.getpid()):
                     jobs.move(store, key[1], ["queued", "stopping"], "interrupted")
 

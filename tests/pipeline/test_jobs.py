@@ -14,7 +14,7 @@ import pytest
 
 from app.errors import ApprovalMismatch, BadInput, JobRefused, NothingToTrain
 from app.pipeline import jobs
-from app.pipeline.forgetting import forget
+from app.pipeline.forgetting import delete_everything, forget
 from app.pipeline.generation import Writer
 from app.pipeline.models import use_model
 from app.pipeline.payload import Payload, build_payload, destination_of
@@ -342,6 +342,18 @@ def test_a_job_outlives_a_store_that_is_locked_for_long(tmp_path: Path, service:
     assert (done.state, done.error) == ("done", None)
     assert done.result
     assert (done.result["pairs"], done.result["failed"]) == (6, 0)
+
+
+def test_a_worker_that_ends_after_everything_was_deleted_is_let_go_of(tmp_path: Path) -> None:
+    workspace, _ = workspace_with(tmp_path, 1)
+    with workspace.store() as store:
+        job = stored_jobs.create_job(store, "train", {})
+        stored_jobs.set_state(store, job.id, "done", result={})
+    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    jobs._children[workspace.store_path, job.id] = child
+    delete_everything(workspace)
+    child.communicate()
+    assert jobs.listing(workspace) == ()
 
 
 def test_what_is_running_or_done_is_not_resumed(tmp_path: Path) -> None:
