@@ -122,6 +122,15 @@ def _private_uploads() -> str:
     return folder
 
 
+def _remove_left(workspace: "Workspace") -> None:
+    """Remove what jobs left that were killed, where nobody saw their end; a store that is busy does not hinder it."""
+    from app.pipeline import jobs, unfinished
+
+    with contextlib.suppress(*SHOWN):
+        jobs.refresh(workspace)
+        unfinished.remove_unfinished(workspace)
+
+
 def _start_service(options: argparse.Namespace, workspace: "Workspace") -> "tuple[CloudAddress, LocalService | None]":
     from app.pipeline.local_service import MODEL_VARIABLE, CloudAddress, start_local_service
 
@@ -201,6 +210,7 @@ def serve(options: argparse.Namespace, asked: threading.Event) -> None:
         tidy.callback(_remove, uploads)
         service = other_thread.submit(_start_service, options, workspace)
         tidy.callback(_close_service, service)
+        _remove_left(workspace)
         page, services, address = _open_page(options, workspace, service)
         tidy.callback(services.writer.close)
         tidy.callback(_stop_jobs)

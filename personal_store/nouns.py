@@ -18,7 +18,11 @@ JobKind = Literal["augment", "train", "curve"]
 JobState = Literal["queued", "running", "stopping", "stopped", "failed", "interrupted", "done"]
 
 ENDED: frozenset[JobState] = frozenset({"stopped", "failed", "interrupted", "done"})
-"""States that a job does not leave by itself; `interrupted` and `stopped` can be resumed."""
+"""States that a job does not leave by itself."""
+RESUMABLE: tuple[JobState, ...] = ("stopped", "interrupted", "failed")
+"""States from which a job can go on."""
+ALIVE: tuple[JobState, ...] = ("queued", "running", "stopping")
+"""States in which a job is at work, or will be."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,7 @@ from app.pipeline.ways_out import WAYS_OUT
 from app.pipeline.workspace import Workspace, open_workspace
 from app.tasks import TASKS, find_task
 from personal_store import ledger
-from personal_store.nouns import Job, SharedAs
+from personal_store.nouns import RESUMABLE, Job, SharedAs
 
 Result = Mapping[str, Any]
 
@@ -123,7 +123,7 @@ def _newest_unfinished(workspace: Workspace) -> Job:
     from app.pipeline import jobs
 
     for job in jobs.listing(workspace, "train"):
-        if job.state in jobs.RESUMABLE:
+        if job.state in RESUMABLE:
             return job
     raise JobRefused("There is no unfinished training to resume; start one with `cdcda train`.")
 

@@ -70,10 +70,11 @@ def _measure(workspace: "Workspace", options: argparse.Namespace) -> Result:
     from app.cli.following import follow_to_end
     from app.evaluation import curve
     from app.pipeline import jobs
+    from personal_store.nouns import RESUMABLE
 
     if options.resume:
         unfinished = _newest(
-            workspace, jobs.RESUMABLE, "There is no unfinished measuring to resume; start one with `cdcda curve`."
+            workspace, RESUMABLE, "There is no unfinished measuring to resume; start one with `cdcda curve`."
         )
         job = jobs.resume_job(workspace, unfinished.id)
     else:

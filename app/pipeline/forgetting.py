@@ -16,13 +16,14 @@ from app.pipeline.adapters import UNFINISHED
 from app.pipeline.unfinished import remove_unfinished
 from app.pipeline.workspace import Workspace
 from personal_store import forgetting, records, training
-from personal_store.nouns import Forgotten
+from personal_store.nouns import ALIVE, Forgotten
 
 
 def _remove_left(workspace: Workspace, edited: Collection[int] = ()) -> None:
     """Remove what processes left unfinished that may hold what is forgotten; `edited` as `remove_unfinished` has it."""
     writing.remove_abandoned(workspace.exports)
     tidying.remove_abandoned(workspace.prepared)
+    jobs.refresh(workspace)
     remove_unfinished(workspace, edited)
 
 
@@ -71,7 +72,7 @@ def delete_everything(workspace: Workspace) -> bool:
     Fetched models, exports and the offline switch stay. True as `forget` says it; raises JobRefused while a job is at
     work.
     """
-    if any(job.state in jobs.ALIVE for job in jobs.listing(workspace)):
+    if any(job.state in ALIVE for job in jobs.listing(workspace)):
         raise JobRefused(
             "A job is at work on your data; stop it first (`cdcda jobs --stop ID`), then delete everything."
         )

@@ -23,10 +23,11 @@ from app.pipeline.dataset import gather
 from app.pipeline.local_service import TOKEN_VARIABLE, URL_VARIABLE, CloudAddress, child_environment
 from app.pipeline.models import device_model
 from app.pipeline.payload import Payload, require_approved, require_destination
+from app.pipeline.unfinished import DISCARDED, remove_unfinished
 from app.pipeline.workspace import Workspace
 from personal_store import jobs, records, training
 from personal_store.errors import NotFound, StoreBusy
-from personal_store.nouns import ENDED, Job, JobEvent, JobKind, JobState
+from personal_store.nouns import ALIVE, ENDED, RESUMABLE, Job, JobEvent, JobKind, JobState
 from personal_store.processes import is_gone
 from personal_store.store import Store
 
@@ -38,16 +39,12 @@ STARTING_SECONDS = 60.0
 """A worker gives its first sign of life within this time."""
 KEEP = "keep"
 """The event that asks a training to end and keep what it has learned."""
-DISCARDED = "discarded"
-"""The event that says why what a training had learned is gone."""
 INSTEAD = {
     "augment": "preview and approve what is shared now",
     "train": "start a new training",
     "curve": "start a new measuring",
 }
 """What to do where a job of a kind cannot go on."""
-RESUMABLE: tuple[JobState, ...] = ("stopped", "interrupted", "failed")
-ALIVE: tuple[JobState, ...] = ("queued", "running", "stopping")
 
 _children: dict[tuple[Path, int], subprocess.Popen[bytes]] = {}
 """Workers of this process, by store and job; each ends when its pipe closes."""
@@ -119,8 +116,9 @@ def _close_pipe(child: subprocess.Popen[bytes]) -> None:
             child.stdin.close()
 
 
-def _reap(workspace: Workspace) -> None:
-    """Let go of workers that ended; a job that has not even begun to beat then never will."""
+def _reap(workspace: Workspace) -> bool:
+    """Let go of workers that ended; a job that has not even begun to beat then never will. Whether there was one."""
+    marked = False
     for key, child in list(_children.items()):
         if key[0] == workspace.store_path and child.poll() is not None:
             _close_pipe(child)
@@ -128,7 +126,8 @@ def _reap(workspace: Workspace) -> None:
             # A job may have been deleted since, with everything.
             with workspace.store() as store, contextlib.suppress(NotFound):
                 if jobs.get_job(store, key[1]).process_id in (None, os.getpid()):
-                    jobs.move(store, key[1], ["queued", "stopping"], "interrupted")
+                    marked |= jobs.move(store, key[1], ["queued", "stopping"], "interrupted")
+    return marked
 
 
 def _is_dead(workspace: Workspace, job: Job) -> bool:
@@ -142,28 +141,35 @@ def _created(job: Job) -> float:
     return datetime.datetime.fromisoformat(job.created_at).timestamp()
 
 
-def _mark_dead(workspace: Workspace, store: Store, silent: Sequence[Job]) -> None:
-    """Mark those of the jobs that give no sign of life although they can."""
+def _mark_dead(workspace: Workspace, store: Store, silent: Sequence[Job]) -> bool:
+    """Mark those of the jobs that give no sign of life although they can; whether there were any."""
     if any(job.process_id is None or not is_gone(job.process_id) for job in silent):
         # While the store was locked none could: wait until it is free, and for the workers, who wait for that too.
         with store.change():
             pass
         time.sleep(BEATING_SECONDS)
     with store.change():
-        for job in (jobs.get_job(store, job.id) for job in silent):
-            if job.state in ALIVE and _is_dead(workspace, job):
-                jobs.set_state(store, job.id, "stopped" if job.state == "stopping" else "interrupted")
+        now = [jobs.get_job(store, job.id) for job in silent]
+        dead = [job for job in now if job.state in ALIVE and _is_dead(workspace, job)]
+        for job in dead:
+            jobs.set_state(store, job.id, "stopped" if job.state == "stopping" else "interrupted")
+    return bool(dead)
 
 
 def refresh(workspace: Workspace) -> None:
-    """Mark jobs whose worker died as interrupted (as stopped, when it had been asked to stop)."""
-    _reap(workspace)
+    """Mark jobs whose worker died as interrupted (as stopped, when it had been asked to stop).
+
+    What such a one should have removed at its end is removed here.
+    """
+    marked = _reap(workspace)
     with workspace.store() as store:
         silent = [job for job in jobs.list_jobs(store) if job.state in ALIVE and _is_dead(workspace, job)]
         if silent:
             # Where the store is still locked, the next look at the jobs will tell.
-            with contextlib.suppress(StoreBusy):
-                _mark_dead(workspace, store, silent)
+            with contextlib.suppress(NotFound, StoreBusy):
+                marked |= _mark_dead(workspace, store, silent)
+    if marked:
+        remove_unfinished(workspace)
 
 
 def get(workspace: Workspace, job_id: int) -> Job:

@@ -32,6 +32,7 @@ from app.pipeline.local_service import child_environment
 from app.pipeline.models import device_model
 from app.pipeline.speeds import ANSWER_SECONDS, Speed, remember_probe
 from app.pipeline.workspace import Workspace, open_workspace
+from personal_store.nouns import ALIVE
 
 STEPS = 3
 """The first is slower than the others and is not counted where there is another."""
@@ -125,7 +126,7 @@ def _probe(workspace: Workspace, chosen: TrainSettings, started: float) -> Probe
 
 
 def _refuse_beside_others(workspace: Workspace) -> None:
-    busy = next((job for job in jobs.listing(workspace) if job.state in jobs.ALIVE), None)
+    busy = next((job for job in jobs.listing(workspace) if job.state in ALIVE), None)
     if busy is not None:
         raise JobRefused(
             f"Job {busy.id} is at work, and beside it a probe would measure too little; wait until it is done, or start"

@@ -12,13 +12,14 @@ from pathlib import Path
 from app.device.merged import throw_away
 from app.errors import NothingToTrain
 from app.pipeline.dataset import gather
-from app.pipeline.jobs import ALIVE, DISCARDED, RESUMABLE, refresh
 from app.pipeline.workspace import Workspace
 from personal_store import forgetting, jobs, training
 from personal_store.errors import NotFound
-from personal_store.nouns import TrainingSet
+from personal_store.nouns import ALIVE, RESUMABLE, TrainingSet
 from personal_store.store import Store
 
+DISCARDED = "discarded"
+"""The event that says why what a training had learned is gone."""
 MEASURING = "curve-{job}"
 """Name of a measuring's folder among the prepared ones: the answers, and the adapter that it learns."""
 FORGOTTEN = "a record that it learned from was forgotten"
@@ -98,7 +99,6 @@ def remove_unfinished(workspace: Workspace, edited: Collection[int] = ()) -> Non
 
     `edited` are records whose earlier texts were forgotten just now.
     """
-    refresh(workspace)
     with workspace.store() as store:
         for job_id, folder in list(_folders(workspace, store)):
             why = _why_discard(workspace, store, job_id, edited)

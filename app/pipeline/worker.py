@@ -19,11 +19,11 @@ from app.errors import SHOWN
 from app.pipeline import augment
 from app.pipeline.context import JobContext, Stopped
 from app.pipeline.failures import explained
-from app.pipeline.jobs import ALIVE, refresh
+from app.pipeline.jobs import refresh
 from app.pipeline.unfinished import remove_unfinished
 from app.pipeline.workspace import Workspace, open_workspace
 from personal_store import jobs
-from personal_store.nouns import Job
+from personal_store.nouns import ALIVE, Job
 
 BEAT_SECONDS = 1.0
 TURN_SECONDS = 0.5

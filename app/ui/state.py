@@ -9,7 +9,7 @@ from app.pipeline import insights, jobs
 from app.pipeline.workspace import Workspace
 from app.ui import strings, views
 from app.wording import counted
-from personal_store.nouns import ENDED, Job, JobEvent, JobKind
+from personal_store.nouns import ENDED, RESUMABLE, Job, JobEvent, JobKind
 
 TONES = {"failed": "bad", "interrupted": "warn", "stopped": "warn"}
 STATES = {
@@ -58,7 +58,7 @@ def running_job(workspace: Workspace) -> Job | None:
 def job_buttons(workspace: Workspace, job: Job | None) -> tuple[Any, Any]:
     """Stop and Resume as the job's state allows them."""
     stopping = job is not None and job.state == "stopping"
-    resumable = job is not None and job.state in jobs.RESUMABLE and not jobs.why_not_resumed(workspace, job)
+    resumable = job is not None and job.state in RESUMABLE and not jobs.why_not_resumed(workspace, job)
     return gr.Button(visible=is_active(job), interactive=not stopping), gr.Button(visible=resumable)
 
 

@@ -87,6 +87,23 @@ def test_a_training_under_way_is_left_alone_and_goes_once_it_has_stopped(
     assert not folder.exists()
 
 
+def test_a_training_that_is_killed_after_its_record_was_forgotten_is_removed_once_it_counts_as_interrupted(
+    made: tuple[Workspace, tuple[int, ...]],
+) -> None:
+    workspace, ids = made
+    job_id, folder = training_job(workspace, "running")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as worker:
+        with workspace.store() as store:
+            stored_jobs.set_state(store, job_id, "running", process_id=worker.pid)
+        forget(workspace, ids[0])
+        assert folder.is_dir()
+        worker.kill()
+    assert jobs.get(workspace, job_id).state == "interrupted"
+    assert not folder.exists()
+    with pytest.raises(JobRefused, match=r"removed, because a record that it learned from was forgotten; start a new"):
+        jobs.resume_job(workspace, job_id)
+
+
 def test_deleting_keeps_it_and_making_that_final_removes_it(made: tuple[Workspace, tuple[int, ...]]) -> None:
     workspace, ids = made
     _, folder = training_job(workspace)

@@ -16,7 +16,10 @@ from gradio_client import Client, handle_file
 
 from app.__main__ import claim_port
 from app.errors import PortNotOpened
+from personal_store import forgetting
 from tests.limits import no_more_files
+from tests.pipeline.support import workspace_with
+from tests.pipeline.test_unfinished import training_job
 from tests.tiny import tiny_gguf
 
 READY = "CDCDA is ready at "
@@ -83,6 +86,18 @@ def test_what_was_only_looked_at_goes_with_the_app_and_after_a_kill_with_the_nex
             client.close()
     assert not list(temporary.glob("cdcda-*"))
     assert not copies(temporary)
+
+
+@pytest.mark.slow
+def test_what_a_killed_training_learned_from_a_forgotten_record_goes_with_the_next_start(tmp_path: Path) -> None:
+    workspace, ids = workspace_with(tmp_path / "data", 12)
+    _, folder = training_job(workspace, "interrupted")
+    with workspace.store() as store:
+        forgetting.forget_record(store, ids[0])
+    with subprocess.Popen(command(workspace.data_dir), stdout=subprocess.PIPE, text=True) as process:
+        wait_until_ready(process)
+        process.terminate()
+    assert not folder.exists()
 
 
 def group_is_empty(group: int) -> bool:
