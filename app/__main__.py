@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from app.errors import SHOWN, PortNotOpened
 
 if TYPE_CHECKING:
-    from app.pipeline.local_service import CloudAddress, LocalService
+    from app.pipeline.local_service import CloudAddress, OwnService
     from app.pipeline.workspace import Workspace
 
 HOST = "127.0.0.1"
@@ -131,16 +131,16 @@ def _remove_left(workspace: "Workspace") -> None:
         unfinished.remove_unfinished(workspace)
 
 
-def _start_service(options: argparse.Namespace, workspace: "Workspace") -> "tuple[CloudAddress, LocalService | None]":
-    from app.pipeline.local_service import MODEL_VARIABLE, CloudAddress, start_local_service
+def _start_service(options: argparse.Namespace, workspace: "Workspace") -> "tuple[CloudAddress, OwnService | None]":
+    from app.pipeline.local_service import MODEL_VARIABLE, CloudAddress, OwnService
 
     if options.cloud_url:
         return CloudAddress(options.cloud_url.rstrip("/"), options.cloud_token or os.environ.get(TOKEN, "")), None
     if options.cloud_model:
         # Whoever asks later which model the service has gets the same answer.
         os.environ[MODEL_VARIABLE] = str(options.cloud_model)
-    service = start_local_service(workspace, options.cloud_model)
-    return service.address, service
+    own = OwnService(workspace, options.cloud_model)
+    return own.address, own
 
 
 def _stop_jobs() -> None:
@@ -179,7 +179,7 @@ def _open_page(options: argparse.Namespace, workspace: "Workspace", service: Any
     from app.ui.services import Services
 
     address, own = service.result()
-    services = Services(workspace, address, Writer(workspace), own.address if own else None)
+    services = Services(workspace, address, Writer(workspace), own)
     page = build_ui(services)
     # What was free some seconds ago may be taken by now.
     port = claim_port(options.port)

@@ -6,6 +6,7 @@ It ends when it is closed, and also when the program is killed, because it watch
 import collections
 import contextlib
 import dataclasses
+import functools
 import os
 import secrets
 import signal
@@ -108,7 +109,7 @@ def _keep_reading(stream: IO[str], into: collections.deque[str]) -> threading.Th
     """Empty a pipe for as long as it is open, keeping the last lines: a full pipe would stop the child."""
 
     def read() -> None:
-        with contextlib.suppress(ValueError, OSError):
+        with contextlib.suppress(ValueError, OSError), stream:
             into.extend(stream)
 
     thread = threading.Thread(target=read, daemon=True)
@@ -166,6 +167,33 @@ def start_local_service(workspace: Workspace, model: str | Path | None = None) -
     except BaseException:
         _kill(process)
         raise
+
+
+class OwnService:
+    """The service of a program that runs on: started again where its process has ended."""
+
+    def __init__(self, workspace: Workspace, model: str | Path | None = None) -> None:
+        """Start it; raises as `start_local_service` does."""
+        self._start = functools.partial(start_local_service, workspace, model)
+        self._service = self._start()
+        self._starting = threading.Lock()
+
+    @property
+    def address(self) -> CloudAddress:
+        """Where it answers, or answered before it ended."""
+        return self._service.address
+
+    def revive(self) -> CloudAddress:
+        """Start it again where it has ended, at another address (seconds); where it answers. Raises CloudError."""
+        with self._starting:
+            if not self._service.running:
+                self._service.close()
+                self._service = self._start()
+            return self.address
+
+    def close(self) -> None:
+        """End it."""
+        self._service.close()
 
 
 def named_address() -> CloudAddress | None:

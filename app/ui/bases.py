@@ -113,12 +113,12 @@ class Actions:
 
     def look(self) -> views.View:
         """Ask the service which bases it offers."""
-        self._offered = cloud.bases(self._workspace, self._services.cloud)
+        self._offered = cloud.bases(self._workspace, self._services.reached())
         return self.poll()
 
     def fetch(self, name: str) -> dict[str, Any]:
         """Start fetching a base from the service."""
-        pull = functools.partial(pull_base, self._workspace, self._services.cloud, name)
+        pull = functools.partial(pull_base, self._workspace, self._services.reached(), name)
         self._services.downloads.start(_download_name(name), pull)
         return {"started": name}
 

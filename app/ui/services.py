@@ -3,7 +3,7 @@
 import dataclasses
 
 from app.pipeline.generation import Writer
-from app.pipeline.local_service import CloudAddress
+from app.pipeline.local_service import CloudAddress, OwnService
 from app.pipeline.workspace import Workspace
 from app.ui.downloads import Downloads
 from app.ui.underway import Imports
@@ -16,9 +16,9 @@ class Services:
 
     workspace: Workspace
     cloud: CloudAddress
-    """Where approved records go; Settings can change it while the app runs."""
+    """Where approved records go; Settings can change it while the app runs. Who sends takes `reached`."""
     writer: Writer
-    own_cloud: CloudAddress | None = None
+    own: OwnService | None = None
     """The service that the app started itself; None when it was given an address."""
     passes_on_to: dict[str, str | None] = dataclasses.field(default_factory=dict)
     """By address, what services that the person named last said of where they pass records on to."""
@@ -28,3 +28,15 @@ class Services:
 
     def __post_init__(self) -> None:  # noqa: D105
         self.downloads, self.uploads, self.imports = Downloads(), Uploads(), Imports()
+
+    def reached(self) -> CloudAddress:
+        """Where approved records go, once the app's own service was started again where it had ended; raises
+        CloudError."""
+        cloud = self.cloud
+        if self.own is None or not cloud.local:
+            return cloud
+        now = self.own.revive()
+        # Another one may have been chosen in Settings meanwhile.
+        if self.cloud == cloud:
+            self.cloud = now
+        return now

@@ -47,9 +47,9 @@ def chosen_cloud(services: Services, url: str, token: str) -> CloudAddress:
     if url:
         network.is_this_computer(url)
         return CloudAddress(url, token, local=False)
-    if services.own_cloud is None:
+    if services.own is None:
         raise BadInput("The app was started with --cloud-url, so it has no service of its own; give an address.")
-    return services.own_cloud
+    return services.own.address
 
 
 def ways_view(offline: bool) -> views.View:

@@ -66,7 +66,7 @@ def weak_view(services: Services) -> views.View:
     if not services.cloud.local:
         return {}
     try:
-        writes = cloud.capabilities(services.workspace, services.cloud).models
+        writes = cloud.capabilities(services.workspace, services.reached()).models
     except CloudError:
         return {}
     if not all(model.embedded for model in writes):
@@ -197,7 +197,7 @@ class Actions:
 
     def approve(self, approved: str, pairs_each: float, task: str) -> tuple[Any, ...]:
         """Send precisely what has this hash; refused when the choice, or where it goes, has changed since."""
-        address = self._services.cloud
+        address = self._services.reached()
         network.require_allowed(self._workspace, address.url)
         jobs.start_augment(self._workspace, self._build(address, pairs_each, task), approved, address)
         return {}, "", gr.Button(visible=False), *self.poll()
@@ -213,7 +213,7 @@ class Actions:
         """Go on where the last augmentation ended."""
         job = state.present_job(self._workspace, "augment")
         if job is not None:
-            jobs.resume_job(self._workspace, job.id, self._services.cloud)
+            jobs.resume_job(self._workspace, job.id, self._services.reached())
         return self.poll()
 
     def poll(self) -> tuple[Any, ...]:

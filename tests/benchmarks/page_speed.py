@@ -73,7 +73,7 @@ def serve(folder: str, every: float) -> None:
     page.EVERY = every
     workspace = open_workspace(folder)
     nowhere = CloudAddress("http://127.0.0.1:9", "token", local=True)
-    blocks = page.build_ui(Services(workspace, nowhere, Writer(workspace), nowhere))
+    blocks = page.build_ui(Services(workspace, nowhere, Writer(workspace)))
     _, address, _ = blocks.launch(server_name="127.0.0.1", prevent_thread_lock=True, **page.launch_options())
     gc.freeze()
     print(f"{READY}{address}", flush=True)

@@ -86,7 +86,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         environment.setenv("CDCDA_DEVICE_MODEL", str(tiny_gguf(folder)))
         environment.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
         workspace = open_workspace(folder / "data")
-        services = Services(workspace, NOWHERE, Writer(workspace), NOWHERE)
+        services = Services(workspace, NOWHERE, Writer(workspace))
         tidy.callback(_collect)
         blocks = build_ui(services)
         # Left to itself Gradio takes the first free port from 7860 up, and two processes that test can take the same.

@@ -48,7 +48,7 @@ def test_time_left_and_pairs_so_far_are_told(workspace: Workspace) -> None:
 
 def test_the_header_says_how_long_it_still_takes(workspace: Workspace) -> None:
     service = CloudAddress("http://127.0.0.1:9", "t", local=True)
-    view = header_view(Services(workspace, service, Writer(workspace), service))
+    view = header_view(Services(workspace, service, Writer(workspace)))
     (now,) = [fact for fact in view["facts"] if fact["label"] == "Now"]
     assert now["value"] == "Augmenting, 28%, 2 min left"
 

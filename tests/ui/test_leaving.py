@@ -27,7 +27,7 @@ def services(tmp_path: Path) -> Services:
     """A history with three shared records, and a service of the app's own."""
     workspace = open_workspace(tmp_path / "data")
     sharing.share_ids(workspace, some_records(workspace)[:3])
-    return Services(workspace, NOWHERE, Writer(workspace), NOWHERE)
+    return Services(workspace, NOWHERE, Writer(workspace))
 
 
 @pytest.fixture

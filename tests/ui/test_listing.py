@@ -24,7 +24,7 @@ def test_a_page_behind_the_last_one_is_the_last_one(workspace: Workspace) -> Non
     history.change({"action": "forget", "ids": [ids[0]]})
     shown = history.load("", "", "newest", "", 2)
     assert (len(shown["rows"]), shown["page"], shown["pages"], shown["last"]) == (50, 1, 1, 50)
-    shared = share.Actions(Services(workspace, NOWHERE, Writer(workspace), NOWHERE)).rows("", "", 2)
+    shared = share.Actions(Services(workspace, NOWHERE, Writer(workspace))).rows("", "", 2)
     assert [row["id"] for row in shared["rows"]] == [row["id"] for row in shown["rows"]]
 
 

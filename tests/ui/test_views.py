@@ -45,7 +45,7 @@ def test_page_beyond_the_end_becomes_the_last() -> None:
 def test_what_is_held_out_agrees_with_its_number(tmp_path: Path, count: int, words: str) -> None:
     workspace = open_workspace(tmp_path / "data")
     some_records(workspace, count)
-    assert words in examples_view(Services(workspace, NOWHERE, Writer(workspace), NOWHERE))["text"]
+    assert words in examples_view(Services(workspace, NOWHERE, Writer(workspace)))["text"]
 
 
 def test_long_curve_is_thinned_and_keeps_its_end() -> None:
