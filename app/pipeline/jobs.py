@@ -27,7 +27,7 @@ from app.pipeline.unfinished import DISCARDED, remove_unfinished
 from app.pipeline.workspace import Workspace
 from personal_store import jobs, records, training
 from personal_store.errors import NotFound, StoreBusy
-from personal_store.nouns import ALIVE, ENDED, RESUMABLE, Job, JobEvent, JobKind, JobState
+from personal_store.nouns import ALIVE, ENDED, RESUMABLE, Job, JobEvent, JobKind
 from personal_store.processes import is_gone
 from personal_store.store import Store
 

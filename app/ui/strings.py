@@ -376,7 +376,10 @@ PRICE_READ, PRICE_WRITTEN = "A million tokens read", "A million tokens written"
 DATA_TITLE = "### Your data"
 EXPORT, MAKE_FINAL = "Export everything", "Make deletions final"
 EXPORTED = "Everything is in one archive"
-FINAL_DONE, FINAL_TEXT = "Nothing can be undone any more", "Deleted records and earlier texts are gone"
+FINAL_DONE, FINAL_TEXT = (
+    "Nothing can be undone any more",
+    "Deleted records, earlier texts and what was made from them are gone",
+)
 RESTORE, RESTORE_LABEL = "Bring an archive back", "Archive (ZIP) that Export wrote; this data folder must be empty"
 RESTORED = "Everything of the archive is here"
 RESTORED_TEXT = "{records} came back with all that belongs there, and {files} of adapters."
