@@ -70,4 +70,7 @@ def test_what_is_gone_without_a_trace_is_said_to_be(workspace: Workspace) -> Non
     assert said == "2 records and 0 pairs made from them are gone without a trace."
     editing.delete(workspace, [4])
     made = belongings.Actions(workspace).make_final()
-    assert (made["text"], made["tone"]) == ("Deleted records and earlier texts are gone without a trace.", "good")
+    assert (made["text"], made["tone"]) == (
+        "Deleted records, earlier texts and what was made from them are gone without a trace.",
+        "good",
+    )
