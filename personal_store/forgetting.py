@@ -4,22 +4,18 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from personal_store import preferences
 from personal_store.errors import NotFound
 from personal_store.migrations import backups
 from personal_store.nouns import Forgotten
 from personal_store.store import Store, ids_json
-from personal_store.training import LEARNED_EARLIER
+from personal_store.training import note_forgotten
 
 LEARNED_FROM = """
-SELECT adapters.id FROM adapters JOIN training_sets ON training_sets.id = training_set_id WHERE
+SELECT id FROM training_sets WHERE
     (EXISTS (SELECT 1 FROM json_each(training_sets.record_ids) WHERE value = :id)
     OR EXISTS (SELECT 1 FROM json_each(training_sets.pair_ids) JOIN pairs ON pairs.id = value WHERE record_id = :id))
 """
-"""Adapters whose training set holds the record or a pair made from it; being held out teaches nothing."""
-
-UNDOABLE = "SELECT DISTINCT record_id FROM changed_records WHERE before IS NOT NULL"
-"""Records that were deleted or edited, as long as that can be undone."""
+"""Training sets that hold the record or a pair made from it; being held out teaches nothing."""
 
 TELLING = 16
 """Characters from which on a text tells something by itself, wherever it stands."""
@@ -30,7 +26,8 @@ BLANKS = "char(9) || char(10) || char(13) || ' '"
 
 def mark_stale(store: Store, id: int) -> tuple[int, ...]:
     """Mark the adapters that learned from a record; their ids."""
-    rows = store.rows(f"UPDATE adapters SET stale = 1 WHERE id IN ({LEARNED_FROM}) RETURNING id", {"id": id})
+    learned = f"training_set_id IN ({LEARNED_FROM})"
+    rows = store.rows(f"UPDATE adapters SET stale = 1 WHERE {learned} RETURNING id", {"id": id})
     return tuple(sorted(row["id"] for row in rows))
 
 
@@ -128,12 +125,8 @@ def forget_record(store: Store, id: int) -> Forgotten:
 
 def deleted_ids(store: Store) -> tuple[int, ...]:
     """Records that were deleted and could still be brought back by undoing."""
-    return tuple(store.column(f"{UNDOABLE} AND record_id NOT IN (SELECT id FROM records) ORDER BY record_id"))
-
-
-def edited_ids(store: Store) -> tuple[int, ...]:
-    """Records of which an earlier text could still be brought back by undoing."""
-    return tuple(store.column(f"{UNDOABLE} AND record_id IN (SELECT id FROM records) ORDER BY record_id"))
+    undoable = "SELECT DISTINCT record_id FROM changed_records WHERE before IS NOT NULL"
+    return tuple(store.column(f"{undoable} AND record_id NOT IN (SELECT id FROM records) ORDER BY record_id"))
 
 
 def _texts_of_changes(store: Store, condition: str, last: int) -> set[str]:
@@ -171,11 +164,7 @@ def _rewritten(store: Store) -> Mapping[int, str]:
 def _forget_made_of_earlier(store: Store, id: int, until: str) -> None:
     """Delete the pairs that were written from a record's earlier texts, and mark what learned those texts stale."""
     earlier = {"id": id, "until": until}
-    learned = store.column(f"{LEARNED_FROM.rstrip()} AND training_sets.created_at <= :until", earlier)
-    store.run("UPDATE adapters SET stale = 1 WHERE id IN (SELECT value FROM json_each(?))", [ids_json(learned)])
-    # Their sources seem to be there still, so that undoing something else would take the mark away.
-    known = preferences.get(store, LEARNED_EARLIER, list[int]())
-    preferences.put(store, LEARNED_EARLIER, sorted({*known, *learned}))
+    note_forgotten(store, store.column(f"{LEARNED_FROM.rstrip()} AND created_at <= :until", earlier))
     # What a job sends is settled when it begins, so it is the job's time that tells.
     jobs = "SELECT id FROM jobs WHERE created_at <= :until"
     store.run(f"DELETE FROM pairs WHERE record_id = :id AND job_id IN ({jobs})", earlier)

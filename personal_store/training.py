@@ -10,8 +10,8 @@ from personal_store.errors import NotFound
 from personal_store.nouns import Adapter, TrainingSet
 from personal_store.store import Row, Store, ids_json, now
 
-LEARNED_EARLIER = "adapters that learned from texts that were forgotten"
-"""The preference that holds the ids of adapters that stay stale though each record that they learned from is there."""
+FORGOTTEN_TEXTS = "training sets with texts that were forgotten"
+"""The preference that holds the ids of sets whose records are there, but with other texts."""
 
 
 def _training_set(row: Row) -> TrainingSet:
@@ -64,9 +64,22 @@ def present(store: Store, training_set: TrainingSet) -> Present:
     return Present(store.present("records", training_set.record_ids), store.present("pairs", training_set.pair_ids))
 
 
+def note_forgotten(store: Store, ids: Sequence[int]) -> None:
+    """Remember of training sets that they hold texts which were forgotten; adapters that learned them are stale."""
+    known = preferences.get(store, FORGOTTEN_TEXTS, list[int]())
+    preferences.put(store, FORGOTTEN_TEXTS, sorted({*known, *ids}))
+    listed = "SELECT value FROM json_each(?)"
+    store.run(f"UPDATE adapters SET stale = 1 WHERE training_set_id IN ({listed})", [ids_json(ids)])
+
+
+def holds_forgotten(store: Store, training_set: TrainingSet) -> bool:
+    """Whether a text of the set was forgotten although its record is there, with another one."""
+    return training_set.id in preferences.get(store, FORGOTTEN_TEXTS, list[int]())
+
+
 def _lacks_a_source(store: Store, training_set: TrainingSet) -> bool:
     """Whether something that the set learns from was forgotten, perhaps while the training ran."""
-    return bool(
+    return holds_forgotten(store, training_set) or bool(
         store.value(
             "SELECT EXISTS (SELECT 1 FROM json_each(:records) WHERE value NOT IN (SELECT id FROM records))"
             " OR EXISTS (SELECT 1 FROM json_each(:pairs) WHERE value NOT IN (SELECT id FROM pairs))",
@@ -119,9 +132,8 @@ def adapter_of_job(store: Store, job_id: int) -> Adapter | None:
 
 def freshen(store: Store) -> None:
     """Take the mark "stale" from adapters of which every source is there again."""
-    for_good = preferences.get(store, LEARNED_EARLIER, list[int]())
     for row in store.rows("SELECT id, training_set_id FROM adapters WHERE stale = 1"):
-        if row["id"] not in for_good and not _lacks_a_source(store, get_training_set(store, row["training_set_id"])):
+        if not _lacks_a_source(store, get_training_set(store, row["training_set_id"])):
             store.run("UPDATE adapters SET stale = 0 WHERE id = ?", [row["id"]])
 
 

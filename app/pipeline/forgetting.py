@@ -7,7 +7,7 @@ Training again without them is the way to be rid of what an adapter learned; `re
 """
 
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from app.device import tidying, writing
 from app.errors import JobRefused
@@ -19,12 +19,12 @@ from personal_store import forgetting, records, training
 from personal_store.nouns import ALIVE, Forgotten
 
 
-def _remove_left(workspace: Workspace, edited: Collection[int] = ()) -> None:
-    """Remove what processes left unfinished that may hold what is forgotten; `edited` as `remove_unfinished` has it."""
+def _remove_left(workspace: Workspace) -> None:
+    """Remove what processes left unfinished that may hold what is forgotten."""
     writing.remove_abandoned(workspace.exports)
     tidying.remove_abandoned(workspace.prepared)
     jobs.refresh(workspace)
-    remove_unfinished(workspace, edited)
+    remove_unfinished(workspace)
 
 
 def forget(workspace: Workspace, record_id: int) -> Forgotten:
@@ -43,9 +43,8 @@ def forget_all(workspace: Workspace, ids: Sequence[int]) -> tuple[Forgotten, ...
 def forget_deleted(workspace: Workspace) -> bool:
     """Make deletions and edits final: what could be undone goes without a trace. Whether nothing is left."""
     with workspace.store() as store:
-        edited = forgetting.edited_ids(store)
         erased = forgetting.forget_changes(store)
-    _remove_left(workspace, edited)
+    _remove_left(workspace)
     return erased
 
 

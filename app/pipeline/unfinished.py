@@ -6,12 +6,10 @@ goes on with.
 """
 
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from app.device.merged import throw_away
-from app.errors import NothingToTrain
-from app.pipeline.dataset import gather
 from app.pipeline.workspace import Workspace
 from personal_store import forgetting, jobs, training
 from personal_store.errors import NotFound
@@ -42,27 +40,17 @@ def _folders(workspace: Workspace, store: Store) -> Iterator[tuple[int, Path]]:
 
 
 def _has_forgotten(store: Store, learned: TrainingSet) -> bool:
-    """Whether a record of the set is gone for good; one that was deleted can come back."""
+    """Whether a record of the set, or a text of one, is gone for good; a record that was deleted can come back."""
     gone = set(learned.record_ids) - training.present(store, learned).record_ids
-    return bool(gone - set(forgetting.deleted_ids(store)))
+    return training.holds_forgotten(store, learned) or bool(gone - set(forgetting.deleted_ids(store)))
 
 
-def _has_changed(workspace: Workspace, task: str, learned: TrainingSet) -> bool:
-    """Whether the texts of the set are others by now."""
-    try:
-        return gather(workspace, task, learned.seed).hash != learned.hash
-    except NothingToTrain:
-        return True
-
-
-def _why_discard(workspace: Workspace, store: Store, job_id: int, edited: Collection[int]) -> str | None:
+def _why_discard(store: Store, job_id: int) -> str | None:
     gathered = next((event.data for event in jobs.events(store, job_id) if event.kind == "gathered"), None)
     if gathered is None:
         return None
     learned, task = training.get_training_set(store, gathered["training_set"]), gathered["task"]
     if _has_forgotten(store, learned):
-        return FORGOTTEN
-    if not set(edited).isdisjoint(learned.record_ids) and _has_changed(workspace, task, learned):
         return FORGOTTEN
     newer = any(
         adapter.manifest.get("task") == task and (adapter.job_id or 0) > job_id for adapter in training.adapters(store)
@@ -94,14 +82,11 @@ def _remove_measurings(workspace: Workspace, store: Store) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def remove_unfinished(workspace: Workspace, edited: Collection[int] = ()) -> None:
-    """Remove what unfinished trainings and measurings left that nobody should or will go on with.
-
-    `edited` are records whose earlier texts were forgotten just now.
-    """
+def remove_unfinished(workspace: Workspace) -> None:
+    """Remove what unfinished trainings and measurings left that nobody should or will go on with."""
     with workspace.store() as store:
         for job_id, folder in list(_folders(workspace, store)):
-            why = _why_discard(workspace, store, job_id, edited)
+            why = _why_discard(store, job_id)
             if why and _discard(store, job_id, why):
                 shutil.rmtree(folder, ignore_errors=True)
                 throw_away(workspace.prepared)

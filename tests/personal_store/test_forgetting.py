@@ -120,28 +120,32 @@ def test_what_was_made_of_an_earlier_text_goes_when_that_is_made_final(store: St
         made = [NewPair(r.id, job, 1, "like", r.output, "m", 0, SCORES) for r in (record, retagged)]
         return [add_pair(store, pair) for pair in made]
 
-    def trained(pairs: list[int]) -> int:
-        training_set = save_training_set(store, [record.id, retagged.id, other.id], pairs, [], 0, "hash")
-        name = f"job-{training_set.id}"
-        return add_adapter(store, name, name, "base", training_set.id, None, {}).id
+    def begun(pairs: list[int]) -> int:
+        return save_training_set(store, [record.id, retagged.id, other.id], pairs, [], 0, "hash").id
+
+    def ended(training_set: int) -> int:
+        name = f"job-{training_set}"
+        return add_adapter(store, name, name, "base", training_set, None, {}).id
 
     def stale() -> list[bool]:
         return [get_adapter(store, adapter).stale for adapter in (early, late)]
 
     before = augmented()
-    early = trained(before)
+    early, running = ended(begun(before)), begun([])
     edit_records(store, [record.id], output="another output")
     # What happens in one millisecond counts as before.
     time.sleep(0.01)
     edit_records(store, [retagged.id], task="chat")
     record = get_records(store, [record.id])[0]
     after = augmented()
-    late = trained(after)
+    late = ended(begun(after))
     assert stale() == [False, False]
     assert forget_changes(store)
     assert [pair.id for pair in find_pairs(store)] == [before[1], *after]
     assert stale() == [True, False]
     assert b"kyoutputqx" not in raw(path)
+    # Begun with the earlier text, ended when that was forgotten.
+    assert get_adapter(store, ended(running)).stale
     delete_records(store, [other.id])
     undo_change(store)
     assert stale() == [True, False]
