@@ -25,6 +25,9 @@ DATED = re.compile(r"(\d{4}-\d{2}-\d{2})[ _-]*(.*)")
 BETWEEN = re.compile(r"\n[ \t]*(?:-{3,}|\*{3,}|={3,})[ \t]*\n|\n(?:[ \t]*\n){2,}")
 """What separates pasted notes: a line of dashes, or two empty lines."""
 
+JSON_BEGINS = re.compile(r'\s*\[?\s*\{\s*"')
+"""How objects begin, by themselves or in a list."""
+
 LOOKED_AT = 20
 """Rows of a text that say whether it is a table."""
 
@@ -113,7 +116,8 @@ def _is_table(text: str, fitting: float = 1.0) -> bool:
     `fitting` is the least part of its first rows that must have as many.
     """
     if text.lstrip().startswith(("[", "{")):
-        return is_json(text)
+        # What is cut off is no JSON, but meant as it.
+        return JSON_BEGINS.match(text) is not None or is_json(text)
     first = next(filter(str.strip, text.split("\n")), "")
     delimiter = delimiter_of(first)
     read = islice(cells_of(text, delimiter), LOOKED_AT)

@@ -84,6 +84,15 @@ def test_pasted_json_lines_are_a_table_though_a_line_is_broken() -> None:
     assert (table.format, [row.problem for row in table.rows]) == ("JSON Lines", [None, "this line is not valid JSON"])
 
 
+@pytest.mark.parametrize(
+    "text", ['[\n {"abstract": "It flooded.", "title": "The la', '{"abstract": "It flooded.",\n "title": "The la']
+)
+def test_json_that_is_cut_off_is_no_note(text: str) -> None:
+    rows = read_pasted(Pasted(text)).rows
+    assert rows
+    assert all(row.problem for row in rows)
+
+
 NOTE = "It flooded, all of it.\nFor days, weeks.\n\nNobody came."
 
 
