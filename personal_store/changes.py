@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from personal_store import earlier
 from personal_store.errors import AlreadyStored
 from personal_store.forgetting import forget_answers_of_changes, mark_stale
 from personal_store.nouns import Change, ChangeKind, NewRecord, Record
@@ -56,6 +57,9 @@ def edit_records(
     with store.change():
         old = get_records(store, ids)
         new = tuple(update_record(store, id, task=task, input=input, output=output) for id in ids)
+        for one, other in zip(old, new, strict=True):
+            if (one.input, one.output) != (other.input, other.output):
+                earlier.note_change(store, one.id, one.input, one.output)
         _log(store, "edited", {r.id: {"task": r.task, "input": r.input, "output": r.output} for r in old})
     return new
 
@@ -100,7 +104,10 @@ def _undo_one(store: Store, kind: ChangeKind, id: int, before: Any) -> None:
             mark_stale(store, id)
             store.run("DELETE FROM records WHERE id = ?", [id])
         case "edited":
+            (undone,) = get_records(store, [id])
             update_record(store, id, **before)
+            if (undone.input, undone.output) != (before["input"], before["output"]):
+                earlier.note_change(store, id, undone.input, undone.output)
             store.run("UPDATE shares SET shared = 0, shared_by = NULL WHERE record_id = ? AND shared = 1", [id])
         case "deleted":
             _bring_back(store, id, before)

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from personal_store import earlier
+from personal_store.earlier import WITHIN, Span
 from personal_store.errors import NotFound
 from personal_store.migrations import backups
 from personal_store.nouns import Forgotten
@@ -12,8 +14,8 @@ from personal_store.training import note_forgotten
 
 LEARNED_FROM = """
 SELECT id FROM training_sets WHERE
-    (EXISTS (SELECT 1 FROM json_each(training_sets.record_ids) WHERE value = :id)
-    OR EXISTS (SELECT 1 FROM json_each(training_sets.pair_ids) JOIN pairs ON pairs.id = value WHERE record_id = :id))
+    EXISTS (SELECT 1 FROM json_each(training_sets.record_ids) WHERE value = :id)
+    OR EXISTS (SELECT 1 FROM json_each(training_sets.pair_ids) JOIN pairs ON pairs.id = value WHERE record_id = :id)
 """
 """Training sets that hold the record or a pair made from it; being held out teaches nothing."""
 
@@ -97,6 +99,7 @@ def _take_out(store: Store, id: int) -> tuple[int, tuple[int, ...], int]:
     adapters = mark_stale(store, id)
     there = store.run("DELETE FROM records WHERE id = ?", [id])
     undoable = store.run("DELETE FROM changed_records WHERE record_id = ?", [id])
+    earlier.drop(store, id)
     if not there + undoable:
         raise NotFound(f"There is no record {id}; `cdcda records` shows which there are.")
     return int(pairs), adapters, answers
@@ -148,26 +151,20 @@ def forget_answers_of_changes(store: Store, last: int) -> None:
     _forget_answers(store, set(store.column(f"SELECT value FROM json_each(?) {still_there}", [json.dumps([*texts])])))
 
 
-def _rewritten(store: Store) -> Mapping[int, str]:
-    """Records that are there and had another text, and when they got the newest one."""
-    rows = store.rows(
-        "SELECT record_id, before, made_at, input, output FROM changed_records JOIN changes ON changes.id = change_id"
-        " JOIN records ON records.id = record_id WHERE kind = 'edited' ORDER BY change_id DESC"
+def _forget_made_of(store: Store, span: Span) -> None:
+    """Delete the pairs that were written from an earlier text of a record, and mark what learned it or them stale."""
+    within = {"id": span.record_id, "after": span.after, "until": span.until}
+    jobs = f"SELECT id FROM jobs WHERE {WITHIN}"
+    pairs = store.column(f"SELECT id FROM pairs WHERE record_id = :id AND job_id IN ({jobs})", within)
+    written = "value IN (SELECT value FROM json_each(:pairs))"
+    learned = store.column(
+        "SELECT id FROM training_sets WHERE"
+        f" ({WITHIN} AND EXISTS (SELECT 1 FROM json_each(training_sets.record_ids) WHERE value = :id))"
+        f" OR EXISTS (SELECT 1 FROM json_each(training_sets.pair_ids) WHERE {written})",
+        {**within, "pairs": ids_json(pairs)},
     )
-    found: dict[int, str] = {}
-    for row in rows:
-        if [row["input"], row["output"]] != list(_texts_in(json.loads(row["before"]))):
-            found.setdefault(row["record_id"], row["made_at"])
-    return found
-
-
-def _forget_made_of_earlier(store: Store, id: int, until: str) -> None:
-    """Delete the pairs that were written from a record's earlier texts, and mark what learned those texts stale."""
-    earlier = {"id": id, "until": until}
-    note_forgotten(store, store.column(f"{LEARNED_FROM.rstrip()} AND created_at <= :until", earlier))
-    # What a job sends is settled when it begins, so it is the job's time that tells.
-    jobs = "SELECT id FROM jobs WHERE created_at <= :until"
-    store.run(f"DELETE FROM pairs WHERE record_id = :id AND job_id IN ({jobs})", earlier)
+    note_forgotten(store, learned)
+    store.run("DELETE FROM pairs WHERE id IN (SELECT value FROM json_each(?))", [ids_json(pairs)])
 
 
 def forget_changes(store: Store) -> bool:
@@ -176,8 +173,8 @@ def forget_changes(store: Store) -> bool:
     So do the answers to them and the pairs that were written from them; adapters that learned from them are stale.
     """
     with store.change():
-        for id, until in _rewritten(store).items():
-            _forget_made_of_earlier(store, id, until)
+        for span in earlier.take(store):
+            _forget_made_of(store, span)
         forget_answers_of_changes(store, store.value("SELECT coalesce(max(id), 0) FROM changes"))
         store.run("DELETE FROM changes")
         _drop_words(store)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from personal_store import earlier
 from personal_store.errors import NotFound
 from personal_store.nouns import NewPair, Pair, Scores
 from personal_store.store import Store, ids_json, now
@@ -31,11 +32,13 @@ def _check_source(store: Store, job_id: int, record_id: int) -> None:
 def add_pair(store: Store, pair: NewPair) -> int:
     """Store a pair; its id. A repeat of (job, record, number) is ignored and gives the id of the pair that is there.
 
-    Raises NotFound when the record was deleted in the meantime.
+    Raises NotFound when the record, or the text that it had when the job began, was forgotten in the meantime.
     """
     key = {"job_id": pair.job_id, "record_id": pair.record_id, "number": pair.number}
     with store.change():
         _check_source(store, pair.job_id, pair.record_id)
+        if earlier.is_forgotten(store, pair.record_id, pair.job_id):
+            raise NotFound(f"The text that record {pair.record_id} had when job {pair.job_id} began was forgotten.")
         there = store.value(
             "SELECT id FROM pairs WHERE job_id = :job_id AND record_id = :record_id AND number = :number", key
         )

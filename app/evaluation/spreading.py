@@ -8,6 +8,7 @@ cache that they share saves each of them making M_base for itself. Needs the ext
 import collections
 import importlib.util
 import itertools
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -93,9 +94,9 @@ def _cluster() -> Any:
 
 def _share(processors: int, graphics: float, count: int) -> dict[str, float]:
     """What one of so many workers is given."""
-    each = graphics / count
-    # Ray divides a graphics processor, but gives more than one only whole.
-    return {"num_cpus": processors // count, "num_gpus": each if each < 1 else each // 1}
+    # Ray divides one graphics processor, but no two: each has as many workers as the one that has most.
+    each = graphics // count if graphics >= count else 1 / math.ceil(count / graphics) if graphics else 0
+    return {"num_cpus": processors // count, "num_gpus": each}
 
 
 def _hired(count: int, *given: Any) -> list[Any]:

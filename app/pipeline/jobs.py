@@ -33,8 +33,10 @@ from personal_store.store import Store
 
 SILENT_SECONDS = 20.0
 """Without a sign of life for this long, a job is dead."""
-BEATING_SECONDS = 1.0
-"""A worker whom a locked store kept from it gives a sign of life within this time after."""
+BEATING_SECONDS = 2.5
+"""A worker whom a locked store, or the computer's sleep, kept from it gives a sign of life within this time after."""
+FREE_SECONDS = 0.2
+"""How long a look at the jobs waits for a store that is locked: the next look is never far."""
 STARTING_SECONDS = 60.0
 """A worker gives its first sign of life within this time."""
 KEEP = "keep"
@@ -162,12 +164,13 @@ def refresh(workspace: Workspace) -> None:
     What such a one should have removed at its end is removed here.
     """
     marked = _reap(workspace)
-    with workspace.store() as store:
+    # Where the store is still locked, the next look at the jobs will tell.
+    with (
+        contextlib.suppress(NotFound, StoreBusy),
+        dataclasses.replace(workspace, busy_seconds=FREE_SECONDS).store() as store,
+    ):
         silent = [job for job in jobs.list_jobs(store) if job.state in ALIVE and _is_dead(workspace, job)]
-        if silent:
-            # Where the store is still locked, the next look at the jobs will tell.
-            with contextlib.suppress(NotFound, StoreBusy):
-                marked |= _mark_dead(workspace, store, silent)
+        marked |= bool(silent) and _mark_dead(workspace, store, silent)
     if marked:
         remove_unfinished(workspace)
 

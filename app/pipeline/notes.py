@@ -124,8 +124,9 @@ def _is_table(text: str, fitting: float = 1.0) -> bool:
     # A row whose quotation mark is never closed says nothing.
     header, *rows = [cells for _, cells in read if cells is not None] or [[]]
     fits = bool(rows) and sum(len(cells) == len(header) for cells in rows) >= fitting * len(rows)
-    # Prose has commas, but no tabs.
-    return len(header) > 1 and fits and (delimiter == "\t" or all(len(cell.split()) <= 3 for cell in header))
+    # Prose has commas, but no tabs, and a letter begins with "Dear Anna,".
+    named = all(len(cell.split()) <= 3 for cell in header) and bool(header[-1].strip())
+    return len(header) > 1 and fits and (delimiter == "\t" or named)
 
 
 def read_text(path: Path, user: str | None = None, tell: Told = quiet) -> Table:

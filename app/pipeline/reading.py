@@ -291,7 +291,7 @@ def _delimited_table(text: str, encoding: str, suffix: str, tell: Told) -> Table
     cells = cells_of(text, delimiter)
     if told_mark:
         next(cells)
-    header = next(cells)[1] or [cell.strip(' "') for cell in first.split(delimiter)]
+    header = next(cells, (0, None))[1] or [cell.strip(' "') for cell in first.split(delimiter)]
     columns = _named(header)
     rows = tuple(_delimited_row(line, row, columns) for line, row in told(cells, text.count("\n"), tell))
     return Table("TSV" if delimiter == "\t" else "CSV", encoding, columns, rows)

@@ -57,9 +57,11 @@ def test_two_workers_come_to_what_one_process_comes_to(tmp_path: Path) -> None:
     assert set.union(*workers.values()) == {0, 1}
 
 
-@pytest.mark.parametrize(("graphics", "workers", "each"), [(3, 2, 1), (1, 2, 0.5), (4, 2, 2), (0, 2, 0), (5, 2, 2)])
+@pytest.mark.parametrize(
+    ("graphics", "workers", "each"), [(3, 2, 1), (1, 2, 0.5), (4, 2, 2), (0, 2, 0), (5, 2, 2), (2, 3, 0.5), (3, 4, 0.5)]
+)
 def test_a_worker_has_a_part_of_a_graphics_processor_or_whole_ones(graphics: float, workers: int, each: float) -> None:
-    assert spreading._share(8, graphics, workers) == {"num_cpus": 4, "num_gpus": each}
+    assert spreading._share(8, graphics, workers) == {"num_cpus": 8 // workers, "num_gpus": each}
 
 
 def test_more_workers_than_processors_and_an_error_of_a_unit_are_a_sentence_each(tmp_path: Path) -> None:

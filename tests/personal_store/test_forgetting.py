@@ -112,43 +112,95 @@ def test_what_was_deleted_or_changed_takes_its_answers_along_when_that_is_made_f
     assert f"{ASKED} 0".lower().encode() not in raw(path)
 
 
+class Made:
+    """Pairs and adapters of records, made at different moments."""
+
+    def __init__(self, store: Store, records: list[Record]) -> None:
+        self._store, self._ids = store, [record.id for record in records]
+
+    def augmented(self, job: int | None = None) -> int:
+        """A pair of the first record as it is now, or was when that job began."""
+        job = job or create_job(self._store, "augment", {}).id
+        made = add_pair(self._store, NewPair(self._ids[0], job, 1, "like", "this", "m", 0, SCORES))
+        self.moment()
+        return made
+
+    def begun(self, *pairs: int, records: bool = True) -> int:
+        """A training of all records and these pairs."""
+        made = save_training_set(self._store, self._ids if records else self._ids[1:], pairs, [], 0, "hash").id
+        self.moment()
+        return made
+
+    def ended(self, training_set: int) -> int:
+        """Its adapter."""
+        name = f"job-{training_set}-{time.monotonic()}"
+        return add_adapter(self._store, name, name, "base", training_set, None, {}).id
+
+    def moment(self) -> None:
+        """What happens in one millisecond counts as before."""
+        time.sleep(0.005)
+
+    def stale(self, *adapters: int) -> list[bool]:
+        """Which of them are."""
+        return [get_adapter(self._store, adapter).stale for adapter in adapters]
+
+
 def test_what_was_made_of_an_earlier_text_goes_when_that_is_made_final(store: Store, path: Path, add: Add) -> None:
-    record, retagged, other = add("the text", "zvkyoutputqx"), add("second"), add("third")
-
-    def augmented() -> list[int]:
-        job = create_job(store, "augment", {}).id
-        made = [NewPair(r.id, job, 1, "like", r.output, "m", 0, SCORES) for r in (record, retagged)]
-        return [add_pair(store, pair) for pair in made]
-
-    def begun(pairs: list[int]) -> int:
-        return save_training_set(store, [record.id, retagged.id, other.id], pairs, [], 0, "hash").id
-
-    def ended(training_set: int) -> int:
-        name = f"job-{training_set}"
-        return add_adapter(store, name, name, "base", training_set, None, {}).id
-
-    def stale() -> list[bool]:
-        return [get_adapter(store, adapter).stale for adapter in (early, late)]
-
-    before = augmented()
-    early, running = ended(begun(before)), begun([])
+    record, other = add("the text", "zvkyoutputqx"), add("another one")
+    made = Made(store, [record, other])
+    before, late_job = made.augmented(), create_job(store, "augment", {}).id
+    early, running = made.ended(made.begun(before)), made.begun()
     edit_records(store, [record.id], output="another output")
-    # What happens in one millisecond counts as before.
-    time.sleep(0.01)
-    edit_records(store, [retagged.id], task="chat")
-    record = get_records(store, [record.id])[0]
-    after = augmented()
-    late = ended(begun(after))
-    assert stale() == [False, False]
+    made.moment()
+    edit_records(store, [record.id], task="chat")
+    after = made.augmented()
+    by_pair, late = made.ended(made.begun(before, records=False)), made.ended(made.begun(after))
+    assert made.stale(early, by_pair, late) == [False, False, False]
     assert forget_changes(store)
-    assert [pair.id for pair in find_pairs(store)] == [before[1], *after]
-    assert stale() == [True, False]
+    assert [pair.id for pair in find_pairs(store)] == [after]
     assert b"kyoutputqx" not in raw(path)
-    # Begun with the earlier text, ended when that was forgotten.
-    assert get_adapter(store, ended(running)).stale
+    # What was at work meanwhile with the earlier text brings nothing of it back.
+    with pytest.raises(NotFound, match="was forgotten"):
+        made.augmented(late_job)
+    assert made.stale(early, by_pair, late, made.ended(running)) == [True, True, False, True]
     delete_records(store, [other.id])
     undo_change(store)
-    assert stale() == [True, False]
+    assert made.stale(early, by_pair, late) == [True, True, False]
+
+
+def test_a_text_that_came_back_keeps_what_was_made_of_it(store: Store, add: Add) -> None:
+    record = add("the text")
+    made = Made(store, [record])
+    first = made.augmented()
+    edit_records(store, [record.id], input="a slip")
+    made.moment()
+    slip = made.augmented()
+    learned = [made.ended(made.begun(first)), made.ended(made.begun(slip))]
+    undo_change(store)
+    made.moment()
+    again = made.augmented()
+    assert [pair.id for pair in find_pairs(store)] == [first, slip, again]
+    forget_changes(store)
+    assert [pair.id for pair in find_pairs(store)] == [first, again]
+    # Both learned the slip, by the record or by its pair.
+    assert made.stale(*learned) == [True, True]
+    edit_records(store, [record.id], input="the last text")
+    forget_changes(store)
+    assert find_pairs(store) == ()
+
+
+def test_an_edit_that_can_no_longer_be_undone_is_made_final_too(
+    store: Store, monkeypatch: pytest.MonkeyPatch, add: Add
+) -> None:
+    monkeypatch.setattr("personal_store.changes.KEPT", 1)
+    record, other = add("the text"), add("another")
+    made = Made(store, [record])
+    pair = made.augmented()
+    for number in range(2):
+        edit_records(store, [record.id, other.id][number : number + 1], input=f"edited {number}")
+    assert [pair.id for pair in find_pairs(store)] == [pair]
+    forget_changes(store)
+    assert find_pairs(store) == ()
 
 
 def test_answers_to_a_deleted_record_go_when_its_deletion_can_no_longer_be_undone(
@@ -175,11 +227,8 @@ def test_blanks_around_a_short_instruction_hide_no_answer(store: Store, add: Add
     assert store.column("SELECT id FROM generations") == [kept]
 
 
-def test_a_reader_delays_the_erasure_until_the_last_store_is_closed(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("personal_store.store.BUSY_SECONDS", 0.1)
-    with open_store(path) as store, open_store(path) as reader:
+def test_a_reader_delays_the_erasure_until_the_last_store_is_closed(path: Path) -> None:
+    with open_store(path, busy_seconds=0.1) as store, open_store(path) as reader:
         id, words = fill(store)
         reader.run("BEGIN")
         reader.rows("SELECT count(*) FROM records")

@@ -438,6 +438,11 @@ def test_importing_twice_adds_nothing_and_shares_nothing(tmp_path: Path) -> None
         assert not any(record.shared for record in records.all_records(store))
 
 
+def test_a_file_that_only_says_its_separator_holds_nothing(tmp_path: Path) -> None:
+    with pytest.raises(FileNotUsable, match="no record"):
+        preview(tmp_path, "a.csv", "sep=,\n")
+
+
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=40)
 
 

@@ -315,7 +315,7 @@ def test_a_job_that_a_locked_store_kept_from_its_sign_of_life_is_not_taken_for_d
         with workspace.store() as store:
             with store.change():
                 locked.set()
-                time.sleep(0.3)
+                time.sleep(jobs.FREE_SECONDS / 2)
             # Whoever waits as long as the worker may come before it.
             time.sleep(0.2)
             stored_jobs.heartbeat(store, job.id)

@@ -102,6 +102,7 @@ NOTE = "It flooded, all of it.\nFor days, weeks.\n\nNobody came."
         ("note.md", f"# The lane, again\n{NOTE}", "The lane, again"),
         ("a.markdown", f"[Draft]\n=======\n{NOTE}", "[Draft]"),
         ("2024-05-01 The lane.txt", NOTE, "The lane"),
+        ("mail.txt", "Hi Bob,\n\nSure, I will come on Friday.\nBest, Jo\n", "mail"),
         ("table.md", "abstract,title\nIt flooded.,The lane\n", "table"),
     ],
 )
