@@ -70,7 +70,9 @@ class Actions:
 
     def redraw(self, text: str, task: str, order: Any, only: str, drawn: views.View) -> views.View:
         """The page that is open, with what has left since; nothing before the list was drawn once."""
-        return self.load(text, task, order, only, drawn["page"]) if "page" in drawn else gr.skip()
+        # What the person does meanwhile is newer.
+        began = views.stamp()
+        return self.load(text, task, order, only, drawn["page"]) | {"stamp": began} if "page" in drawn else gr.skip()
 
     def forget_record(self, record_id: int) -> dict[str, Any]:
         """Delete a record and everything made from it, without a trace."""

@@ -206,7 +206,9 @@ class Actions:
 
     def redraw(self, show: Any, drawn: views.View) -> views.View:
         """The page that is open, with the pairs that arrived since; nothing before the list was drawn once."""
-        return self.load(show, drawn["page"]) if "page" in drawn else gr.skip()
+        # What the person decides meanwhile is newer.
+        began = views.stamp()
+        return self.load(show, drawn["page"]) | {"stamp": began} if "page" in drawn else gr.skip()
 
     def poll(self) -> str:
         """Which augmentations have ended; a change draws the list again."""

@@ -140,7 +140,9 @@ class Actions:
 
     def redraw(self, text: str, only: Any, drawn: views.View) -> views.View:
         """The page that is open, with what has left since; nothing before the list was drawn once."""
-        return self.rows(text, only, drawn["page"]) if "page" in drawn else gr.skip()
+        # What the person does meanwhile is newer.
+        began = views.stamp()
+        return self.rows(text, only, drawn["page"]) | {"stamp": began} if "page" in drawn else gr.skip()
 
     def propose(self, ratio: float, strategy: Any, seed: float, text: str, only: Any = "") -> views.View:
         """Share that part of the records; what a hand has ticked or unticked stays."""
@@ -181,7 +183,7 @@ class Actions:
             now = sharing.shared_now(self._workspace)
             (found,) = sharing.found_in(self._workspace, [record_id])
             return {"now": record_id in now.shared, "ask": views.found_things(found)}
-        return {"now": record_id in now.shared, "shared": len(now.shared), "total": now.total}
+        return {"now": record_id in now.shared, "shared": len(now.shared), "total": now.total, "stamp": views.stamp()}
 
     def _build(self, address: CloudAddress, pairs_each: float, task: str) -> payload.Payload:
         destination = cloud.find_destination(self._workspace, address)

@@ -31,7 +31,7 @@ LISTED = 50
 
 
 def stamp() -> int:
-    """A number that never came before."""
+    """A number that never came before, and larger than all before: a view that carries it shows what was so then."""
     return time.monotonic_ns()
 
 

@@ -47,11 +47,23 @@ window.cdcda = (() => {
     present.forEach((node) => node.remove());
   }
 
-  /** Draw now and whenever the server sends a new value. */
+  /** Draw now and whenever the server sends a new value. Calls run side by side, so one may be told what another has made old:
+   *  of values with a stamp an older one than the last is left. What it gives back tells of a newer state that was told otherwise. */
   function bind(props, watch, draw) {
-    const redraw = () => draw(props.value || {});
+    let drawn = {}, newest = 0;
+    const redraw = () => {
+      const value = props.value || {};
+      if (value.stamp && value.stamp < newest) {
+        props.value = drawn;
+        return;
+      }
+      drawn = value;
+      newest = value.stamp || newest;
+      draw(value);
+    };
     redraw();
     watch("value", redraw);
+    return (stamp) => { newest = Math.max(newest, stamp || 0); };
   }
 
   /** A frame that is made once, filled by `draw`. Gradio re-makes nothing below an element whose template is constant. */
@@ -415,6 +427,7 @@ window.cdcda = (() => {
           answer = await ask(server.set_shared(id, true, word, answer.ask.things));
         }
         if (!wanted.has(id)) box.checked = answer.error ? !wish : answer.now;
+        told(answer.stamp);
         counts(answer);
       }
       busy.delete(id);
@@ -433,7 +446,7 @@ window.cdcda = (() => {
       return h("label", { class: "share-box" }, input);
     }
 
-    bind(props, watch, (value) => {
+    const told = bind(props, watch, (value) => {
       refill(hint, value.empty, empty);
       counts({ shared: value.shared, total: value.all });
       keyed(list, value.rows || [], (item) => recordRow(item, box(item), null), (row, item) => {

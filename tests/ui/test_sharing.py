@@ -5,6 +5,8 @@ from pathlib import Path
 
 from app.pipeline import editing
 from app.pipeline.sharing import shared_now
+from app.ui import views
+from app.ui.share import Actions
 from personal_store import ledger
 from tests.browser.conftest import import_sample
 from tests.browsing import MARKS, Visit
@@ -86,3 +88,38 @@ def test_what_has_left_is_said_in_the_lists_that_are_open_on_the_page_that_is_op
     assert second.is_visible()
     visit.open("History")
     rows["history"].first.get_by_text("sent once, last on").wait_for()
+
+
+DRAWN_LATE = """() => {
+    const element = document.createElement('div'), props = { value: { stamp: 2, title: 'newer', text: '' } };
+    let arrived;
+    cdcda.notice(element, props, {}, (name, redraw) => { arrived = redraw; });
+    props.value = { stamp: 1, title: 'older', text: '' };
+    arrived();
+    const late = [element.textContent, props.value.title];
+    props.value = { stamp: 3, title: 'newest', text: '' };
+    arrived();
+    return [...late, element.textContent];
+}"""
+
+
+def test_a_view_that_was_made_before_the_one_in_sight_and_comes_after_it_is_left(page: Page, visit: Visit) -> None:
+    visit.goto(page.client.src)
+    late, kept, then = visit.page.evaluate(DRAWN_LATE)
+    assert ("newer" in late, kept, "newest" in then) == (True, "newer", True)
+
+
+class Interrupted(Actions):
+    """Lists that a person ticks a box of while they are drawn."""
+
+    def rows(self, text: str, only: object = "", page: int = 1) -> views.View:
+        """The same, with when the box was ticked."""
+        ticked = self.set_shared([1, True, "", []])
+        return super().rows(text, only, page) | {"ticked": ticked["stamp"]}
+
+
+def test_what_is_drawn_again_by_itself_is_older_than_what_was_done_meanwhile(page: Page) -> None:
+    editing.add(page.workspace, "title", "The dog ran", "The dog")
+    drawn = Actions(page.services).rows("")
+    again = Interrupted(page.services).redraw("", "", drawn)
+    assert drawn["stamp"] < again["stamp"] < again["ticked"]
