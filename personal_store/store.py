@@ -39,7 +39,7 @@ Values = Sequence[Any] | dict[str, Any]
 
 
 _looking = threading.Lock()
-_looked_at: set[tuple[int, int]] = set()
+_looked_at: set[tuple[str, int, int]] = set()
 """Device and inode of the files that this process has checked."""
 
 
@@ -223,14 +223,15 @@ def _look_once(path: Path) -> None:
     with _looking:
         with contextlib.suppress(FileNotFoundError):
             status = path.stat()
-            if (status.st_dev, status.st_ino) in _looked_at:
+            if (os.path.realpath(path), status.st_dev, status.st_ino) in _looked_at:
                 return
         _check_header(path)
         # Made here rather than by SQLite, so that it is never readable by others, not even for a moment.
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
         status = os.fstat(descriptor)
         os.close(descriptor)
-        _looked_at.add((status.st_dev, status.st_ino))
+        # The number alone is given to another file once this one is deleted.
+        _looked_at.add((os.path.realpath(path), status.st_dev, status.st_ino))
 
 
 def _enable_wal(connection: sqlite3.Connection) -> None:

@@ -86,6 +86,17 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path, conten
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_file_with_the_number_of_a_deleted_store_is_looked_at_too(path: Path) -> None:
+    for attempt in range(20):
+        open_store(path).close()
+        for file in path.parent.glob(f"{path.name}*"):
+            file.unlink()
+        other = path.with_name(f"other-{attempt}.db")
+        other.write_bytes(b"date,title\n" * 20)
+        with pytest.raises(StoreNotReadable, match="no SQLite database"):
+            open_store(other)
+
+
 def test_the_database_of_another_program_is_refused_and_left_alone(path: Path) -> None:
     for user_version in (0, 75):
         path.unlink(missing_ok=True)
