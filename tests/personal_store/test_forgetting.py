@@ -1,3 +1,5 @@
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -159,6 +161,8 @@ def test_what_was_made_of_an_earlier_text_goes_when_that_is_made_final(store: St
     assert forget_changes(store)
     assert [pair.id for pair in find_pairs(store)] == [after]
     assert b"kyoutputqx" not in raw(path)
+    earlier = hashlib.sha256(json.dumps(["the text", "zvkyoutputqx"]).encode()).hexdigest()
+    assert earlier.encode() not in raw(path)
     # What was at work meanwhile with the earlier text brings nothing of it back.
     with pytest.raises(NotFound, match="was forgotten"):
         made.augmented(late_job)
